@@ -1,0 +1,88 @@
+"""Splits for which a test concept is new: all forms of one concept fall on one side."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from itertools import accumulate
+from math import isclose
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from vergence.checks import positive
+from vergence.errors import ConfigError, ShapeError
+
+
+def split_by_concept(
+    concepts: Iterable[Hashable],
+    fractions: Mapping[str, float],
+    *,
+    generator: torch.Generator,
+    strata: Iterable[Hashable] | None = None,
+) -> dict[str, Int[np.ndarray, " _"]]:
+    """Split items at random so that no concept is in two splits.
+
+    Within a stratum of n concepts, a split of fraction f gets n f concepts, rounded up or down at random, so that the
+    expected share is exact. Shares are of concepts: the share of items differs where concepts differ in size.
+
+    Args:
+        concepts: The concept of each item.
+        fractions: Share of the concepts by name of the split; each above 0, together 1.
+        generator: Source of randomness; the same state gives the same splits.
+        strata: A class of each item, whose share is kept in every split; a concept counts to that of its first item.
+            `None`: no classes.
+
+    Returns:
+        Row numbers by name of the split, ascending; together each row once.
+
+    Raises:
+        ConfigError: If a fraction is not positive, they do not sum to 1, or a split remains empty.
+        ShapeError: If there are not as many strata as concepts.
+
+    Example:
+        >>> splits = split_by_concept(
+        ...     ["cat", "cat", "dog", "fox", "fox", "owl"],
+        ...     {"train": 0.75, "test": 0.25},
+        ...     generator=torch.Generator().manual_seed(0),
+        ... )
+        >>> {name: rows.tolist() for name, rows in splits.items()}
+        {'train': [0, 1, 2, 5], 'test': [3, 4]}
+    """
+    concepts = list(concepts)
+    strata = [None] * len(concepts) if strata is None else list(strata)
+    _check(fractions, n_concepts=len(concepts), n_strata=len(strata))
+    names = list(fractions)
+    bounds = list(accumulate(fractions.values()))[:-1]
+    split_of: dict[Hashable, str] = {}
+    for members in _concepts_by_stratum(concepts, strata):
+        offset = torch.rand((), generator=generator, dtype=torch.float64).item()
+        positions = (torch.randperm(len(members), generator=generator).numpy() + offset) / len(members)
+        chosen = np.searchsorted(bounds, positions, side="right")
+        split_of.update({concept: names[k] for concept, k in zip(members, chosen, strict=True)})
+    assigned = np.array([split_of[concept] for concept in concepts])
+    splits = {name: np.flatnonzero(assigned == name) for name in names}
+    for name, rows in splits.items():
+        if not len(rows):
+            raise ConfigError(
+                f"split {name!r} got none of {len(split_of)} concepts; give it a larger fraction than "
+                f"{fractions[name]}, or more concepts"
+            )
+    return splits
+
+
+def _check(fractions: Mapping[str, float], *, n_concepts: int, n_strata: int) -> None:
+    if n_strata != n_concepts:
+        raise ShapeError(f"strata must name a class for each item; got {n_strata} for {n_concepts} items")
+    for name, fraction in fractions.items():
+        positive(f"fractions[{name!r}]", fraction)
+    if not isclose(sum(fractions.values()), 1.0):
+        raise ConfigError(f"fractions must sum to 1; got {dict(fractions)}, which sum to {sum(fractions.values()):g}")
+
+
+def _concepts_by_stratum(concepts: list[Hashable], strata: list[Hashable]) -> Iterable[list[Hashable]]:
+    stratum_of: dict[Hashable, Hashable] = {}
+    for concept, stratum in zip(concepts, strata, strict=True):
+        stratum_of.setdefault(concept, stratum)
+    by_stratum: dict[Hashable, list[Hashable]] = {}
+    for concept, stratum in stratum_of.items():
+        by_stratum.setdefault(stratum, []).append(concept)
+    return by_stratum.values()
