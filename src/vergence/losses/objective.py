@@ -1,0 +1,131 @@
+"""What training minimises: named, weighted terms, and every one of them reported."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from vergence.checks import non_negative, probability
+from vergence.errors import ConfigError
+
+Schedule = Callable[[float], float]  # share of the training done, in [0, 1] -> weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossParts:
+    """A loss and what it is made of.
+
+    Args:
+        total: Weighted sum of the terms; what to call `backward` on.
+        terms: Each term by name, not weighted.
+        weights: Each term's weight in this total.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+    weights: Mapping[str, float]
+
+    def to_floats(self) -> dict[str, float]:
+        """Return the total and the terms as numbers, ready for a log line."""
+        return {"total": self.total.item(), **{name: term.item() for name, term in self.terms.items()}}
+
+
+class WeightedTerm(nn.Module):
+    """A loss function of two representations, its settings and its weight.
+
+    Args:
+        fn: Any function of this package, or your own, from two batches of representations to a scalar.
+        weight: A number >= 0, or a function of training progress in [0, 1].
+        settings: Keyword arguments of `fn`. A module, such as `LearnedTemperature`, is called for its current value and
+            becomes part of the objective's parameters.
+
+    Raises:
+        ConfigError: If the weight is negative or not finite.
+
+    Example:
+        >>> from vergence.losses import LearnedTemperature, info_nce
+        >>> term = WeightedTerm(info_nce, 1.0, temperature=LearnedTemperature())
+        >>> [name for name, _ in term.named_parameters()]
+        ['learned.temperature.log_temperature']
+    """
+
+    def __init__(self, fn: Callable[..., Tensor], weight: float | Schedule = 1.0, **settings: Any) -> None:
+        super().__init__()
+        if not callable(weight):
+            non_negative("weight", weight)
+        self.fn, self.weight = fn, weight
+        self.learned = nn.ModuleDict({name: value for name, value in settings.items() if isinstance(value, nn.Module)})
+        self.settings = {name: value for name, value in settings.items() if name not in self.learned}
+
+    def forward(self, z_image: Tensor, z_text: Tensor) -> Tensor:
+        """Return the term, not weighted."""
+        learned = {name: module() for name, module in self.learned.items()}
+        return self.fn(z_image, z_text, **self.settings, **learned)
+
+    def weight_at(self, progress: float | None) -> float:
+        """Return the weight at a share of the training done.
+
+        Raises:
+            ConfigError: If the weight is scheduled and the progress is not given or outside [0, 1].
+        """
+        if not callable(self.weight):
+            return self.weight
+        if progress is None:
+            raise ConfigError("a scheduled weight needs progress, the share of training done in [0, 1]; got None")
+        probability("progress", progress)
+        weight = self.weight(progress)
+        non_negative("weight", weight)
+        return weight
+
+
+class Objective(nn.Module):
+    r"""A weighted sum of named terms, $\sum_k w_k L_k$, that also holds what the terms learn.
+
+    Every term of this package is a mean over the batch, so the gradient with respect to one row is of order 1/batch,
+    whatever the number of processes that share the batch.
+
+    Args:
+        terms: At least one term by name; a name is an identifier.
+
+    Raises:
+        ConfigError: If there is no term, or a name cannot be one.
+
+    Example:
+        >>> import torch
+        >>> from vergence.losses import alignment_penalty, info_nce
+        >>> objective = Objective({
+        ...     "contrast": WeightedTerm(info_nce, 1.0, temperature=1.0),
+        ...     "bottleneck": WeightedTerm(alignment_penalty, 0.1),
+        ... })
+        >>> parts = objective(torch.eye(4), -torch.eye(4))
+        >>> {name: round(value, 3) for name, value in parts.to_floats().items()}
+        {'total': 2.614, 'contrast': 2.214, 'bottleneck': 4.0}
+    """
+
+    def __init__(self, terms: Mapping[str, WeightedTerm]) -> None:
+        super().__init__()
+        if not terms:
+            raise ConfigError("an objective needs at least one term; got none")
+        for name in terms:
+            if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+                raise ConfigError(f"a term's name must be an identifier that modules leave free; got {name!r}")
+        self.terms = nn.ModuleDict(terms)
+
+    def forward(self, z_image: Tensor, z_text: Tensor, *, progress: float | None = None) -> LossParts:
+        """Evaluate every term; those of weight 0 too, so that their values are reported.
+
+        Args:
+            z_image: Representations of the images.
+            z_text: Representations of the texts that they pair with, in the same order.
+            progress: Share of the training done, in [0, 1]; needed by scheduled weights only.
+
+        Raises:
+            ConfigError: If a weight is scheduled and the progress is missing.
+        """
+        terms = cast(Mapping[str, WeightedTerm], self.terms)
+        weights = {name: term.weight_at(progress) for name, term in terms.items()}
+        values = {name: term(z_image, z_text) for name, term in terms.items()}
+        total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
+        return LossParts(total=total, terms=values, weights=weights)
