@@ -1,0 +1,50 @@
+"""A small convolutional image encoder that trains in seconds on a CPU."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from vergence.checks import at_least
+
+
+class ConvEncoder(nn.Module):
+    """Strided convolutions, each halving the side; mean and maximum over places; a two-layer head.
+
+    The maximum tells that something is somewhere, the mean how much of it there is.
+
+    Args:
+        dim: Output size, >= 1.
+        widths: Channels after each convolution.
+        hidden: Width of the head.
+
+    Raises:
+        ConfigError: If a size is below 1.
+
+    Example:
+        >>> ConvEncoder(16)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, dim: int, *, widths: Sequence[int] = (32, 64, 128, 256), hidden: int = 256) -> None:
+        super().__init__()
+        for name, size in (("dim", dim), ("hidden", hidden), ("widths", min(widths, default=0))):
+            at_least(name, size, 1)
+        stages = nn.Sequential(*(_stage(c_in, c_out) for c_in, c_out in zip((3, *widths), widths, strict=False)))
+        # Channels-last kernels are the faster ones on CPUs.
+        self.stages = stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+    def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Encode images given as numbers in [0, 255], of any type."""
+        scaled = (image.float() - 127.5) / 63.75
+        features = self.stages(scaled.contiguous(memory_format=torch.channels_last))
+        encoded: Tensor = self.head(torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1))
+        return encoded
+
+
+def _stage(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel_size=3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
+    )

@@ -1,0 +1,56 @@
+"""From views to representations."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from vergence.checks import at_least
+from vergence.encoders import DualEncoder
+from vergence.views import ViewPair
+
+
+@dataclass(frozen=True, eq=False)
+class Representations:
+    """Outputs of both encoders, one row for each item, on the CPU."""
+
+    z_image: Float[Tensor, "n dim"]
+    z_text: Float[Tensor, "n dim"]
+
+    def normalized(self) -> "Representations":
+        """On the unit sphere: all that an objective of cosines determines."""
+        return Representations(z_image=F.normalize(self.z_image, dim=1), z_text=F.normalize(self.z_text, dim=1))
+
+
+def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_size: int = 512) -> Representations:
+    """Encode views in evaluation mode and without gradients; the encoder's mode is put back.
+
+    Args:
+        encoder: Any dual encoder; it is moved to the device.
+        views: What to encode, at least one item.
+        device: Where to compute.
+        batch_size: Items at once, >= 1.
+
+    Returns:
+        Representations as the encoders give them, not normalised.
+
+    Raises:
+        ConfigError: If the batch size is below 1 or there is nothing to encode.
+
+    Example:
+        >>> encoder = DualEncoder(torch.nn.Linear(8, 4), torch.nn.Linear(3, 4))
+        >>> encode(encoder, ViewPair(image=torch.zeros(5, 8), text=torch.zeros(5, 3))).z_text.shape
+        torch.Size([5, 4])
+    """
+    at_least("batch_size", batch_size, 1)
+    at_least("number of views", len(views), 1)
+    was_training = encoder.training
+    encoder.to(device).eval()
+    with torch.inference_mode():
+        batches = (views.take(range(at, min(at + batch_size, len(views)))) for at in range(0, len(views), batch_size))
+        encoded = [encoder(batch.image.to(device), batch.text.to(device)) for batch in batches]
+    encoder.train(was_training)
+    z_image, z_text = (torch.cat(parts).cpu() for parts in zip(*encoded, strict=True))
+    return Representations(z_image=z_image, z_text=z_text)

@@ -1,0 +1,128 @@
+"""Who is fitted on what, and what the score is a score of."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from vergence.checks import known_factors
+from vergence.errors import ConfigError, ShapeError
+from vergence.factors import Factor, FactorSpace
+from vergence.metrics import Interval, Logistic, Ridge, cluster_bootstrap, matthews_corrcoef, r2_score
+
+_COLUMNS = ["factor", "metric", "score", "low", "high", "n_fit", "n_test", "n_clusters"]
+
+
+@runtime_checkable
+class _Regressor(Protocol):
+    def fit(self, z: Tensor, targets: Tensor, /, *, groups: Tensor) -> "_Fitted": ...
+
+
+@runtime_checkable
+class _Fitted(Protocol):
+    def predict(self, z: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Representations of items whose factors are known.
+
+    Args:
+        z: One row for each item.
+        labels: One column for each factor, `None` where it is not known.
+        clusters: What each item is a form of; items of one cluster are not independent.
+
+    Raises:
+        ShapeError: If the numbers of rows differ.
+    """
+
+    z: Float[Tensor, "n dim"]
+    labels: pd.DataFrame
+    clusters: Shaped[np.ndarray, "n"]
+
+    def __post_init__(self) -> None:
+        if not len(self.z) == len(self.labels) == len(self.clusters):
+            raise ShapeError(
+                f"rows must pair: got {len(self.z)} representations, {len(self.labels)} labels, "
+                f"{len(self.clusters)} clusters"
+            )
+
+    def known(self, factor: Factor) -> tuple[Tensor, Tensor, np.ndarray]:
+        """Representations, targets and clusters of the items for which the factor is known."""
+        known_factors([factor.name], self.labels.columns)
+        rows = np.flatnonzero(self.labels[factor.name].notna())
+        values = self.labels[factor.name].iloc[rows]
+        if factor.is_continuous:
+            targets = torch.tensor(values.to_numpy(dtype=np.float64))
+        else:
+            targets = torch.tensor([factor.index(value) for value in values], dtype=torch.long)
+        return self.z[rows], targets, self.clusters[rows]
+
+
+def probe(
+    fit: Labelled,
+    test: Labelled,
+    space: FactorSpace,
+    *,
+    generator: torch.Generator,
+    classifier: _Regressor = Logistic(),  # noqa: B008 - frozen
+    regressor: _Regressor = Ridge(),  # noqa: B008
+) -> pd.DataFrame:
+    """Fit one probe for each factor and score it on other clusters.
+
+    The estimand is the score of *the fitted probe on new clusters*: test clusters are resampled whole for the interval,
+    the probe is not refitted.
+
+    Args:
+        fit: What probes are fitted on; their strength is chosen within it, clusters held out whole.
+        test: What they are scored on; shares no cluster with `fit`.
+        space: The factors to probe.
+        generator: Resamples the test clusters.
+        classifier: Fits a discrete factor; scored by the Matthews correlation, in [-1, 1], 0 for a constant.
+        regressor: Fits a continuous factor; scored by R², at most 1.
+
+    Returns:
+        One row for each factor: factor, metric, score with the 95 % interval low to high, items fitted and tested,
+        clusters tested.
+
+    Raises:
+        ConfigError: If a cluster is in both halves, or a factor has no known value in one of them.
+
+    Example:
+        >>> from vergence.random import generator
+        >>> z = torch.randn(200, 3, generator=generator(0))
+        >>> side = np.where(z[:, 0] > 0, "right", "left")
+        >>> halves = [
+        ...     Labelled(z[rows], pd.DataFrame({"side": side[rows]}), np.arange(200)[rows])
+        ...     for rows in (slice(0, 100), slice(100, 200))
+        ... ]
+        >>> table = probe(*halves, FactorSpace((Factor("side", ("left", "right")),)), generator=generator(1))
+        >>> bool(table.score[0] > 0.8), table.metric[0]
+        (True, 'matthews_corrcoef')
+    """
+    shared = sorted(set(fit.clusters.tolist()) & set(test.clusters.tolist()))
+    if shared:
+        raise ConfigError(f"a test cluster must be new to the probe; in both halves: {', '.join(map(str, shared[:3]))}")
+    rows = []
+    for factor in space.factors:
+        (z_fit, y_fit, held_together), (z_test, y_test, clusters) = fit.known(factor), test.known(factor)
+        if not len(y_fit) or not len(y_test):
+            raise ConfigError(
+                f"factor {factor.name!r} is known for {len(y_fit)} items to fit and {len(y_test)} to test"
+            )
+        score = r2_score if factor.is_continuous else matthews_corrcoef
+        fitted = (regressor if factor.is_continuous else classifier).fit(z_fit, y_fit, groups=_numbered(held_together))
+        predicted, numbers = fitted.predict(z_test), _numbered(clusters)
+        interval: Interval = cluster_bootstrap(score, y_test, predicted, numbers, generator=generator)
+        value = float(score(y_test, predicted))
+        counts = len(y_fit), len(y_test), int(numbers.max()) + 1
+        rows.append((factor.name, score.__name__, value, *interval, *counts))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _numbered(clusters: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.unique(clusters, return_inverse=True)[1])

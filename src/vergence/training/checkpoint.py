@@ -1,0 +1,113 @@
+"""Checkpoints that survive a kill: tensors as safetensors, everything else as JSON in their header, nothing pickled.
+
+A file is written beside its final name and moved there, so that a name never stands for half a file. The two latest
+are kept, so that one damaged file costs one epoch.
+"""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vergence.errors import ConfigError
+
+_KEPT = 2
+_NAME = re.compile(r"epoch-(\d{6})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one training in one folder.
+
+    Args:
+        folder: Where they are; made when the first is saved.
+    """
+
+    folder: Path
+
+    def save(
+        self, epoch: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
+    ) -> None:
+        """Save the state at the end of an epoch and drop what is older than the one before.
+
+        Args:
+            epoch: Epochs done.
+            modules: By name; their parameters and buffers.
+            optimizer: Its state tensors are saved; its settings come from the configuration.
+            about: Anything that JSON can say: the configuration, the history.
+        """
+        tensors = {
+            f"{name}:{key}": value for name, module in modules.items() for key, value in module.state_dict().items()
+        }
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer:{index}:{key}": value for key, value in state.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"epoch-{epoch:06d}.safetensors"
+        write_tensors(path, tensors, {"about": json.dumps(about)})
+        for _, old in self._files()[_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        """Read the newest whole checkpoint: epochs done, tensors and what was said about it.
+
+        A damaged file is passed over with a warning of one line; `None` if none is left.
+        """
+        for epoch, path in self._files():
+            try:
+                with safe_open(path, framework="pt") as file:
+                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+                    return epoch, tensors, json.loads(file.metadata()["about"])
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+                warnings.warn(f"{path} is damaged ({error}); going back to the checkpoint before it", stacklevel=2)
+        return None
+
+    def _files(self) -> list[tuple[int, Path]]:
+        """Epoch and path of each, newest first."""
+        found = [(match, path) for path in self.folder.glob("epoch-*") if (match := _NAME.fullmatch(path.name))]
+        return sorted(((int(match[1]), path) for match, path in found), reverse=True)
+
+
+def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Put the tensors of a checkpoint back in place.
+
+    Raises:
+        ConfigError: If they belong to modules of another structure.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        owner, _, name = key.partition(":")
+        parts.setdefault(owner, {})[name] = value
+    try:
+        for owner, module in modules.items():
+            module.load_state_dict(parts.get(owner, {}))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"the checkpoint is of another model ({reason}); train in another folder") from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts.get("optimizer", {}).items():
+        index, _, key = name.partition(":")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    save_file({key: value.contiguous() for key, value in tensors.items()}, partial, dict(about))
+    os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
