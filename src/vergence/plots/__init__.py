@@ -1,0 +1,6 @@
+"""Figures: a table in, a matplotlib figure out; nothing is shown and no global setting is changed."""
+
+from vergence.plots.prediction import measured_against_predicted, score_by_size
+from vergence.plots.style import svg
+
+__all__ = ["measured_against_predicted", "score_by_size", "svg"]
