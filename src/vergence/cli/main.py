@@ -1,0 +1,63 @@
+"""`vergence`: one sub-command for each job.
+
+A mistake of the user's is one line on standard error and exit code 2. What a command needs is imported when it runs, so
+that `vergence --help` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+
+from vergence import __version__
+from vergence.cli import demo
+from vergence.errors import VergenceError
+
+_COMMANDS = MappingProxyType({"demo": demo})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows the program's name; that of this process if `None`.
+
+    Returns:
+        Exit code: 0; 2 for a mistake of the user's; 130 if interrupted.
+    """
+    options = _parser().parse_args(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        _COMMANDS[options.command].run(options[options.command])
+    except VergenceError as error:
+        print(f"vergence: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vergence: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        one_line = " ".join(message.split()).rstrip(".")
+        print(f"vergence: error: {one_line}. For what is accepted: {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="vergence",
+        description="Say what an image-text model will learn, miss and ignore; measure it; change it on purpose.",
+        version=__version__,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subcommands(dest="command", title="commands")
+    for name, command in _COMMANDS.items():
+        options = _Parser(description=command.DESCRIPTION, allow_abbrev=False)
+        command.add_options(options)
+        commands.add_subcommand(name, options, help=command.DESCRIPTION)
+    return parser

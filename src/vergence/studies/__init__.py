@@ -1,0 +1,1 @@
+"""Whole studies: a frozen specification and a runner each."""

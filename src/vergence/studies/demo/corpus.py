@@ -1,0 +1,89 @@
+"""The pairs of the main job: who is in which split, and what each caption policy writes about them."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from vergence.data import EmojiSet, load_emoji, split_by_concept
+from vergence.encoders import Vocabulary
+from vergence.random import named
+from vergence.studies.demo.spec import POLICIES, STYLE, DemoSpec
+from vergence.views import ViewPair, render_captions, text_record
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """The set, decoded once, and its split by concept."""
+
+    emoji: EmojiSet
+    pixels: UInt8[Tensor, "n 3 64 64"]
+    train: np.ndarray
+    test: np.ndarray
+
+    def digest(self) -> str:
+        """A short hash of images and labels, which tells two sets apart."""
+        content = hashlib.sha256(repr((self.emoji.hexcodes, self.emoji.captions)).encode())
+        content.update(self.pixels.numpy().tobytes())
+        return content.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Captioned:
+    """A corpus under one policy: the captions, the words of the training half, and the pairs."""
+
+    captions: list[str]
+    vocabulary: Vocabulary
+    views: ViewPair
+
+
+def load_corpus(spec: DemoSpec, *, seed: int, data: Path | None = None) -> Corpus:
+    """Load the set, or a random share of its concepts, and split it by concept, every group in both halves."""
+    emoji = load_emoji(data)
+    if spec.concepts is not None:
+        names = np.unique(emoji.concepts)
+        if spec.concepts < len(names):
+            chosen = torch.randperm(len(names), generator=named(seed, "concepts"))[: spec.concepts].numpy()
+            emoji = emoji.take(np.flatnonzero(np.isin(emoji.concepts, names[chosen])))
+    split = split_by_concept(
+        emoji.concepts,
+        {"train": 1 - spec.test_fraction, "test": spec.test_fraction},
+        generator=named(seed, "split"),
+        strata=emoji.labels["group"],
+    )
+    return Corpus(emoji=emoji, pixels=emoji.images.tensor(), **split)
+
+
+def caption(corpus: Corpus, policy: str, *, seed: int) -> Captioned:
+    """Write the captions of a policy and number their words; words that no training caption has are unknown."""
+    chosen = POLICIES[policy]
+    if chosen.real_labels:
+        captions = corpus.emoji.captions
+    else:
+        record = text_record(
+            corpus.emoji.labels,
+            corpus.emoji.space,
+            chosen.misalignment,
+            perturbation_probability=chosen.perturbation_probability,
+            generator=named(seed, "record"),
+        )
+        captions = render_captions(record, STYLE, generator=named(seed, "wording"))
+    vocabulary = Vocabulary.of(captions[row] for row in corpus.train)
+    views = ViewPair(image=corpus.pixels, text=vocabulary.encode(captions))
+    return Captioned(captions=captions, vocabulary=vocabulary, views=views)
+
+
+def queries(labels: pd.DataFrame) -> list[dict[str, str]]:
+    """Factor values to look for in retrieval: what the retrieval examples ask of every policy alike."""
+    wanted = [
+        {"skin_tone": "dark", "gender": "woman", "group": "people & body"},
+        {"skin_tone": "light", "gender": "man", "group": "people & body"},
+        {"group": "animals & nature"},
+    ]
+    known = {name: set(labels[name].dropna()) for name in labels}
+    return [query for query in wanted if all(value in known[name] for name, value in query.items())]

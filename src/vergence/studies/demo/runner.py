@@ -1,0 +1,302 @@
+"""The main job: predict, train, probe, retrieve; resumable run by run and epoch by epoch."""
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import vergence
+from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder
+from vergence.losses import Objective, WeightedTerm, alignment_penalty, info_nce
+from vergence.probes import Labelled, encode, oracle_scores, predict, probe
+from vergence.random import named
+from vergence.reports import build_report
+from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
+from vergence.studies.demo.spec import POLICIES, STYLE, DemoSpec
+from vergence.studies.folder import JobFolder, WhenPresent
+from vergence.studies.progress import StudyProgress
+from vergence.training import train
+from vergence.training.checkpoint import write_tensors
+from vergence.views import ViewPair, random_shift
+
+Results = dict[str, Any]
+_EXAMPLES = 4  # captions shown for each policy
+_HITS = 6  # images shown for each query
+
+
+def run_demo(
+    spec: DemoSpec,
+    *,
+    seed: int,
+    out: Path,
+    present: WhenPresent,
+    command: str,
+    progress: StudyProgress,
+    data: Path | None = None,
+) -> Results:
+    """Run the main job and write its results, figures and report.
+
+    Args:
+        spec: What to train.
+        seed: Seed of everything random, >= 0.
+        out: Folder for the results; runs that it holds already are not repeated.
+        present: What to do if it is not empty.
+        command: What to type to get the same again.
+        progress: Told what happens.
+        data: Another file of the embedded set's form; the embedded set if `None`.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        CorpusError: If the data file is missing or damaged; nothing has been written then.
+        ConfigError: If the folder cannot be used; it is as it was then.
+    """
+    started = time.perf_counter()
+    corpus = load_corpus(spec, seed=seed, data=data)
+    job = {"job": "demo", "seed": seed, "settings": asdict(spec), "data": corpus.digest()}
+    folder = JobFolder.claim(out, job, present=present)
+    predictions = _predictions(spec, corpus)
+    folder.write_json(
+        "predictions.json", [{"policy": p, "encoding_size": n, "predicted": v} for (p, n), v in predictions.items()]
+    )
+    progress.start(len(spec.runs()))
+    runs = {}
+    for policy, size in spec.runs():
+        name = f"{policy}-{size}"
+        done = folder.read_json(f"runs/{name}/run.json")
+        if done is None:
+            done = _run(spec, corpus, policy, size, seed=seed, folder=folder.path / "runs" / name, progress=progress)
+            folder.write_json(f"runs/{name}/run.json", done)
+        for factor, record in done["factors"].items():
+            record["predicted"] = predictions[policy, size][factor]
+        runs[policy, size] = done
+        progress.finished(name, _one_line(done["factors"]))
+    results = _results(spec, corpus, runs, seed=seed, command=command)
+    results["timings"] |= {
+        "date": datetime.now(UTC).date().isoformat(),
+        "total_seconds": round(time.perf_counter() - started, 1),
+    }
+    _write(results, corpus, folder)
+    return results
+
+
+def _predictions(spec: DemoSpec, corpus: Corpus) -> dict[tuple[str, int], dict[str, float | str]]:
+    """What theory says of every run; nothing has been trained yet."""
+    space = corpus.emoji.space
+    nothing = torch.zeros(len(corpus.emoji), 0)
+    fit, test = _halves(corpus, nothing)
+    predictions = {}
+    for policy in spec.policies:
+        bias = POLICIES[policy].misalignment
+        oracle = oracle_scores(fit, test, space, bias)
+        for size in spec.sizes(policy):
+            predictions[policy, size] = predict(space, bias, encoding_size=size, oracle=oracle)
+    return predictions
+
+
+def _run(
+    spec: DemoSpec, corpus: Corpus, policy: str, size: int, *, seed: int, folder: Path, progress: StudyProgress
+) -> Results:
+    """Train one dual encoder and measure it."""
+    started = time.perf_counter()
+    captioned = caption(corpus, policy, seed=seed)
+    encoder = _encoder(len(captioned.vocabulary), size, seed=seed, name=policy)
+    result = train(
+        encoder,
+        captioned.views.take(corpus.train),
+        Objective(
+            {
+                "contrast": WeightedTerm(info_nce, temperature=spec.temperature),
+                "bottleneck": WeightedTerm(alignment_penalty, spec.bottleneck_weight),
+            }
+        ),
+        spec.training,
+        generator=named(seed, policy, size, "training"),
+        out=folder,
+        resume=True,
+        augment=partial(_shifted, spec.shift),
+        progress=progress.display,
+        label=f"{policy}, {size} outputs",
+    )
+    representations = encode(encoder, captioned.views).normalized()
+    table = probe(
+        *_halves(corpus, representations.z_image), corpus.emoji.space, generator=named(seed, policy, size, "intervals")
+    )
+    write_tensors(folder / "encoder.safetensors", encoder.state_dict(), {"vocabulary": captioned.vocabulary.to_json()})
+    return {
+        "policy": policy,
+        "encoding_size": size,
+        "factors": {row.factor: _record(row) for row in table.itertuples()},
+        "retrieval": _retrieve(encoder, captioned, corpus, representations.z_image),
+        "captions": _examples(captioned, corpus),
+        "losses": result.history.iloc[-1].drop("epoch").to_dict(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _encoder(vocabulary_size: int, dim: int, *, seed: int, name: str) -> DualEncoder:
+    """Make the encoders, initialised from a stream of their own; torch's own stream is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(named(seed, name, dim, "weights").initial_seed())
+        return DualEncoder(ConvEncoder(dim), BagOfWordsEncoder(vocabulary_size, dim))
+
+
+def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
+    return random_shift(images, pixels=pixels, generator=generator)
+
+
+def _halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
+    """Concepts that probes are fitted on, those of training, and concepts that nothing has seen."""
+    emoji = corpus.emoji
+    fit, test = (
+        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.concepts[rows])
+        for rows in (corpus.train, corpus.test)
+    )
+    return fit, test
+
+
+def _record(row: Any) -> Results:
+    """One probe's row as JSON."""
+    return {
+        "metric": row.metric,
+        "value": row.score,
+        "low": row.low,
+        "high": row.high,
+        "n_fit": row.n_fit,
+        "n_test": row.n_test,
+        "n_concepts": row.n_clusters,
+    }
+
+
+def _examples(captioned: Captioned, corpus: Corpus) -> list[dict[str, str]]:
+    """Captions of the same few images under every policy: the first ones of training that state tone and gender."""
+    labels = corpus.emoji.labels.iloc[corpus.train]
+    people = corpus.train[labels[["skin_tone", "gender"]].notna().all(axis=1).to_numpy()]
+    things = corpus.train[labels["skin_tone"].isna().to_numpy()]
+    shown = [*people[:: max(1, len(people) // (_EXAMPLES - 1))][: _EXAMPLES - 1], *things[len(things) // 2 :][:1]]
+    emoji = corpus.emoji
+    return [
+        {"hexcode": emoji.hexcodes[row], "label": emoji.captions[row], "caption": captioned.captions[row]}
+        for row in shown
+    ]
+
+
+def _retrieve(encoder: DualEncoder, captioned: Captioned, corpus: Corpus, z_image: Tensor) -> list[Results]:
+    """The images of unseen concepts nearest to each query, by cosine."""
+    labels = corpus.emoji.labels.iloc[corpus.test].reset_index(drop=True)
+    gallery = z_image[corpus.test]
+    found = []
+    for wanted in queries(labels):
+        query = ", ".join(STYLE.word(factor, value) for factor, value in wanted.items())
+        text = ViewPair(image=captioned.views.image[:1], text=captioned.vocabulary.encode([query]))
+        z_text = encode(encoder, text).normalized().z_text[0]
+        best = (gallery @ z_text).topk(min(_HITS, len(gallery))).indices.tolist()
+        hits = [
+            {
+                "hexcode": corpus.emoji.hexcodes[corpus.test[row]],
+                "label": corpus.emoji.captions[corpus.test[row]],
+                "factors": labels.iloc[row].dropna().to_dict(),
+            }
+            for row in best
+        ]
+        found.append({"query": query, "wanted": wanted, "hits": hits})
+    return found
+
+
+def _results(
+    spec: DemoSpec, corpus: Corpus, runs: dict[tuple[str, int], Results], *, seed: int, command: str
+) -> Results:
+    """Everything that was found, by policy at the main size and by output size."""
+    emoji = corpus.emoji
+    main = {policy: runs[policy, spec.main_size] for policy in spec.policies}
+    several = [policy for policy in spec.policies if len(spec.sizes(policy)) > 1]
+    return {
+        "command": command,
+        "seed": seed,
+        "versions": {
+            "vergence": vergence.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate")},
+        },
+        "settings": asdict(spec),
+        "data": {
+            "name": "Fluent 3D emoji, labelled by emojibase",
+            "digest": corpus.digest(),
+            "images": len(emoji),
+            "concepts": len(set(emoji.concepts)),
+            "train": len(corpus.train),
+            "test": len(corpus.test),
+            "test_concepts": len(set(emoji.concepts[corpus.test])),
+        },
+        "factors": {factor.name: list(factor.values or ()) for factor in emoji.space.factors},
+        "main_size": spec.main_size,
+        "policies": {policy: _policy(policy, run, corpus) for policy, run in main.items()},
+        "sizes": {
+            policy: [
+                {
+                    "encoding_size": size,
+                    "factors": runs[policy, size]["factors"],
+                    "losses": runs[policy, size]["losses"],
+                }
+                for size in spec.sizes(policy)
+            ]
+            for policy in several
+        },
+        "retrieval": [
+            {
+                "query": shown["query"],
+                "wanted": shown["wanted"],
+                "policies": {policy: run["retrieval"][i]["hits"] for policy, run in main.items()},
+            }
+            for i, shown in enumerate(main[spec.policies[0]]["retrieval"])
+        ],
+        "timings": {"runs": {f"{policy}-{size}": run["seconds"] for (policy, size), run in runs.items()}},
+    }
+
+
+def _policy(name: str, run: Results, corpus: Corpus) -> Results:
+    policy, space = POLICIES[name], corpus.emoji.space
+    bias = policy.misalignment
+    in_order = {
+        "selected": bias.selected,
+        "perturbed": bias.perturbed,
+        "omitted": bias.omitted(space),
+        "unbiased": bias.unbiased,
+    }
+    return {
+        "description": policy.description,
+        "misalignment": {part: [factor for factor in space if factor in names] for part, names in in_order.items()},
+        "perturbation_probability": policy.perturbation_probability if bias.perturbed else None,
+        "captions": run["captions"],
+        "encoding_size": run["encoding_size"],
+        "factors": run["factors"],
+        "losses": run["losses"],
+    }
+
+
+def _one_line(factors: Mapping[str, Results]) -> str:
+    return ", ".join(
+        f"{name} {record['value']:.2f} [{record['low']:.2f}, {record['high']:.2f}]" for name, record in factors.items()
+    )
+
+
+def _write(results: Results, corpus: Corpus, folder: JobFolder) -> None:
+    """Write results, figures and the report, the report last: where it is, everything is."""
+    folder.write_json("results.json", results)
+    shown = {hit["hexcode"] for query in results["retrieval"] for hits in query["policies"].values() for hit in hits}
+    shown |= {example["hexcode"] for policy in results["policies"].values() for example in policy["captions"]}
+    emoji = corpus.emoji
+    images = {code: emoji.images.encoded[row] for row, code in enumerate(emoji.hexcodes) if code in shown}
+    report = build_report(results, images=images)
+    for name, svg in report.figures.items():
+        folder.write_text(f"figures/{name}.svg", svg)
+    folder.write_text("report.html", report.html())

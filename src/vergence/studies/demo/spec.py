@@ -1,0 +1,120 @@
+"""What the main job trains: caption policies, output sizes, settings, all of it decided before any training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from vergence.checks import at_least, non_negative, one_of, positive
+from vergence.errors import ConfigError
+from vergence.misalignment import Misalignment
+from vergence.training import TrainConfig
+from vergence.views import CaptionStyle
+
+_EVERYTHING = ("skin_tone", "gender", "group", "subgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A way to caption the set.
+
+    Args:
+        description: What the captions do, in a few words.
+        misalignment: What they mention and what they may get wrong.
+        perturbation_probability: Chance that a perturbed factor is redrawn.
+        real_labels: Whether captions are the set's own labels instead of rendered from factors.
+        all_sizes: Whether to train it at every output size, or at the main one only.
+    """
+
+    description: str
+    misalignment: Misalignment
+    perturbation_probability: float = 0.0
+    real_labels: bool = False
+    all_sizes: bool = False
+
+
+POLICIES: Mapping[str, Policy] = MappingProxyType(
+    {
+        "labels": Policy(
+            description="the real labels as they are: they name the thing, its gender and its skin tone",
+            misalignment=Misalignment({"skin_tone", "gender"}),
+            real_labels=True,
+        ),
+        "faithful": Policy(
+            description="every factor is mentioned, correctly",
+            misalignment=Misalignment(_EVERYTHING),
+            all_sizes=True,
+        ),
+        "omit": Policy(
+            description="skin tone is never mentioned",
+            misalignment=Misalignment(set(_EVERYTHING) - {"skin_tone"}),
+            all_sizes=True,
+        ),
+        "perturb": Policy(
+            description="skin tone is redrawn at random with probability 0.9",
+            misalignment=Misalignment(_EVERYTHING, {"skin_tone"}),
+            perturbation_probability=0.9,
+        ),
+    }
+)
+
+STYLE = CaptionStyle(phrases=MappingProxyType({"skin_tone": "{value} skin tone"}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSpec:
+    """Settings of the main job.
+
+    Args:
+        policies: Names of caption policies, each once.
+        main_size: Output size at which all policies are compared, >= 2.
+        large_size: A larger one, to see what comes back.
+        concepts: How many base concepts to use; all if `None`.
+        test_fraction: Share of the concepts that are held out, in (0, 1).
+        temperature: Of InfoNCE, > 0.
+        bottleneck_weight: Weight of the alignment penalty beside InfoNCE, >= 0.
+        shift: Pixels by which training images move at most.
+        training: Settings of every training.
+
+    Raises:
+        ConfigError: If a setting is outside its range, or a policy is unknown or repeated.
+    """
+
+    policies: tuple[str, ...] = tuple(POLICIES)
+    main_size: int = 16
+    large_size: int = 64
+    concepts: int | None = None
+    test_fraction: float = 0.3
+    temperature: float = 0.2
+    bottleneck_weight: float = 0.0
+    shift: int = 4
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=12, batch_size=128))
+
+    def __post_init__(self) -> None:
+        for name in self.policies:
+            one_of("policy", name, POLICIES)
+        if not self.policies or len(set(self.policies)) < len(self.policies):
+            raise ConfigError(f"policies must name at least one, each once; got {', '.join(self.policies) or 'none'}")
+        at_least("main_size", self.main_size, 2)
+        at_least("large_size", self.large_size, self.main_size + 1, why="it shows what a larger output lets back in")
+        if self.concepts is not None:
+            at_least("concepts", self.concepts, 100, why="both splits need every factor")
+        positive("temperature", self.temperature)
+        non_negative("bottleneck_weight", self.bottleneck_weight)
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(f"test_fraction must be inside (0, 1); got {self.test_fraction}")
+
+    @classmethod
+    def quick(cls, *, policies: tuple[str, ...] = tuple(POLICIES)) -> "DemoSpec":
+        """The same on a subset and for two epochs: it shows that everything works, not what is learned."""
+        return cls(policies=policies, concepts=400, training=TrainConfig(epochs=2, batch_size=128))
+
+    def sizes(self, policy: str) -> tuple[int, ...]:
+        """Output sizes to train a policy at, ascending; the smallest is that of its unbiased block."""
+        if not POLICIES[policy].all_sizes:
+            return (self.main_size,)
+        block = len(POLICIES[policy].misalignment.unbiased)
+        return tuple(sorted({block, self.main_size, self.large_size}))
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Every training: policy and output size."""
+        return [(policy, size) for policy in self.policies for size in self.sizes(policy)]

@@ -1,0 +1,62 @@
+"""What a long job tells its user: bars on a terminal, a line for each finished part everywhere."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class StudyProgress:
+    """Progress of a job of several runs, on standard error; use it in a `with` statement.
+
+    Args:
+        title: What to call the job's own bar.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(stderr=True, highlight=False)
+        self.display = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._runs: TaskID | None = None
+        self._done = self._total = 0
+
+    def __enter__(self) -> "StudyProgress":
+        self.display.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.display.stop()
+
+    def start(self, n_runs: int) -> None:
+        """Say how many runs there will be."""
+        self._total = n_runs
+        self._runs = self.display.add_task(self.title, total=n_runs)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def finished(self, run: str, outcome: str) -> None:
+        """Count a run as done, and say what came out."""
+        self._done += 1
+        self.say(f"[{self._done}/{self._total}] {run}: {outcome}")
+        if self._runs is not None:
+            self.display.advance(self._runs)
