@@ -31,8 +31,12 @@ class CorpusError(VergenceError):
 class MissingExtraError(VergenceError, ImportError):
     """A feature needs a package that only an optional extra installs."""
 
-    def __init__(self, package: str, *, extra: str) -> None:
-        super().__init__(f"this needs the package {package!r}; install it with: pip install 'vergence[{extra}]'")
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(package, extra)  # as they came, so that the error can pass between processes
+
+    def __str__(self) -> str:
+        package, extra = self.args
+        return f"this needs the package {package!r}; install it with: pip install 'vergence[{extra}]'"
 
 
 def unknown(what: str, received: object, known: Iterable[str]) -> str:

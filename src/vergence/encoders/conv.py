@@ -1,6 +1,7 @@
 """A small convolutional image encoder that trains in seconds on a CPU."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Shaped
@@ -16,7 +17,7 @@ class ConvEncoder(nn.Module):
 
     Args:
         dim: Output size, >= 1.
-        widths: Channels after each convolution.
+        widths: Channels after each convolution, at least one.
         hidden: Width of the head.
 
     Raises:
@@ -31,7 +32,7 @@ class ConvEncoder(nn.Module):
         super().__init__()
         for name, size in (("dim", dim), ("hidden", hidden), ("widths", min(widths, default=0))):
             at_least(name, size, 1)
-        stages = nn.Sequential(*(_stage(c_in, c_out) for c_in, c_out in zip((3, *widths), widths, strict=False)))
+        stages = nn.Sequential(*(_stage(c_in, c_out) for c_in, c_out in pairwise((3, *widths))))
         # Channels-last kernels are the faster ones on CPUs.
         self.stages = stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = nn.Sequential(nn.Linear(2 * widths[-1], hidden), nn.ReLU(), nn.Linear(hidden, dim))
@@ -45,6 +46,5 @@ class ConvEncoder(nn.Module):
 
 
 def _stage(c_in: int, c_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, kernel_size=3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
-    )
+    convolution = nn.Conv2d(c_in, c_out, kernel_size=3, stride=2, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(c_out), nn.ReLU())

@@ -62,9 +62,7 @@ class JobFolder:
 
     def write_text(self, name: str, content: str) -> None:
         """Write a text file whole or not at all, in a sub-folder if its name says so."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, content)
+        write_text(self.path / name, content)
 
 
 def _check_ours(path: Path, job: Mapping[str, Any], present: WhenPresent) -> None:

@@ -33,7 +33,7 @@ class StudyProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self._runs: TaskID | None = None
+        self._bars: dict[str, TaskID] = {}
         self._done = self._total = 0
 
     def __enter__(self) -> "StudyProgress":
@@ -48,15 +48,22 @@ class StudyProgress:
     def start(self, n_runs: int) -> None:
         """Say how many runs there will be."""
         self._total = n_runs
-        self._runs = self.display.add_task(self.title, total=n_runs)
+        self._bars[self.title] = self.display.add_task(self.title, total=n_runs)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         self.console.print(line, markup=False, soft_wrap=True)
 
+    def advanced(self, run: str, done: int, total: int) -> None:
+        """Show how far a run is."""
+        if run not in self._bars:
+            self._bars[run] = self.display.add_task(run, total=total)
+        self.display.update(self._bars[run], completed=done)
+
     def finished(self, run: str, outcome: str) -> None:
         """Count a run as done, and say what came out."""
         self._done += 1
         self.say(f"[{self._done}/{self._total}] {run}: {outcome}")
-        if self._runs is not None:
-            self.display.advance(self._runs)
+        if run in self._bars:
+            self.display.remove_task(self._bars.pop(run))
+        self.display.advance(self._bars[self.title])

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,6 @@ class Checkpoints:
         }
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer:{index}:{key}": value for key, value in state.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{epoch:06d}.safetensors"
         write_tensors(path, tensors, {"about": json.dumps(about)})
         for _, old in self._files()[_KEPT:]:
@@ -100,14 +100,25 @@ def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], opt
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({key: value.contiguous() for key, value in tensors.items()}, partial, dict(about))
-    os.replace(partial, path)
+    """Write a safetensors file whole or not at all, and its folder if need be."""
+    with _whole(path) as partial:
+        save_file({key: value.contiguous() for key, value in tensors.items()}, partial, dict(about))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    """Write a text file whole or not at all, and its folder if need be."""
+    with _whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a name beside the final one, which the file gets when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes never share one
+    try:
+        yield partial
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     os.replace(partial, path)

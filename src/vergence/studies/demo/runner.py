@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.progress import Progress
 from torch import Tensor
 
 import vergence
@@ -22,6 +23,7 @@ from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
 from vergence.studies.demo.spec import POLICIES, STYLE, DemoSpec
 from vergence.studies.folder import JobFolder, WhenPresent
+from vergence.studies.pool import Teller, run_in_pool
 from vergence.studies.progress import StudyProgress
 from vergence.training import train
 from vergence.training.checkpoint import write_tensors
@@ -68,18 +70,10 @@ def run_demo(
     folder.write_json(
         "predictions.json", [{"policy": p, "encoding_size": n, "predicted": v} for (p, n), v in predictions.items()]
     )
-    progress.start(len(spec.runs()))
-    runs = {}
-    for policy, size in spec.runs():
-        name = f"{policy}-{size}"
-        done = folder.read_json(f"runs/{name}/run.json")
-        if done is None:
-            done = _run(spec, corpus, policy, size, seed=seed, folder=folder.path / "runs" / name, progress=progress)
-            folder.write_json(f"runs/{name}/run.json", done)
-        for factor, record in done["factors"].items():
-            record["predicted"] = predictions[policy, size][factor]
-        runs[policy, size] = done
-        progress.finished(name, _one_line(done["factors"]))
+    runs = _measured(spec, folder, seed=seed, data=data, progress=progress)
+    for run, predicted in predictions.items():
+        for factor, record in runs[run]["factors"].items():
+            record["predicted"] = predicted[factor]
     results = _results(spec, corpus, runs, seed=seed, command=command)
     results["timings"] |= {
         "date": datetime.now(UTC).date().isoformat(),
@@ -103,11 +97,30 @@ def _predictions(spec: DemoSpec, corpus: Corpus) -> dict[tuple[str, int], dict[s
     return predictions
 
 
-def _run(
-    spec: DemoSpec, corpus: Corpus, policy: str, size: int, *, seed: int, folder: Path, progress: StudyProgress
-) -> Results:
+def _measured(
+    spec: DemoSpec, folder: JobFolder, *, seed: int, data: Path | None, progress: StudyProgress
+) -> dict[tuple[str, int], Results]:
+    """Every run, from the folder if it has been done."""
+    names = {f"{policy}-{size}": (policy, size) for policy, size in spec.runs()}
+    found = {name: folder.read_json(f"runs/{name}/run.json") for name in names}
+    missing = {
+        name: (spec, *names[name], seed, data, folder.path / "runs" / name)
+        for name, done in found.items()
+        if done is None
+    }
+    progress.start(len(missing))
+    for name, done in run_in_pool(_run, missing, progress=progress) if missing else ():
+        folder.write_json(f"runs/{name}/run.json", done)
+        found[name] = done
+        progress.finished(name, _one_line(done["factors"]))
+    return {names[name]: done for name, done in found.items()}
+
+
+def _run(spec: DemoSpec, policy: str, size: int, seed: int, data: Path | None, folder: Path, tell: Teller) -> Results:
     """Train one dual encoder and measure it."""
     started = time.perf_counter()
+    tell(0, spec.training.epochs)
+    corpus = load_corpus(spec, seed=seed, data=data)
     captioned = caption(corpus, policy, seed=seed)
     encoder = _encoder(len(captioned.vocabulary), size, seed=seed, name=policy)
     result = train(
@@ -124,8 +137,8 @@ def _run(
         out=folder,
         resume=True,
         augment=partial(_shifted, spec.shift),
-        progress=progress.display,
-        label=f"{policy}, {size} outputs",
+        callbacks=[lambda end: tell(end.epoch, end.epochs)],
+        progress=Progress(disable=True),
     )
     representations = encode(encoder, captioned.views).normalized()
     table = probe(

@@ -1,0 +1,91 @@
+"""Independent runs in worker processes of one thread each.
+
+On a few cores that is faster than one run with several threads, and since every run has one thread, its numbers do not
+depend on how many cores there are.
+"""
+
+import os
+import queue as queues
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import torch
+
+from vergence.errors import VergenceError
+from vergence.studies.progress import StudyProgress
+
+Result = TypeVar("Result")
+
+_WORKERS = 4  # at most: each holds its own copy of the data
+
+
+@dataclass(frozen=True)
+class Teller:
+    """What a run calls to say how far it is; when nobody listens any more, it fails, and so ends an orphaned run."""
+
+    queue: Any
+    run: str
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell the parent process."""
+        self.queue.put((self.run, done, total))
+
+
+def run_in_pool(
+    work: Callable[..., Result], runs: Mapping[str, tuple[Any, ...]], *, progress: StudyProgress
+) -> Iterator[tuple[str, Result]]:
+    """Do independent runs, as many at once as there are cores.
+
+    Args:
+        work: A function of a module; is given the arguments of a run and, last, a `Teller`.
+        runs: Arguments by name of the run.
+        progress: Shows how far each run is.
+
+    Yields:
+        Name and result of each run, as they finish.
+
+    Raises:
+        VergenceError: If a worker process was killed; and whatever a run raises.
+    """
+    context = get_context("spawn")  # a forked torch may hang
+    n_workers = max(1, min(len(runs), len(os.sched_getaffinity(0)), _WORKERS))
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare))
+        # Left first: running work then fails at its next word, and the pool need not wait for its end.
+        manager = stack.enter_context(context.Manager())
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        heard = manager.Queue()
+        futures = {pool.submit(work, *arguments, Teller(heard, name)): name for name, arguments in runs.items()}
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            _show(heard, progress)
+            for future in done:
+                try:
+                    yield futures[future], future.result()
+                except BrokenProcessPool as error:
+                    raise VergenceError(
+                        f"a worker process was killed during {futures[future]!r}, perhaps for lack of memory; "
+                        "--resume continues where it stopped"
+                    ) from error
+
+
+def _prepare() -> None:
+    """One thread; and an interrupt is the parent's business."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _show(heard: Any, progress: StudyProgress) -> None:
+    while True:
+        try:
+            run, done, total = heard.get_nowait()
+        except queues.Empty:
+            return
+        progress.advanced(run, done, total)
