@@ -192,7 +192,7 @@ def _accelerator(config: TrainConfig, device: str, out: Path | None) -> Accelera
 def _parameter_groups(encoder: nn.Module, objective: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Weight decay on matrices and kernels of the encoder only: not on biases, scales or what the objective learns."""
     matrices = [weight for weight in encoder.parameters() if weight.ndim >= 2]
-    others = [weight for weight in (*encoder.parameters(), *objective.parameters()) if weight.ndim < 2]
+    others = [weight for weight in encoder.parameters() if weight.ndim < 2] + list(objective.parameters())
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
