@@ -6,7 +6,7 @@ one, bit for bit on one machine.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vergence.encoders import DualEncoder
-from vergence.errors import ConfigError, MissingExtraError
+from vergence.errors import ConfigError, MissingExtraError, ShapeError
 from vergence.losses import LossParts, Objective
 from vergence.random import spawn
 from vergence.training.checkpoint import Checkpoints, restore, write_text
@@ -126,12 +126,13 @@ def train(
                     share = step / (config.epochs * steps)
                     _set_rate(optimizer, config.rate_at(share))
                     z_image, z_text = model(augment(image, augmentation) if augment else image, text)
-                    parts = learned(z_image, z_text, progress=share)
+                    parts = _loss(learned, z_image, z_text, share)
                     _descend(parts, accelerator, optimizer, config.max_grad_norm)
                     for name, value in parts.to_floats().items():
                         sums[name] = sums.get(name, 0.0) + value / steps
                     display.advance(bar)
             model.eval()
+            _refuse_broken_weights(modules)
             history.append({"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **sums})
             accelerator.log(sums, step=epoch + 1)
             if checkpoints and out:
@@ -218,11 +219,33 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def _loss(objective: nn.Module, z_image: Tensor, z_text: Tensor, share: float) -> LossParts:
+    try:
+        parts: LossParts = objective(z_image, z_text, progress=share)
+    except ShapeError as error:
+        if z_image.isfinite().all() and z_text.isfinite().all():
+            raise
+        raise _diverged(str(error)) from error
+    if not parts.total.isfinite():
+        raise _diverged(f"the loss is {parts.to_floats()}")
+    return parts
+
+
+def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
+    """A finite loss can have an infinite gradient: without this, a checkpoint of such weights would be saved."""
+    for module in modules.values():
+        for name, weight in module.named_parameters():
+            if not weight.isfinite().all():
+                raise _diverged(f"weights of {name} are NaN or infinite")
+
+
+def _diverged(what: str) -> ConfigError:
+    return ConfigError(f"training diverged: {what}; lower learning_rate, and check that the views hold no NaN")
+
+
 def _descend(
     parts: LossParts, accelerator: Accelerator, optimizer: torch.optim.Optimizer, max_grad_norm: float | None
 ) -> None:
-    if not bool(torch.isfinite(parts.total)):
-        raise ConfigError(f"the loss became {parts.total.item()} ({parts.to_floats()}); lower learning_rate")
     accelerator.backward(parts.total)
     if max_grad_norm is not None:
         accelerator.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_grad_norm)
