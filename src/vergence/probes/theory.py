@@ -101,7 +101,7 @@ def oracle_scores(fit: Labelled, test: Labelled, space: FactorSpace, misalignmen
 
 def _given(oracle: Mapping[str, float], name: str) -> float:
     if name not in oracle:
-        raise FactorError(f"oracle lacks {name!r}, which is outside the unbiased block; pass what oracle_scores returns")
+        raise FactorError(f"the oracle lacks {name!r}, a factor outside the block; pass what oracle_scores returns")
     return oracle[name]
 
 

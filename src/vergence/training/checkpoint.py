@@ -51,7 +51,6 @@ class Checkpoints:
         }
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer:{index}:{key}": value for key, value in state.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{epoch:06d}.safetensors"
         write_tensors(path, tensors, {"about": json.dumps(about)})
         for number, other in self._files():
@@ -116,7 +115,8 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to; moved to the path when that has worked, removed when it has not."""
+    """A name to write to, its folder made; moved to the path when that has worked, removed when it has not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
