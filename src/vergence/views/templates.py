@@ -37,8 +37,8 @@ class CaptionStyle:
             raise ConfigError(f"openings must be at least one text, in a list; got {self.openings!r}")
         for factor, phrase in self.phrases.items():
             try:
-                says_it = "\0" in phrase.format(value="\0")
-            except (KeyError, IndexError, AttributeError, ValueError):
+                says_it = "\0whole\0" in phrase.format(value="\0whole\0")
+            except (KeyError, IndexError, AttributeError, TypeError, ValueError):
                 says_it = False
             if not says_it:
                 raise ConfigError(f"the phrase of {factor!r} must hold {{value}} and no other field; got {phrase!r}")
