@@ -120,7 +120,12 @@ def test_index_labels_that_repeat_and_categories_that_lack_a_value_are_no_troubl
         (Misalignment({"tone", "hue"}, {"hue"}), 1.0, FactorError, "only a discrete factor can be .* 'hue' is contin"),
         (Misalignment({"tonne"}), 1.0, FactorError, "unknown factor 'tonne'; known: tone, hue, site. Did you mean"),
         (Misalignment({"tone", "site"}), 1.0, FactorError, "unknown factor 'site'; known: tone, hue"),
-        (Misalignment({"tone"}), 1.1, ConfigError, r"perturbation_probability must be a probability in \[0, 1\]; got 1"),
+        (
+            Misalignment({"tone"}),
+            1.1,
+            ConfigError,
+            r"perturbation_probability must be a probability in \[0, 1\]; got 1",
+        ),
         (Misalignment({"tone"}), float("nan"), ConfigError, "perturbation_probability must be .* got nan"),
     ],
 )
@@ -148,7 +153,7 @@ def test_captions_follow_from_the_generator_and_their_draws_not_from_the_values(
     assert captions == render_captions(labels, STYLE, generator=generator(seed))
     used, unused = generator(seed), generator(seed)
     render_captions(labels, STYLE, generator=used)
-    render_captions(labels.assign(**{name: None for name in VALUES}), STYLE, generator=unused)
+    render_captions(labels.assign(**dict.fromkeys(VALUES)), STYLE, generator=unused)
     assert used.get_state().equal(unused.get_state())
     silent = render_captions(labels.assign(tone=None), STYLE, generator=generator(seed))
     for caption, shorter in zip(captions, silent, strict=True):
