@@ -110,9 +110,9 @@ def test_agrees_with_loops(rows: list[list[int]]) -> None:
 
 
 @given(
-    st.lists(st.lists(st.integers(1, 9), max_size=5), min_size=1, max_size=6),
-    st.integers(0, 5),
-    st.permutations(range(5)),
+    rows=st.lists(st.lists(st.integers(1, 9), max_size=5), min_size=1, max_size=6),
+    more=st.integers(0, 5),
+    order=st.permutations(range(5)),
 )
 def test_padding_and_word_order_do_not_change_the_encoding(rows, more: int, order) -> None:
     torch.manual_seed(0)
