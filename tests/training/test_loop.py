@@ -162,18 +162,9 @@ def test_weights_decay_at_the_scheduled_rate_and_biases_scales_and_the_objective
     fitted, learned = encoder(), Scaled()
     start = {name: weight.detach().clone() for name, weight in fitted.named_parameters()}
     config = TrainConfig(epochs=3, batch_size=16, weight_decay=0.3, learning_rate=0.2, warmup=0.25)
-    weightless = Objective(
-        {"term": WeightedTerm(lambda a, b, matrix: (a @ matrix).mean() + b.mean(), 0.0, matrix=learned)}
-    )
-    train(
-        DualEncoder(
-            nn.Sequential(fitted.image, nn.Linear(6, 3, bias=False)), nn.Sequential(fitted.text, nn.Linear(6, 3))
-        ),
-        views(),
-        weightless,
-        config,
-        generator=generator(0),
-    )
+    weightless = Objective({"term": WeightedTerm(through, 0.0, matrix=learned)})
+    headed = DualEncoder(*(nn.Sequential(part, nn.Linear(6, 3)) for part in (fitted.image, fitted.text)))
+    train(headed, views(), weightless, config, generator=generator(0))
     left = 1.0
     for step in range(12):
         left *= 1 - config.rate_at(step / 12) * 0.3
