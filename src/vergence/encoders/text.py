@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Vocabulary:
     def of(cls, captions: Iterable[str], *, min_count: int = 1) -> "Vocabulary":
         """Collect the words that come at least `min_count` times, most frequent first, then by spelling."""
         at_least("min_count", min_count, 1)
-        counts = Counter(word for caption in captions for word in _words(caption))
+        counts = Counter(word for caption in _several(captions) for word in _words(caption))
         kept = [word for word, count in counts.items() if count >= min_count]
         return cls((*_SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
 
@@ -52,12 +53,17 @@ class Vocabulary:
 
         Args:
             captions: Texts; case and punctuation do not matter.
-            length: Words to keep of each; as many as the longest has if `None`.
+            length: Words to keep of each, >= 1; as many as the longest has if `None`.
+
+        Raises:
+            ConfigError: If one string is given for the captions, or the length is below 1.
         """
+        if length is not None:
+            at_least("length", length, 1)
         index = {word: number for number, word in enumerate(self.words)}
-        rows = [[index.get(word, 1) for word in _words(caption)] for caption in captions]
-        width = max((len(row) for row in rows), default=0) if length is None else length
-        tokens = torch.zeros(len(rows), max(width, 1), dtype=torch.long)
+        rows = [[index.get(word, 1) for word in _words(caption)] for caption in _several(captions)]
+        width = max((1, *map(len, rows))) if length is None else length
+        tokens = torch.zeros(len(rows), width, dtype=torch.long)
         for row, numbers in zip(tokens, rows, strict=True):
             kept = numbers[: len(row)]
             row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
@@ -108,4 +114,10 @@ class BagOfWordsEncoder(nn.Module):
 
 
 def _words(caption: str) -> list[str]:
-    return _WORD.findall(caption.casefold())
+    return _WORD.findall(unicodedata.normalize("NFC", caption.casefold()))
+
+
+def _several(captions: Iterable[str]) -> Iterable[str]:
+    if isinstance(captions, str):
+        raise ConfigError(f"captions must be a list of texts; got the string {captions!r}. Write [{captions!r}]")
+    return captions

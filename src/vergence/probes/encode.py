@@ -25,7 +25,7 @@ class Representations:
 
 
 def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_size: int = 512) -> Representations:
-    """Encode views in evaluation mode and without gradients; the encoder's mode is put back.
+    """Encode views in evaluation mode and without gradients; the mode of each of its parts is put back.
 
     Args:
         encoder: Any dual encoder; it is moved to the device.
@@ -46,11 +46,15 @@ def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_
     """
     at_least("batch_size", batch_size, 1)
     at_least("number of views", len(views), 1)
-    was_training = encoder.training
+    modes = {module: module.training for module in encoder.modules()}  # a part may be frozen in evaluation mode
     encoder.to(device).eval()
-    with torch.inference_mode():
-        batches = (views.take(range(at, min(at + batch_size, len(views)))) for at in range(0, len(views), batch_size))
-        encoded = [encoder(batch.image.to(device), batch.text.to(device)) for batch in batches]
-    encoder.train(was_training)
+    try:
+        with torch.inference_mode():
+            spans = (range(at, min(at + batch_size, len(views))) for at in range(0, len(views), batch_size))
+            batches = map(views.take, spans)
+            encoded = [encoder(batch.image.to(device), batch.text.to(device)) for batch in batches]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
     z_image, z_text = (torch.cat(parts).cpu() for parts in zip(*encoded, strict=True))
     return Representations(z_image=z_image, z_text=z_text)

@@ -42,7 +42,7 @@ class Labelled:
 
     z: Float[Tensor, "n dim"]
     labels: pd.DataFrame
-    clusters: Shaped[np.ndarray, "n"]
+    clusters: Shaped[np.ndarray, "m"]
 
     def __post_init__(self) -> None:
         if not len(self.z) == len(self.labels) == len(self.clusters):

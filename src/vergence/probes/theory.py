@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vergence.checks import at_least
+from vergence.checks import at_least, known_factors
 from vergence.errors import FactorError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
@@ -44,7 +44,7 @@ def predict(
 
     Raises:
         ConfigError: If the output size is below 1.
-        FactorError: If the misalignment names a factor that is not in the space.
+        FactorError: If the misalignment names a factor that is not in the space, or the oracle lacks one.
 
     Example:
         >>> from vergence import Factor
@@ -63,7 +63,7 @@ def predict(
         if name in misalignment.unbiased:
             predicted[name] = 1.0 if encoding_size >= block else SIZE_DEPENDENT
         else:
-            predicted[name] = oracle[name] if encoding_size <= block else SIZE_DEPENDENT
+            predicted[name] = _given(oracle, name) if encoding_size <= block else SIZE_DEPENDENT
     return predicted
 
 
@@ -83,16 +83,26 @@ def oracle_scores(fit: Labelled, test: Labelled, space: FactorSpace, misalignmen
         Score by factor outside the block: 0 if the block says nothing of it.
 
     Raises:
-        FactorError: If a factor of the block is continuous.
+        FactorError: If a factor of the block is continuous, or the misalignment names one that is not in the space or
+            has no column.
     """
+    misalignment.check(space)
     outside = [name for name in space if name not in misalignment.unbiased]
     if not outside:
         return {}
     block = space.subset(misalignment.unbiased)
+    for half in (fit, test):
+        known_factors(block, half.labels.columns)
     halves = [replace(half, z=_one_hot(half.labels, block)) for half in (fit, test)]
     # Only the scores are used, so any generator will do for their intervals.
     table = probe(halves[0], halves[1], space.subset(outside), generator=torch.Generator())
     return dict(zip(table.factor, table.score, strict=True))
+
+
+def _given(oracle: Mapping[str, float], name: str) -> float:
+    if name not in oracle:
+        raise FactorError(f"the oracle lacks {name!r}, a factor outside the block; pass what oracle_scores returns")
+    return oracle[name]
 
 
 def _one_hot(labels: pd.DataFrame, block: FactorSpace) -> Tensor:

@@ -38,7 +38,7 @@ class Checkpoints:
     def save(
         self, epoch: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
     ) -> None:
-        """Save the state at the end of an epoch and drop what is older than the one before.
+        """Save the state at the end of an epoch and keep the one before it; drop all others.
 
         Args:
             epoch: Epochs done.
@@ -53,8 +53,9 @@ class Checkpoints:
             tensors |= {f"optimizer:{index}:{key}": value for key, value in state.items()}
         path = self.folder / f"epoch-{epoch:06d}.safetensors"
         write_tensors(path, tensors, {"about": json.dumps(about)})
-        for _, old in self._files()[_KEPT:]:
-            old.unlink(missing_ok=True)
+        for number, other in self._files():
+            if not epoch - _KEPT < number <= epoch:  # a later one is damaged: this training went back behind it
+                other.unlink(missing_ok=True)
 
     def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
         """Read the newest whole checkpoint: epochs done, tensors and what was said about it.
@@ -100,25 +101,25 @@ def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], opt
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all, and its folder if need be."""
+    """Write a safetensors file whole or not at all; tensors may share memory, as tied weights do."""
+    owned = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     with _whole(path) as partial:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, partial, dict(about))
+        save_file(owned, partial, dict(about))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, and its folder if need be."""
+    """Write a text file whole or not at all."""
     with _whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """Give a name beside the final one, which the file gets when it is complete."""
+    """A name to write to, its folder made; moved to the path when that has worked, removed when it has not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes never share one
     try:
         yield partial
-    except BaseException:
+        os.replace(partial, path)
+    finally:
         partial.unlink(missing_ok=True)
-        raise
-    os.replace(partial, path)

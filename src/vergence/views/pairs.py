@@ -39,6 +39,8 @@ class ViewPair:
         return len(self.image)
 
     def take(self, rows: Sequence[int] | np.ndarray | Tensor) -> "ViewPair":
-        """Select items by row number, in the given order."""
+        """Select items by row number, in the given order, or by a Boolean mask."""
         index = torch.as_tensor(rows)
+        if index.dtype != torch.bool:  # torch would take bytes for a mask and an empty list for floats
+            index = index.long()
         return ViewPair(image=self.image[index], text=self.text[index])

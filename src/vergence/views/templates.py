@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from vergence.checks import known_factors, probability
-from vergence.errors import FactorError
+from vergence.errors import ConfigError, FactorError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
 
@@ -19,7 +19,10 @@ class CaptionStyle:
 
     Args:
         phrases: By factor, a format string with `{value}`; a factor without one is worded by its value alone.
-        openings: Ways to begin, of which each caption draws one: what text has that images have not.
+        openings: Ways to begin, of which each caption draws one: what text has that images have not; at least one.
+
+    Raises:
+        ConfigError: If there is no opening, or a phrase would not say the value.
 
     Example:
         >>> CaptionStyle(phrases={"tone": "{value} skin"}).word("tone", "dark")
@@ -28,6 +31,17 @@ class CaptionStyle:
 
     phrases: Mapping[str, str] = field(default_factory=dict)
     openings: Sequence[str] = ("a drawing of", "an emoji showing", "picture of")
+
+    def __post_init__(self) -> None:
+        if not self.openings or isinstance(self.openings, str):
+            raise ConfigError(f"openings must be at least one text, in a list; got {self.openings!r}")
+        for factor, phrase in self.phrases.items():
+            try:
+                says_it = "\0whole\0" in phrase.format(value="\0whole\0")
+            except (KeyError, IndexError, AttributeError, TypeError, ValueError):
+                says_it = False
+            if not says_it:
+                raise ConfigError(f"the phrase of {factor!r} must hold {{value}} and no other field; got {phrase!r}")
 
     def word(self, factor: str, value: str) -> str:
         """Word one value of one factor."""
@@ -81,6 +95,8 @@ def text_record(
             continue
         if values is None:
             raise FactorError(f"only a discrete factor can be redrawn from its values; {name!r} is continuous")
+        if isinstance(record[name].dtype, pd.CategoricalDtype):
+            record[name] = record[name].astype(object)  # a categorical column may lack the value that is drawn
         wrong = redrawn & record[name].notna().to_numpy()
         record.loc[wrong, name] = np.array(values, dtype=object)[choice[wrong]]
     return record
@@ -108,5 +124,5 @@ def render_captions(record: pd.DataFrame, style: CaptionStyle, *, generator: tor
     captions = []
     for opening, order, row in zip(openings, orders, record.itertuples(index=False), strict=True):
         mentions = [style.word(columns[i], row[i]) for i in order if not pd.isna(row[i])]
-        captions.append(f"{style.openings[opening]} {', '.join(mentions)}".rstrip())
+        captions.append(f"{style.openings[opening]} {', '.join(mentions)}".strip())
     return captions
