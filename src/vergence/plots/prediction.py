@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError
-from vergence.plots.style import INK, MUTED, PAPER, RULE, SHADE, looks, quiet, styled
+from vergence.plots.style import INK, MUTED, PAPER, RULE, SHADE, looks, quiet, settle, styled
 
 _METRICS = MappingProxyType({"matthews_corrcoef": "Matthews correlation", "r2_score": "R²"})
 
@@ -67,6 +67,7 @@ def measured_against_predicted(scores: pd.DataFrame, *, n_columns: int = 4) -> F
             if position >= len(factors) - n_columns:
                 axes.set_xlabel(_metric(rows["metric"].iloc[0]))
         _key(figure, silent=bool(scores["predicted"].isna().any()))
+        settle(figure)
     return figure
 
 
@@ -114,6 +115,7 @@ def score_by_size(scores: pd.DataFrame, *, n_columns: int = 4) -> Figure:
             _silence(axes, rows)
             _lines(axes, rows, policies)
         _key(figure, silent=bool(scores["predicted"].isna().any()), block=True)
+        settle(figure)
     return figure
 
 
