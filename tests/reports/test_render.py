@@ -58,6 +58,11 @@ def hostile(value: Any) -> Any:
     return f"{value} {HOSTILE}" if isinstance(value, str) else value
 
 
+@pytest.fixture(scope="module")
+def attacked() -> Report:
+    return build_report(hostile(demo_results()), images=images())
+
+
 def test_the_page_says_everything_that_the_summary_says(report: Report) -> None:
     text = Page(report.html()).text
     for verdict in (*report.summary["contrasts"], *report.summary["sizes"]):
@@ -89,10 +94,8 @@ def test_the_page_refers_to_nothing_outside_itself_and_runs_no_script(report: Re
     assert "script" not in policy
 
 
-def test_texts_from_data_stay_text_in_the_page() -> None:
-    harmless, attacked = demo_results(), hostile(demo_results())
-    page = Page(build_report(attacked, images=images()).html())
-    plain = Page(build_report(harmless, images=images()).html())
+def test_texts_from_data_stay_text_in_the_page(report: Report, attacked: Report) -> None:
+    page, plain = Page(attacked.html()), Page(report.html())
     assert [tag for tag, _ in page.elements if tag != "small"] == [tag for tag, _ in plain.elements if tag != "small"]
     assert [sorted(a) for tag, a in page.elements if tag != "small"] == [
         sorted(a) for tag, a in plain.elements if tag != "small"
@@ -100,15 +103,15 @@ def test_texts_from_data_stay_text_in_the_page() -> None:
     assert f"a woman with dark skin {HOSTILE}" in page.text
 
 
-def test_texts_from_data_stay_text_in_markdown() -> None:
-    text = build_report(hostile(demo_results())).markdown()
+def test_texts_from_data_stay_text_in_markdown(attacked: Report) -> None:
+    text = attacked.markdown()
     assert "<" not in text
     assert not re.search(r"(?<!\\)\]\((?!\w+\.svg\))", text)
     assert r"\[x\](javascript:y) \`z\` \|" in text
 
 
-def test_texts_from_data_stay_text_in_the_figures() -> None:
-    for figure in build_report(hostile(demo_results())).figures.values():
+def test_texts_from_data_stay_text_in_the_figures(attacked: Report) -> None:
+    for figure in (*attacked.figures.values(), *attacked.narrow.values()):
         assert "<script" not in figure
         assert "<img" not in figure
 

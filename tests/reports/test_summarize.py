@@ -82,7 +82,7 @@ def test_an_omitted_factor_that_comes_back_is_reported_first() -> None:
     first, *others = summarize(demo_results())["sizes"]
     assert first["text"] == (
         "Under omit, skin tone (omitted) measures 0.17 at 3 outputs, 0.26 at 16, 0.44 at 64: it rises with the output "
-        "size. At 3: predicted 0.00, above it. At 16 and 64: theory is silent"
+        "size. At 3: predicted 0.00, measured above it. At 16 and 64: theory is silent"
     )
     assert first["status"] == "disagrees"
     assert all("(named)" in verdict["text"] for verdict in others)

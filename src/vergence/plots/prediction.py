@@ -97,7 +97,7 @@ def score_by_size(scores: pd.DataFrame, *, n_columns: int = 4) -> Figure:
             rows = scores[scores["factor"] == factor]
             axes.set_title(_words(factor), pad=6)
             axes.set_xscale("log", base=2)
-            axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 6)
+            axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 8)
             axes.set_ylim(_limits(scores)[0], 1.12)
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.set_xticks([], minor=True)
@@ -201,7 +201,7 @@ def _panels(n: int, n_columns: int, *, height: float) -> tuple[Figure, list[Axes
     columns = min(n, n_columns)
     n_rows = ceil(n / columns)
     width = 3.9 if columns == 1 else 2.6 * columns
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.05, hspace=0.04)
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.12, hspace=0.04)
     figure = Figure(figsize=(width, height * n_rows + 0.6), layout=layout)
     grid = figure.subplots(n_rows, columns, squeeze=False)
     for spare in grid.flat[n:]:

@@ -202,7 +202,7 @@ def _bias(results: Results, name: str) -> str:
         for kind in ("named", "perturbed", "omitted")
     }
     probability = number(policy.get("perturbation_probability"))
-    often = "" if probability is None else f" in {100 * probability:.0f} % of captions"
+    often = "" if probability is None else f" in {100 * probability:.0f}\N{NO-BREAK SPACE}% of captions"
     verbs = (("named", "names", ""), ("perturbed", "redraws", often), ("omitted", "leaves out", ""))
     parts = [f"{verb} {listed(stand[kind])}{suffix}" for kind, verb, suffix in verbs if stand[kind]]
     return "; ".join(parts)

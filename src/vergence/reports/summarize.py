@@ -258,7 +258,7 @@ def _sweep(sweep: list[tuple[int, Record]]) -> tuple[Status, str]:
         status, relation = relate(record)
         predicted = number(record.get("predicted"))
         relation = relation.replace("the prediction", "it")
-        said = relation if predicted is None else f"predicted {show(predicted)}, {relation}"
+        said = relation if predicted is None else f"predicted {show(predicted)}, measured {relation}"
         verdicts.setdefault((status, said), []).append(str(size))
     for (_, said), sizes in verdicts.items():
         text += f". At {listed(sizes)}: {said}"
