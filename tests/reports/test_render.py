@@ -106,7 +106,7 @@ def test_texts_from_data_stay_text_in_the_page(report: Report, attacked: Report)
 def test_texts_from_data_stay_text_in_markdown(attacked: Report) -> None:
     text = attacked.markdown()
     assert "<" not in text
-    assert not re.search(r"(?<!\\)\]\((?!\w+\.svg\))", text)
+    assert not re.search(r"(?<!\\)\]\((?!figures/\w+\.svg\))", text)
     assert r"\[x\](javascript:y) \`z\` \|" in text
 
 
@@ -120,6 +120,11 @@ def test_markdown_tables_have_as_many_cells_in_every_row(report: Report) -> None
     rows = [line for line in report.markdown().splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4
     assert {row.count("|") for row in rows} == {6}
+
+
+def test_markdown_points_to_every_figure(report: Report) -> None:
+    for name in report.figures:
+        assert f"](plots/{name}.svg)" in report.markdown(folder="plots")
 
 
 def test_json_keeps_the_results_and_adds_the_summary(report: Report) -> None:

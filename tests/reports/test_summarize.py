@@ -126,6 +126,12 @@ def test_the_headline_names_the_policies_that_fell_when_not_all_did() -> None:
     assert summarize(results)["headline"].endswith(": clearly lower under omit only.")
 
 
+def test_the_headline_is_about_the_factor_that_moved_most() -> None:
+    results = demo_results("labels", "faithful", "omit")
+    results["policies"]["labels"]["misalignment"] |= {"unbiased": ["skin_tone", "gender"]}
+    assert summarize(results)["headline"].startswith("Skin tone, ")
+
+
 @pytest.mark.parametrize("policy", list(SCORES))
 def test_one_policy_alone_is_reported_without_comparison(policy: str) -> None:
     summary = summarize(demo_results(policy))

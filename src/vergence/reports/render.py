@@ -60,7 +60,7 @@ class Report:
     Args:
         results: What the run measured.
         summary: What may be said about it.
-        figures: SVG by name, for a wide page; `markdown` points to files called by these names and ".svg".
+        figures: SVG by name, for a wide page; a file of each is its name and ".svg".
         narrow: The same figures in one column.
         images: WebP by hexcode; a missing one leaves its label.
     """
@@ -75,9 +75,13 @@ class Report:
         """The report as one HTML page that needs no other file and no network."""
         return _environment().get_template("report.html.j2").render(self._context())
 
-    def markdown(self) -> str:
-        """The report in GitHub's Markdown, without pictures from the data; figures are files beside it."""
-        return _environment().get_template("report.md.j2").render(self._context())
+    def markdown(self, *, folder: str = "figures") -> str:
+        """The report in GitHub's Markdown, without pictures from the data.
+
+        Args:
+            folder: Where the files of `figures` lie, seen from the Markdown file.
+        """
+        return _environment().get_template("report.md.j2").render(self._context(), folder=folder)
 
     def json(self) -> str:
         """The results with the summary under "summary", as strict JSON: what is not finite becomes null."""

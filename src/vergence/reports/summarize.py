@@ -282,7 +282,9 @@ def _headline(results: Results, baseline: str | None) -> str:
     candidates = [] if baseline is None else _biased(results, baseline)
     if baseline is None or not candidates:
         return _plain_headline(results)
-    factor = Counter(factor for factor, _ in candidates).most_common(1)[0][0]
+    # Of what most policies get wrong or leave out, the factor that this moves most.
+    count = Counter(factor for factor, _ in candidates)
+    factor = max(count, key=lambda name: (count[name], _largest_move(results, baseline, name, candidates)))
     policies = [policy for name, policy in candidates if name == factor]
     records = {name: results["policies"][name]["factors"][factor] for name in (baseline, *policies)}
     when = {"named": "captions name it", "omitted": "they leave it out", "perturbed": "they get it wrong"}
@@ -319,6 +321,12 @@ def _biased(results: Results, baseline: str) -> list[tuple[str, str]]:
         and factor not in _block(results, name)
         and all(number(policies[side]["factors"].get(factor, {}).get("value")) is not None for side in (baseline, name))
     ]
+
+
+def _largest_move(results: Results, baseline: str, factor: str, candidates: list[tuple[str, str]]) -> float:
+    policies = [policy for name, policy in candidates if name == factor]
+    before, *after = (results["policies"][name]["factors"][factor]["value"] for name in (baseline, *policies))
+    return float(max(abs(value - before) for value in after))
 
 
 def _plain_headline(results: Results) -> str:
@@ -359,7 +367,7 @@ def _hits(example: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _notes(results: Results) -> Iterator[str]:
-    if results.get("quick"):
+    if results.get("quick") or results.get("settings", {}).get("concepts") is not None:
         yield "This was a quick run on a subset: it shows that everything works, not how well."
     few: dict[str, int] = {}
     for factor, record in _records(results):
