@@ -61,6 +61,12 @@ def test_a_prediction_is_drawn_only_where_theory_speaks(main: pd.DataFrame) -> N
     assert "theory is silent" not in texts(gender)
 
 
+def test_a_wide_interval_is_not_written_over(main: pd.DataFrame) -> None:
+    main.loc[main["policy"] == "omit", ["low", "high"]] = (0.1, 0.9)
+    tone = measured_against_predicted(main).axes[0]
+    assert texts(tone).count("theory is silent") == 1
+
+
 def test_one_column_repeats_the_policies_in_every_panel(main: pd.DataFrame) -> None:
     figure = measured_against_predicted(main, n_columns=1)
     assert all(axes.get_yticklabels()[0].get_text() == "labels" for axes in figure.axes)

@@ -127,9 +127,11 @@ def _measurement(axes: Axes, row: int, record: pd.Series, *, colour: str) -> Non
         return
     if isnan(predicted):
         axes.barh(row, right - left, left=left, height=0.84, color=SHADE, zorder=0.5)
-        roomy_right = right - value > value - left
-        at, side = (right - 0.03, "right") if roomy_right else (left + 0.03, "left")
-        axes.text(at, row, "theory is silent", color=MUTED, ha=side, va="center", style="italic", fontsize=7.5)
+        ends = [end for end in (low, value, high) if not isnan(end)]
+        free_left, free_right = min(ends) - left, right - max(ends)
+        at, side = (right - 0.03, "right") if free_right > free_left else (left + 0.03, "left")
+        if max(free_left, free_right) > 0.38 * (right - left):  # otherwise the shade alone has to say it
+            axes.text(at, row, "theory is silent", color=MUTED, ha=side, va="center", style="italic", fontsize=7.5)
     else:
         axes.plot([value, predicted], [row, row], color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.plot(predicted, row, marker="D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK, zorder=2)
