@@ -11,7 +11,8 @@ from tests.reports.results import SCORES, demo_results, record
 
 from vergence.errors import ConfigError
 from vergence.reports import scores, size_scores, summarize
-from vergence.reports.summarize import FEW_CONCEPTS, STEADY, Verdict, baseline_policy
+from vergence.reports.summarize import FEW_CONCEPTS, STEADY, Verdict
+from vergence.reports.tables import baseline_policy
 
 SCORE = st.floats(-1, 1)
 

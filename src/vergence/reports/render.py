@@ -18,16 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vergence.plots import measured_against_predicted, score_by_size, svg
 from vergence.plots.style import INK, MUTED, PALETTE, PAPER, RULE, SHADE
 from vergence.reports.compare import capitalised, listed, metric_name, number, relate, show, words
-from vergence.reports.summarize import (
-    STEADY,
-    Results,
-    Summary,
-    main_size,
-    scores,
-    size_scores,
-    standing,
-    summarize,
-)
+from vergence.reports.summarize import STEADY, Summary, summarize
+from vergence.reports.tables import Results, main_size, scores, size_scores, standing
 
 MARKS = MappingProxyType({"agrees": "✓", "disagrees": "≠", "silent": "○", "unmeasured": "?"})
 VERDICTS = MappingProxyType(
