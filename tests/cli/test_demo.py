@@ -78,7 +78,7 @@ def test_a_truncated_data_file_is_named_and_leaves_nothing(capsys: pytest.Captur
     [
         (["dmeo"], "invalid choice: 'dmeo'"),
         ([], "it was not provided"),
-        (["demo"], "--out"),
+        (["demo"], "--out is missing; pass --out DIR"),
         (["demo", "--out", "x", "--seed", "first"], "seed"),
         (["demo", "--out", "x", "--seed", "-1"], "seed must be >= 0; got -1"),
         (["demo", "--out", "x", "--no-such-flag"], "--no-such-flag"),

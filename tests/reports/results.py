@@ -49,7 +49,6 @@ def demo_results(*policies: str) -> dict[str, Any]:
     chosen = policies or tuple(SCORES)
     return {
         "command": "vergence demo --out demo --seed 0",
-        "date": "2026-11-21",
         "seed": 0,
         "quick": False,
         "versions": {"vergence": "0.1.0", "torch": "2.13.0", "python": "3.11.2"},
@@ -66,7 +65,7 @@ def demo_results(*policies: str) -> dict[str, Any]:
             _query("a man with light skin", {"skin_tone": "light", "gender": "man"}, chosen),
             _query("a person with medium skin", {"skin_tone": "medium"}, chosen),
         ],
-        "timings": {"total_seconds": 301.4, "runs": {f"{name}-16": 31.0 for name in chosen}},
+        "timings": {"date": "2026-11-21", "total_seconds": 301.4, "runs": {f"{name}-16": 31.0 for name in chosen}},
     }  # fmt: skip
 
 

@@ -9,9 +9,7 @@ DESCRIPTION = "Train on four kinds of captions; show what theory predicted besid
 
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--out", metavar="DIR", required=True, help="folder for report.html, results.json, figures, weights"
-    )
+    parser.add_argument("--out", metavar="DIR", help="folder for report.html, results.json, figures, weights")
     parser.add_argument(
         "--policies", metavar="NAMES", help="caption policies to compare, with commas between (default: all)"
     )
@@ -28,6 +26,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Run the main job, print its table and where the report is."""
+    if options.out is None:
+        raise ConfigError(
+            "--out is missing; pass --out DIR, the folder for report.html, results.json, figures and weights"
+        )
     if options.resume and options.overwrite:
         raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
     from pathlib import Path

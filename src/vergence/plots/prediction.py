@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError
-from vergence.plots.style import INK, MUTED, PAPER, RULE, SHADE, looks, quiet, styled
+from vergence.plots.style import INK, MUTED, PAPER, RULE, SHADE, looks, quiet, settle, styled
 
 _METRICS = MappingProxyType({"matthews_corrcoef": "Matthews correlation", "r2_score": "R²"})
 
@@ -67,6 +67,7 @@ def measured_against_predicted(scores: pd.DataFrame, *, n_columns: int = 4) -> F
             if position >= len(factors) - n_columns:
                 axes.set_xlabel(_metric(rows["metric"].iloc[0]))
         _key(figure, silent=bool(scores["predicted"].isna().any()))
+        settle(figure)
     return figure
 
 
@@ -96,7 +97,7 @@ def score_by_size(scores: pd.DataFrame, *, n_columns: int = 4) -> Figure:
             rows = scores[scores["factor"] == factor]
             axes.set_title(_words(factor), pad=6)
             axes.set_xscale("log", base=2)
-            axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 6)
+            axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 8)
             axes.set_ylim(_limits(scores)[0], 1.12)
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.set_xticks([], minor=True)
@@ -114,6 +115,7 @@ def score_by_size(scores: pd.DataFrame, *, n_columns: int = 4) -> Figure:
             _silence(axes, rows)
             _lines(axes, rows, policies)
         _key(figure, silent=bool(scores["predicted"].isna().any()), block=True)
+        settle(figure)
     return figure
 
 
@@ -125,9 +127,11 @@ def _measurement(axes: Axes, row: int, record: pd.Series, *, colour: str) -> Non
         return
     if isnan(predicted):
         axes.barh(row, right - left, left=left, height=0.84, color=SHADE, zorder=0.5)
-        roomy_right = right - value > value - left
-        at, side = (right - 0.03, "right") if roomy_right else (left + 0.03, "left")
-        axes.text(at, row, "theory is silent", color=MUTED, ha=side, va="center", style="italic", fontsize=7.5)
+        ends = [end for end in (low, value, high) if not isnan(end)]
+        free_left, free_right = min(ends) - left, right - max(ends)
+        at, side = (right - 0.03, "right") if free_right > free_left else (left + 0.03, "left")
+        if max(free_left, free_right) > 0.38 * (right - left):  # otherwise the shade alone has to say it
+            axes.text(at, row, "theory is silent", color=MUTED, ha=side, va="center", style="italic", fontsize=7.5)
     else:
         axes.plot([value, predicted], [row, row], color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.plot(predicted, row, marker="D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK, zorder=2)
@@ -199,7 +203,7 @@ def _panels(n: int, n_columns: int, *, height: float) -> tuple[Figure, list[Axes
     columns = min(n, n_columns)
     n_rows = ceil(n / columns)
     width = 3.9 if columns == 1 else 2.6 * columns
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.05, hspace=0.04)
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.12, hspace=0.04)
     figure = Figure(figsize=(width, height * n_rows + 0.6), layout=layout)
     grid = figure.subplots(n_rows, columns, squeeze=False)
     for spare in grid.flat[n:]:

@@ -1,6 +1,6 @@
 """One look for all figures: a palette that colour-blind readers can tell apart, one typeface, SVG that never changes.
 
-The typeface is the one that comes with matplotlib, so that a figure is laid out alike on every machine. Text stays text.
+The typeface is the one that comes with matplotlib, so that a figure has one layout on every machine. Text stays text.
 """
 
 import io
@@ -76,7 +76,7 @@ def svg(figure: Figure) -> str:
     """Export a figure as SVG text that is the same every time it is made from the same numbers.
 
     Args:
-        figure: The figure; it is not changed.
+        figure: The figure.
 
     Returns:
         An SVG document without date; its text is text, in DejaVu Sans.
@@ -86,6 +86,12 @@ def svg(figure: Figure) -> str:
     with styled(), mpl.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def settle(figure: Figure) -> None:
+    """Lay a figure out once and for all: the layout of matplotlib moves a little each time it is run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def quiet(axes: Axes, *spines: str) -> None:

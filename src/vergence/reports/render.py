@@ -18,16 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vergence.plots import measured_against_predicted, score_by_size, svg
 from vergence.plots.style import INK, MUTED, PALETTE, PAPER, RULE, SHADE
 from vergence.reports.compare import capitalised, listed, metric_name, number, relate, show, words
-from vergence.reports.summarize import (
-    STEADY,
-    Results,
-    Summary,
-    main_size,
-    scores,
-    size_scores,
-    standing,
-    summarize,
-)
+from vergence.reports.summarize import STEADY, Summary, summarize
+from vergence.reports.tables import Results, main_size, scores, size_scores, standing
 
 MARKS = MappingProxyType({"agrees": "✓", "disagrees": "≠", "silent": "○", "unmeasured": "?"})
 VERDICTS = MappingProxyType(
@@ -60,7 +52,7 @@ class Report:
     Args:
         results: What the run measured.
         summary: What may be said about it.
-        figures: SVG by name, for a wide page; `markdown` points to files called by these names and ".svg".
+        figures: SVG by name, for a wide page; a file of each is its name and ".svg".
         narrow: The same figures in one column.
         images: WebP by hexcode; a missing one leaves its label.
     """
@@ -75,9 +67,13 @@ class Report:
         """The report as one HTML page that needs no other file and no network."""
         return _environment().get_template("report.html.j2").render(self._context())
 
-    def markdown(self) -> str:
-        """The report in GitHub's Markdown, without pictures from the data; figures are files beside it."""
-        return _environment().get_template("report.md.j2").render(self._context())
+    def markdown(self, *, folder: str = "figures") -> str:
+        """The report in GitHub's Markdown, without pictures from the data.
+
+        Args:
+            folder: Where the files of `figures` lie, seen from the Markdown file.
+        """
+        return _environment().get_template("report.md.j2").render(self._context(), folder=folder)
 
     def json(self) -> str:
         """The results with the summary under "summary", as strict JSON: what is not finite becomes null."""
@@ -202,7 +198,7 @@ def _bias(results: Results, name: str) -> str:
         for kind in ("named", "perturbed", "omitted")
     }
     probability = number(policy.get("perturbation_probability"))
-    often = "" if probability is None else f" in {100 * probability:.0f} % of captions"
+    often = "" if probability is None else f" in {100 * probability:.0f}\N{NO-BREAK SPACE}% of captions"
     verbs = (("named", "names", ""), ("perturbed", "redraws", often), ("omitted", "leaves out", ""))
     parts = [f"{verb} {listed(stand[kind])}{suffix}" for kind, verb, suffix in verbs if stand[kind]]
     return "; ".join(parts)
@@ -263,9 +259,14 @@ def _found(item: Mapping[str, Any], example: Mapping[str, Any], images: Mapping[
 
 
 def _run(results: Results) -> Iterator[tuple[str, str]]:
-    for name in ("command", "date", "seed"):
-        if results.get(name) is not None:
-            yield name, str(results[name])
+    timings = results.get("timings", {})
+    for name, value in (
+        ("command", results.get("command")),
+        ("date", timings.get("date")),
+        ("seed", results.get("seed")),
+    ):
+        if value is not None:
+            yield name, str(value)
     if results.get("data"):
         data = results["data"]
         counts = [f"{data[key]} {words(key)}" for key in ("images", "concepts") if key in data]
@@ -273,7 +274,6 @@ def _run(results: Results) -> Iterator[tuple[str, str]]:
         yield "data", "; ".join(filter(None, (str(data.get("name", "")), ", ".join(counts), ", ".join(split))))
     if results.get("versions"):
         yield "versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    timings = results.get("timings", {})
     if number(timings.get("total_seconds")) is not None:
         runs = [f"{name} {seconds:.0f} s" for name, seconds in timings.get("runs", {}).items() if number(seconds)]
         yield "time", f"{timings['total_seconds']:.0f} s" + (f" ({', '.join(runs)})" if runs else "")

@@ -7,9 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypedDict
 
-import numpy as np
-import pandas as pd
-
 from vergence.errors import ConfigError
 from vergence.reports.compare import (
     Status,
@@ -22,14 +19,10 @@ from vergence.reports.compare import (
     touching,
     words,
 )
-
-Results = Mapping[str, Any]
-Record = Mapping[str, Any]
+from vergence.reports.tables import Record, Results, baseline_policy, block, main_size, standing
 
 STEADY = 0.10  # a score that moves by no more than this is said to stay
 FEW_CONCEPTS = 20  # with fewer test concepts, intervals are said to be wide
-
-_BASELINE = "faithful"
 
 
 class Verdict(TypedDict):
@@ -105,92 +98,6 @@ def summarize(results: Results) -> Summary:
     )
 
 
-def scores(results: Results) -> pd.DataFrame:
-    """Scores at the main size as a table.
-
-    Args:
-        results: What `vergence demo` writes into `results.json`.
-
-    Returns:
-        One row for each policy and factor: policy, factor, metric, value, low, high, predicted (NaN where theory is
-        silent), encoding_size, n_unbiased (size of the unbiased block) and standing: named, perturbed or omitted.
-        Missing numbers are NaN.
-    """
-    policies = results["policies"]
-    return pd.DataFrame(
-        [
-            _row(results, name, factor, record, main_size(results, name))
-            for name in policies
-            for factor, record in policies[name]["factors"].items()
-        ]
-    )
-
-
-def size_scores(results: Results) -> pd.DataFrame:
-    """Scores at every output size as a table.
-
-    Args:
-        results: What `vergence demo` writes into `results.json`.
-
-    Returns:
-        The columns of `scores`, one row for each policy, size and factor; no row if the run swept no sizes.
-    """
-    return pd.DataFrame(
-        [
-            _row(results, name, factor, record, run["encoding_size"])
-            for name, runs in results.get("sizes", {}).items()
-            for run in runs
-            for factor, record in run["factors"].items()
-        ]
-    )
-
-
-def baseline_policy(results: Results) -> str | None:
-    """Name the policy with which others are compared.
-
-    Args:
-        results: What `vergence demo` writes into `results.json`.
-
-    Returns:
-        "faithful" if it ran, otherwise the policy with the largest unbiased block; `None` if only one policy ran.
-    """
-    policies = results["policies"]
-    if len(policies) < 2:
-        return None
-    return _BASELINE if _BASELINE in policies else max(policies, key=lambda name: len(_block(results, name)))
-
-
-def main_size(results: Results, policy: str) -> int | None:
-    """Output size at which a policy's main scores were taken; `None` if the results do not say."""
-    size = results["policies"][policy].get("encoding_size", results.get("main_size"))
-    return int(size) if number(size) is not None else None
-
-
-def standing(results: Results, policy: str, factor: str) -> str:
-    """What a policy's captions do with a factor: "named" and always right, "perturbed" or "omitted"."""
-    bias = results["policies"].get(policy, {}).get("misalignment", {})
-    if factor in bias.get("unbiased", ()):
-        return "named"
-    return "perturbed" if factor in bias.get("perturbed", ()) else "omitted"
-
-
-def _row(results: Results, policy: str, factor: str, record: Record, size: int | None) -> dict[str, object]:
-    numbers = {key: number(record.get(key)) for key in ("value", "low", "high", "predicted")}
-    return {
-        "policy": policy,
-        "factor": factor,
-        "metric": str(record.get("metric", "score")),
-        **{key: np.nan if value is None else value for key, value in numbers.items()},
-        "encoding_size": size,
-        "n_unbiased": len(_block(results, policy)),
-        "standing": standing(results, policy, factor),
-    }
-
-
-def _block(results: Results, policy: str) -> tuple[str, ...]:
-    return tuple(results["policies"].get(policy, {}).get("misalignment", {}).get("unbiased", ()))
-
-
 # ------------------------------------------------------------------------------------------------ between policies
 def _contrasts(results: Results, baseline: str) -> Iterator[Verdict]:
     reference = results["policies"][baseline]["factors"]
@@ -257,7 +164,8 @@ def _sweep(sweep: list[tuple[int, Record]]) -> tuple[Status, str]:
     for size, record in measured:
         status, relation = relate(record)
         predicted = number(record.get("predicted"))
-        said = relation if predicted is None else f"predicted {show(predicted)}, {relation}"
+        relation = relation.replace("the prediction", "it")
+        said = relation if predicted is None else f"predicted {show(predicted)}, measured {relation}"
         verdicts.setdefault((status, said), []).append(str(size))
     for (_, said), sizes in verdicts.items():
         text += f". At {listed(sizes)}: {said}"
@@ -281,7 +189,9 @@ def _headline(results: Results, baseline: str | None) -> str:
     candidates = [] if baseline is None else _biased(results, baseline)
     if baseline is None or not candidates:
         return _plain_headline(results)
-    factor = Counter(factor for factor, _ in candidates).most_common(1)[0][0]
+    # Of what most policies get wrong or leave out, the factor that this moves most.
+    count = Counter(factor for factor, _ in candidates)
+    factor = max(count, key=lambda name: (count[name], _largest_move(results, baseline, name, candidates)))
     policies = [policy for name, policy in candidates if name == factor]
     records = {name: results["policies"][name]["factors"][factor] for name in (baseline, *policies)}
     when = {"named": "captions name it", "omitted": "they leave it out", "perturbed": "they get it wrong"}
@@ -314,10 +224,16 @@ def _biased(results: Results, baseline: str) -> list[tuple[str, str]]:
         (factor, name)
         for name in policies
         for factor in policies[name]["factors"]
-        if factor in _block(results, baseline)
-        and factor not in _block(results, name)
+        if factor in block(results, baseline)
+        and factor not in block(results, name)
         and all(number(policies[side]["factors"].get(factor, {}).get("value")) is not None for side in (baseline, name))
     ]
+
+
+def _largest_move(results: Results, baseline: str, factor: str, candidates: list[tuple[str, str]]) -> float:
+    policies = [policy for name, policy in candidates if name == factor]
+    before, *after = (results["policies"][name]["factors"][factor]["value"] for name in (baseline, *policies))
+    return float(max(abs(value - before) for value in after))
 
 
 def _plain_headline(results: Results) -> str:
@@ -358,7 +274,7 @@ def _hits(example: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _notes(results: Results) -> Iterator[str]:
-    if results.get("quick"):
+    if results.get("quick") or results.get("settings", {}).get("concepts") is not None:
         yield "This was a quick run on a subset: it shows that everything works, not how well."
     few: dict[str, int] = {}
     for factor, record in _records(results):

@@ -20,6 +20,7 @@ import torch
 from vergence.errors import VergenceError
 from vergence.studies.progress import StudyProgress
 
+Run = TypeVar("Run")
 Result = TypeVar("Result")
 
 _WORKERS = 4  # at most: each holds its own copy of the data
@@ -38,13 +39,13 @@ class Teller:
 
 
 def run_in_pool(
-    work: Callable[..., Result], runs: Mapping[str, tuple[Any, ...]], *, progress: StudyProgress
+    work: Callable[[Run, Teller], Result], runs: Mapping[str, Run], *, progress: StudyProgress
 ) -> Iterator[tuple[str, Result]]:
     """Do independent runs, as many at once as there are cores.
 
     Args:
-        work: A function of a module; is given the arguments of a run and, last, a `Teller`.
-        runs: Arguments by name of the run.
+        work: A function of a module; is given a run and what to tell its progress to.
+        runs: What each is to do, by name.
         progress: Shows how far each run is.
 
     Yields:
@@ -61,7 +62,7 @@ def run_in_pool(
         manager = stack.enter_context(context.Manager())
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         heard = manager.Queue()
-        futures = {pool.submit(work, *arguments, Teller(heard, name)): name for name, arguments in runs.items()}
+        futures = {pool.submit(work, run, Teller(heard, name)): name for name, run in runs.items()}
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

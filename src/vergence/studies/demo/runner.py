@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -104,7 +104,7 @@ def _measured(
     names = {f"{policy}-{size}": (policy, size) for policy, size in spec.runs()}
     found = {name: folder.read_json(f"runs/{name}/run.json") for name in names}
     missing = {
-        name: (spec, *names[name], seed, data, folder.path / "runs" / name)
+        name: _Run(spec, *names[name], seed=seed, data=data, folder=folder.path / "runs" / name)
         for name, done in found.items()
         if done is None
     }
@@ -116,11 +116,24 @@ def _measured(
     return {names[name]: done for name, done in found.items()}
 
 
-def _run(spec: DemoSpec, policy: str, size: int, seed: int, data: Path | None, folder: Path, tell: Teller) -> Results:
+@dataclass(frozen=True)
+class _Run:
+    """One training: everything that a worker process has to know."""
+
+    spec: DemoSpec
+    policy: str
+    size: int
+    seed: int
+    data: Path | None
+    folder: Path
+
+
+def _run(run: _Run, tell: Teller) -> Results:
     """Train one dual encoder and measure it."""
     started = time.perf_counter()
+    spec, policy, size, seed, folder = run.spec, run.policy, run.size, run.seed, run.folder
     tell(0, spec.training.epochs)
-    corpus = load_corpus(spec, seed=seed, data=data)
+    corpus = load_corpus(spec, seed=seed, data=run.data)
     captioned = caption(corpus, policy, seed=seed)
     encoder = _encoder(len(captioned.vocabulary), size, seed=seed, name=policy)
     result = train(

@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vergence.reports.compare import metric_name, number, relate, show, words
-from vergence.reports.summarize import Results
+from vergence.reports.tables import Results
 
 _STYLES = {"agrees": "green", "disagrees": "yellow", "silent": "dim", "unmeasured": "dim"}
 

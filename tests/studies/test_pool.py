@@ -1,0 +1,48 @@
+"""Runs in worker processes."""
+
+import os
+
+import pytest
+import torch
+
+from vergence.errors import ConfigError, VergenceError
+from vergence.studies.pool import Teller, run_in_pool
+from vergence.studies.progress import StudyProgress
+
+pytestmark = pytest.mark.slow  # each worker imports torch
+
+
+def threads(number: int, tell: Teller) -> tuple[int, int, int]:
+    tell(1, 1)
+    return number, torch.get_num_threads(), os.getpid()
+
+
+def refuse(number: int, tell: Teller) -> None:
+    raise ConfigError(f"number must be even; got {number}")
+
+
+def die(number: int, tell: Teller) -> None:
+    os._exit(1)
+
+
+def outcomes(work, n: int) -> dict:
+    with StudyProgress("runs") as progress:
+        progress.start(n)
+        return dict(run_in_pool(work, {str(i): i for i in range(n)}, progress=progress))
+
+
+def test_every_run_comes_back_by_name_from_a_process_with_one_thread() -> None:
+    found = outcomes(threads, 3)
+    assert {name: number for name, (number, _, _) in found.items()} == {"0": 0, "1": 1, "2": 2}
+    assert {n for _, n, _ in found.values()} == {1}
+    assert os.getpid() not in {pid for _, _, pid in found.values()}
+
+
+def test_a_mistake_in_a_run_reaches_the_caller_as_it_was() -> None:
+    with pytest.raises(ConfigError, match="number must be even; got"):
+        outcomes(refuse, 1)
+
+
+def test_a_killed_worker_is_said_with_the_remedy() -> None:
+    with pytest.raises(VergenceError, match="a worker process was killed during '0'.*--resume"):
+        outcomes(die, 1)
