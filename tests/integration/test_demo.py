@@ -69,7 +69,7 @@ def test_the_folder_holds_whole_files_only(quick_demo: Path) -> None:
     names = {path.relative_to(quick_demo).as_posix() for path in quick_demo.rglob("*") if path.is_file()}
     assert {"results.json", "report.html", "predictions.json", "job.json"} <= names
     assert any(name.startswith("figures/") and name.endswith(".svg") for name in names)
-    assert not [name for name in names if name.endswith((".partial", ".pt", ".pkl", ".bin"))]
+    assert not [name for name in names if "checkpoints" in name or name.endswith((".partial", ".pt", ".pkl"))]
     assert str(quick_demo) not in (quick_demo / "results.json").read_text()
 
 

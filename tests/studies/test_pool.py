@@ -44,5 +44,5 @@ def test_a_mistake_in_a_run_reaches_the_caller_as_it_was() -> None:
 
 
 def test_a_killed_worker_is_said_with_the_remedy() -> None:
-    with pytest.raises(VergenceError, match="a worker process was killed during '0'.*--resume"):
+    with pytest.raises(VergenceError, match=r"a worker process was killed during '0'.*--resume"):
         outcomes(die, 1)

@@ -45,6 +45,8 @@ class JobFolder:
             if occupied and present == "overwrite":
                 shutil.rmtree(path)
             path.mkdir(parents=True, exist_ok=True)
+            for left_by_a_kill in path.rglob("*.partial"):
+                left_by_a_kill.unlink(missing_ok=True)
             write_text(path / _JOB, json.dumps(job, indent=2) + "\n")
         except OSError as error:
             reason = error.strerror or str(error)

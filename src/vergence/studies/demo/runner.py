@@ -1,6 +1,7 @@
 """The main job: predict, train, probe, retrieve; resumable run by run and epoch by epoch."""
 
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -111,6 +112,7 @@ def _measured(
     progress.start(len(missing))
     for name, done in run_in_pool(_run, missing, progress=progress) if missing else ():
         folder.write_json(f"runs/{name}/run.json", done)
+        shutil.rmtree(folder.path / "runs" / name / "checkpoints")  # the encoder is what stays
         found[name] = done
         progress.finished(name, _one_line(done["factors"]))
     return {names[name]: done for name, done in found.items()}

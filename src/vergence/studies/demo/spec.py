@@ -87,7 +87,7 @@ class DemoSpec:
     temperature: float = 0.2
     bottleneck_weight: float = 0.0
     shift: int = 4
-    training: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=12, batch_size=128))
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=12, batch_size=64))
 
     def __post_init__(self) -> None:
         for name in self.policies:
@@ -106,7 +106,7 @@ class DemoSpec:
     @classmethod
     def quick(cls, *, policies: tuple[str, ...] = tuple(POLICIES)) -> "DemoSpec":
         """The same on a subset and for two epochs: it shows that everything works, not what is learned."""
-        return cls(policies=policies, concepts=400, training=TrainConfig(epochs=2, batch_size=128))
+        return cls(policies=policies, concepts=400, training=TrainConfig(epochs=2, batch_size=64))
 
     def sizes(self, policy: str) -> tuple[int, ...]:
         """Output sizes to train a policy at, ascending; the smallest is that of its unbiased block."""
