@@ -1,0 +1,248 @@
+"""Losses, forward and backward: blockwise beside direct forms, and what bottlenecks and further modalities cost."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.measure import Case, Run, Side
+from vergence import losses
+
+SEED = 0
+PACKAGES = ("pytorch-metric-learning",)
+SMALL = {"batch": 64}
+
+
+def cases() -> Iterator[Case]:
+    """Yield every comparison; those with pytorch-metric-learning only where it is installed."""
+    large = {"batch": 8192, "dim": 512}
+    for peer in ("info_nce_direct", "info_nce"):
+        yield compare("info_nce", peer, {"temperature": 0.07}, **large)
+    yield compare("info_nce", "info_nce_direct", {"temperature": 0.01}, **large)
+    yield compare("nt_xent", "nt_xent", {}, **large | {"batch": 4096})
+    yield compare("sigmoid_loss", "sigmoid_loss", {}, **large)
+    for block_size in (None, 1024):
+        yield compare("l2_info_nce", "l2_info_nce_direct", {}, block_size=block_size, batch=6144, dim=10, rounds=1)
+    if find_spec("pytorch_metric_learning"):
+        for block_size in (None, 1024):
+            yield compare("nt_xent", "nt_xent_pml", {}, block_size=block_size, batch=2048, dim=128)
+    sizes = {"name": "info_nce", "settings": {"block_size": 1024}, "batch": 65536, "dim": 256}
+    alone = Side(make=loss_step, sizes=sizes, small=SMALL)
+    yield Case(name="info_nce, batch 65536, dim 256, blocks of 1024", ours=alone, repeats=1, rounds=1)
+    yield from cached_cases()
+    yield from bottleneck_cases()
+    yield from modality_cases()
+
+
+def compare(
+    ours: str, peer: str, settings: dict[str, Any], *, block_size: int | None = 1024, rounds: int = 3, **sizes: int
+) -> Case:
+    """Compare a blockwise form with a direct one."""
+    blocks = f"blocks of {block_size}" if block_size else "plain"
+    ours_settings = settings | {"block_size": block_size}
+    told = ", ".join(f"{key} {value}" for key, value in (sizes | settings).items())
+    return Case(
+        name=f"{ours}, {blocks}, against {peer if peer != ours else 'plain'}: {told}",
+        ours=Side(
+            make=loss_step,
+            sizes={"name": ours, "settings": settings | {"block_size": block_size}, **sizes},
+            small=SMALL,
+        ),
+        peer=Side(make=loss_step, sizes={"name": peer, "settings": settings, **sizes}, small=SMALL),
+        rounds=rounds,
+    )
+
+
+def cached_cases() -> Iterator[Case]:
+    """The cached-gradient step beside the plain one, through encoders whose activations are what fills memory."""
+    sizes = {"batch": 4096, "dim": 256, "width": 1024}
+    for chunk_size in (256, 1024):
+        yield Case(
+            name=f"cached step, chunks of {chunk_size}, against the plain step: batch 4096, two MLPs of 7 layers, width 1024",
+            ours=Side(make=encoder_step, sizes=sizes | {"chunk_size": chunk_size}, small=SMALL),
+            peer=Side(make=encoder_step, sizes=sizes, small=SMALL),
+            repeats=2,
+            rounds=2,
+        )
+
+
+def bottleneck_cases() -> Iterator[Case]:
+    """A training step with a bottleneck beside the step without; and the encoder that each leaves for inference."""
+    sizes = {"batch": 512, "dim": 64, "width": 256}
+    for bottleneck in ("penalty", "variational"):
+        for what, make in (("training step", bottleneck_step), ("inference", bottleneck_inference)):
+            yield Case(
+                name=f"{what} with the {bottleneck} bottleneck, against none: batch 512, two MLPs of 7 layers, width 256",
+                ours=Side(make=make, sizes=sizes | {"bottleneck": bottleneck}, small=SMALL),
+                peer=Side(make=make, sizes=sizes | {"bottleneck": "none"}, small=SMALL),
+                repeats=20,
+            )
+
+
+def modality_cases() -> Iterator[Case]:
+    """Every objective over all pairs of 4, 8 and 16 modalities, beside the same with two."""
+    for name in sorted(PAIRWISE):
+        for count in (4, 8, 16):
+            sizes = {"name": name, "batch": 512, "dim": 64}
+            yield Case(
+                name=f"{name}, {count} modalities, against 2: batch 512, dim 64",
+                ours=Side(make=modality_step, sizes=sizes | {"count": count}, small=SMALL),
+                peer=Side(make=modality_step, sizes=sizes | {"count": 2}, small=SMALL),
+                repeats=5,
+                rounds=1,
+            )
+
+
+def loss_step(*, name: str, settings: dict[str, Any], batch: int, dim: int) -> Run:
+    """One loss, forward and backward, on independent normal representations."""
+    z = representations(2, batch, dim)
+    fn = DIRECT[name] if name in DIRECT else getattr(losses, name)
+    if name.startswith("l2_info_nce"):
+        images, texts = (part.detach() for part in representations(2, batch, dim, seed=SEED + 1))
+        settings = settings | {"negatives_image": images, "negatives_text": texts}
+    return step(partial(fn, *z, **settings), z)
+
+
+def encoder_step(*, batch: int, dim: int, width: int, chunk_size: int | None = None) -> Run:
+    """One step through two encoders, plain or cached."""
+    encoders = [mlp(dim, width, 128) for _ in range(2)]
+    inputs = [part.detach() for part in representations(2, batch, dim)]
+    parameters = [parameter for encoder in encoders for parameter in encoder.parameters()]
+    if chunk_size is None:
+        return step(lambda: losses.info_nce(*(f(x) for f, x in zip(encoders, inputs, strict=True))), parameters)
+
+    def run() -> float:
+        clear(parameters)
+        loss = losses.cached_backward(encoders, inputs, losses.info_nce, chunk_size=chunk_size)
+        return loss.item()
+
+    return run
+
+
+def bottleneck_step(*, batch: int, dim: int, width: int, bottleneck: str) -> Run:
+    """One step through two encoders with InfoNCE and a bottleneck."""
+    objective, encoders = with_bottleneck(bottleneck, dim, width)
+    inputs = [part.detach() for part in representations(2, batch, dim)]
+    parameters = [parameter for encoder in encoders for parameter in encoder.parameters()]
+    return step(lambda: objective(*(f(x) for f, x in zip(encoders, inputs, strict=True))).total, parameters)
+
+
+def bottleneck_inference(*, batch: int, dim: int, width: int, bottleneck: str) -> Run:
+    """Encode a batch with an encoder that was trained with a bottleneck; a variational one gives its means."""
+    encoder = with_bottleneck(bottleneck, dim, width)[1][0]
+    inputs = representations(1, batch, dim)[0].detach()
+
+    def run() -> None:
+        with torch.no_grad():
+            encoder(inputs)
+
+    return run
+
+
+def modality_step(*, name: str, batch: int, dim: int, count: int) -> Run:
+    """One objective over all pairs of modalities, forward and backward."""
+    z = representations(count, batch, dim)
+    fn = PAIRWISE[name]
+    return step(lambda: losses.over_pairs(fn, {f"m{k}": part for k, part in enumerate(z)}), z)
+
+
+def step(loss: Callable[[], Tensor], leaves: list[Tensor]) -> Run:
+    """Run a loss forward and backward."""
+
+    def run() -> float:
+        clear(leaves)
+        value = loss()
+        value.backward()
+        return value.item()
+
+    return run
+
+
+def clear(leaves: list[Tensor]) -> None:
+    for leaf in leaves:
+        leaf.grad = None
+
+
+def representations(count: int, batch: int, dim: int, *, seed: int = SEED) -> list[Tensor]:
+    stream = torch.Generator().manual_seed(seed)
+    return [torch.randn(batch, dim, generator=stream).requires_grad_() for _ in range(count)]
+
+
+def mlp(size: int, width: int, out: int) -> nn.Module:
+    torch.manual_seed(SEED)
+    hidden = [layer for _ in range(5) for layer in (nn.Linear(width, width), nn.GELU())]
+    return nn.Sequential(nn.Linear(size, width), nn.GELU(), *hidden, nn.Linear(width, out))
+
+
+class Stochastic(nn.Module):
+    """An encoder whose output is read as a distribution."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> losses.DiagonalGaussian:
+        return losses.DiagonalGaussian.from_output(self.encoder(x))
+
+
+def with_bottleneck(bottleneck: str, dim: int, width: int) -> tuple[losses.Objective, list[nn.Module]]:
+    terms = {"contrast": losses.WeightedTerm(losses.info_nce)}
+    if bottleneck == "variational":
+        terms["bottleneck"] = losses.PosteriorTerm(losses.variational_bottleneck, 0.1)
+        return losses.Objective(terms), [Stochastic(mlp(dim, width, 2 * dim)) for _ in range(2)]
+    if bottleneck == "penalty":
+        terms["bottleneck"] = losses.WeightedTerm(losses.alignment_penalty, 0.1)
+    return losses.Objective(terms), [mlp(dim, width, dim) for _ in range(2)]
+
+
+def info_nce_direct(z_image: Tensor, z_text: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy over the rows and over the columns of the matrix of logits: how it is commonly written."""
+    logits = nn.functional.normalize(z_image) @ nn.functional.normalize(z_text).T / temperature
+    labels = torch.arange(len(logits))
+    return (nn.functional.cross_entropy(logits, labels) + nn.functional.cross_entropy(logits.T, labels)) / 2
+
+
+def l2_info_nce_direct(z_image: Tensor, z_text: Tensor, *, negatives_image: Tensor, negatives_text: Tensor) -> Tensor:
+    """Differences of all pairs by broadcasting, (batch, batch, dim) at once, and the positive among the candidates."""
+
+    def one_way(anchors: Tensor, partners: Tensor, negatives: Tensor) -> Tensor:
+        positive = (anchors - partners).square().sum(-1)
+        distances = (anchors[:, None] - negatives).square().sum(-1)
+        candidates = -torch.cat([positive[:, None], distances], 1)
+        return (positive + candidates.logsumexp(1)).mean() - torch.tensor(candidates.shape[1]).log()
+
+    return (one_way(z_image, z_text, negatives_image) + one_way(z_text, z_image, negatives_text)) / 2
+
+
+def nt_xent_pml(z_image: Tensor, z_text: Tensor) -> Tensor:
+    """The same loss from pytorch-metric-learning."""
+    from pytorch_metric_learning.losses import NTXentLoss
+
+    labels = torch.arange(len(z_image)).repeat(2)
+    loss: Tensor = NTXentLoss(temperature=1.0)(torch.cat([z_image, z_text]), labels)
+    return loss
+
+
+def divergence(z_image: Tensor, z_text: Tensor) -> Tensor:
+    return losses.variational_bottleneck(*(losses.DiagonalGaussian(z, torch.tanh(z)) for z in (z_image, z_text)))
+
+
+DIRECT = {
+    "info_nce_direct": info_nce_direct,
+    "l2_info_nce_direct": l2_info_nce_direct,
+    "nt_xent_pml": nt_xent_pml,
+}
+PAIRWISE: dict[str, Callable[..., Tensor]] = {
+    "info_nce": losses.info_nce,
+    "one_way_info_nce": losses.one_way_info_nce,
+    "nt_xent": losses.nt_xent,
+    "l2_info_nce": losses.l2_info_nce,
+    "lp_info_nce, p = 1": partial(losses.lp_info_nce, p=1.0),
+    "sigmoid_loss": losses.sigmoid_loss,
+    "align_max_entropy": losses.align_max_entropy,
+    "alignment_penalty": losses.alignment_penalty,
+    "variational_bottleneck": divergence,
+}
