@@ -42,16 +42,12 @@ def compare(
 ) -> Case:
     """Compare a blockwise form with a direct one."""
     blocks = f"blocks of {block_size}" if block_size else "plain"
-    ours_settings = settings | {"block_size": block_size}
     told = ", ".join(f"{key} {value}" for key, value in (sizes | settings).items())
+    blocked = sizes | {"name": ours, "settings": settings | {"block_size": block_size}}
     return Case(
         name=f"{ours}, {blocks}, against {peer if peer != ours else 'plain'}: {told}",
-        ours=Side(
-            make=loss_step,
-            sizes={"name": ours, "settings": settings | {"block_size": block_size}, **sizes},
-            small=SMALL,
-        ),
-        peer=Side(make=loss_step, sizes={"name": peer, "settings": settings, **sizes}, small=SMALL),
+        ours=Side(make=loss_step, sizes=blocked, small=SMALL),
+        peer=Side(make=loss_step, sizes=sizes | {"name": peer, "settings": settings}, small=SMALL),
         rounds=rounds,
     )
 
@@ -61,7 +57,7 @@ def cached_cases() -> Iterator[Case]:
     sizes = {"batch": 4096, "dim": 256, "width": 1024}
     for chunk_size in (256, 1024):
         yield Case(
-            name=f"cached step, chunks of {chunk_size}, against the plain step: batch 4096, two MLPs of 7 layers, width 1024",
+            name=f"cached step, chunks of {chunk_size}, against the plain step: batch 4096, 7-layer MLPs of width 1024",
             ours=Side(make=encoder_step, sizes=sizes | {"chunk_size": chunk_size}, small=SMALL),
             peer=Side(make=encoder_step, sizes=sizes, small=SMALL),
             repeats=2,
@@ -75,7 +71,7 @@ def bottleneck_cases() -> Iterator[Case]:
     for bottleneck in ("penalty", "variational"):
         for what, make in (("training step", bottleneck_step), ("inference", bottleneck_inference)):
             yield Case(
-                name=f"{what} with the {bottleneck} bottleneck, against none: batch 512, two MLPs of 7 layers, width 256",
+                name=f"{what} with the {bottleneck} bottleneck, against none: batch 512, 7-layer MLPs of width 256",
                 ours=Side(make=make, sizes=sizes | {"bottleneck": bottleneck}, small=SMALL),
                 peer=Side(make=make, sizes=sizes | {"bottleneck": "none"}, small=SMALL),
                 repeats=20,
