@@ -2,7 +2,8 @@
 
 All are means over the anchors: the gradient with respect to one row is of order 1/batch, and a loss on the global batch
 needs no factor for the number of processes that share it. With `block_size` they are as exact, and their memory is
-O(batch * dim + block_size * batch) instead of O(batch^2); they are then differentiable once.
+O(batch * dim + block_size * batch) instead of O(batch^2); they are then differentiable once. Blocks of a similarity of
+your own are made and dropped by autograd: any derivative, but how much is reused is up to the memory allocator.
 """
 
 import torch

@@ -74,10 +74,13 @@ def summarize(similarity: Similarity, a: Tensor, b: Tensor, *, block_size: int |
     def block(a_rows: Tensor, b: Tensor, start: int) -> tuple[Tensor, ...]:
         with torch.autocast(a.device.type, enabled=False):
             matrix = similarity(a_rows, b)
+        # A view of the diagonal would keep its block alive.
+        positives = matrix.diagonal(start).clone()
         # The lowest number, not -inf: a column of a block may hold nothing else, and its gradient must not be NaN.
-        itself = torch.eye(len(b), dtype=torch.bool, device=b.device)[start : start + len(a_rows)]
+        index = torch.arange(len(b), device=b.device)
+        itself = index[start : start + len(a_rows), None] == index
         negatives = matrix.masked_fill(itself, torch.finfo(matrix.dtype).min)
-        return matrix.diagonal(start), negatives.logsumexp(1), negatives.logsumexp(0), matrix.mean(1)
+        return positives, negatives.logsumexp(1), negatives.logsumexp(0), matrix.mean(1)
 
     if block_size is None:
         positives, rows, columns, means = block(a, b, 0)
