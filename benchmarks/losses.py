@@ -36,7 +36,7 @@ def cases() -> Iterator[Case]:
 
 
 def compare(
-    ours: str, peer: str, settings: dict[str, Any], *, block_size: int | None = 1024, rounds: int = 3, **sizes: int
+    ours: str, peer: str, settings: dict[str, Any], *, block_size: int | None = 1024, rounds: int = 2, **sizes: int
 ) -> Case:
     """Compare a blockwise form with a direct one."""
     blocks = f"blocks of {block_size}" if block_size else "plain"

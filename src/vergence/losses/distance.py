@@ -1,8 +1,8 @@
 """Contrastive losses on distances, for representations that are not confined to a sphere.
 
 They name the partner as the other contrastive losses do, but divide by the number of candidates inside the logarithm,
-so that the value does not grow with the batch. Gradient scale and `block_size` as in `contrastive`; there, powers other than
-2 count as similarities of your own.
+so that the value does not grow with the batch. Gradient scale and `block_size` are as in `contrastive`, where powers
+other than 2 count as similarities of your own.
 """
 
 from math import log
