@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 import benchmarks
 from benchmarks.measure import context, measure
@@ -31,16 +32,22 @@ def main() -> int:
     for name in options.names or NAMES:
         module = import_module(f"benchmarks.{name}")
         packages = ("vergence", "torch", *getattr(module, "PACKAGES", ()))
-        result = {
-            **context(f"python -m benchmarks {name}", getattr(module, "SEED", 0), packages),
-            "cases": measure(module.cases()),
-        }
-        text = json.dumps(result, indent=1)
-        print(text)
-        if options.write:
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{name}.json").write_text(text + "\n")
+        about = context(f"python -m benchmarks {name}", getattr(module, "SEED", 0), packages)
+        result: dict[str, Any] = {**about, "complete": False, "cases": []}
+        for case in measure(module.cases()):
+            result["cases"].append(case)
+            _write(name, result, to_file=options.write)  # an interrupted run keeps what it has measured
+        result["complete"] = True
+        print(_write(name, result, to_file=options.write))
     return 0
+
+
+def _write(name: str, result: dict[str, Any], *, to_file: bool) -> str:
+    text = json.dumps(result, indent=1)
+    if to_file:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n")
+    return text
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -64,9 +64,8 @@ class Case:
     rounds: int = 3
 
 
-def measure(cases: Iterable[Case]) -> list[Result]:
-    """Run every case; say on stderr which."""
-    results = []
+def measure(cases: Iterable[Case]) -> Iterator[Result]:
+    """Run every case; say on stderr which, and yield each result as soon as it is there."""
     for case in cases:
         print(case.name, end=" ", file=sys.stderr, flush=True)
         sides = {"ours": case.ours} | ({"peer": case.peer} if case.peer else {})
@@ -74,9 +73,9 @@ def measure(cases: Iterable[Case]) -> list[Result]:
         for _ in range(case.rounds):
             for name, done in runs.items():
                 done.append(_in_fresh_process(sides[name], case.repeats))
-        results.append({"name": case.name, **_summary(runs)})
-        print(json.dumps({key: value for key, value in results[-1].items() if key != "name"}), file=sys.stderr)
-    return results
+        result = _summary(runs)
+        print(json.dumps(result), file=sys.stderr, flush=True)
+        yield {"name": case.name, **result}
 
 
 def context(command: str, seed: int, packages: Iterable[str]) -> Result:
