@@ -8,11 +8,15 @@ import torch
 from tests.losses.common import gradients, pairs
 
 from vergence.errors import ConfigError, ShapeError
-from vergence.losses import info_nce
+from vergence.losses import info_nce, l2_info_nce, lp_info_nce, nt_xent, sigmoid_loss
 
 
 def test_identical_representations_cannot_be_told_apart() -> None:
-    torch.testing.assert_close(info_nce(torch.ones(8, 3), torch.ones(8, 3)).item(), log(8))
+    one = torch.ones(8, 3)
+    torch.testing.assert_close(info_nce(one, one).item(), log(8))
+    torch.testing.assert_close(nt_xent(one, one).item(), log(15))
+    assert abs(l2_info_nce(one, one).item()) < 1e-6
+    assert abs(lp_info_nce(one, one, p=1.0).item()) < 1e-6
 
 
 def test_similarities_may_come_from_sets_of_vectors() -> None:
@@ -63,3 +67,38 @@ def test_overflow_is_said_instead_of_nan() -> None:
         info_nce(z, -z, similarity="dot")
     with pytest.raises(ShapeError, match="normalise or standardise them"):
         info_nce(z, -z)
+
+
+def test_two_is_one_of_the_powers() -> None:
+    z = pairs(9, 4)
+    torch.testing.assert_close(lp_info_nce(*z, p=2.0), l2_info_nce(*z))
+    near = lp_info_nce(*z, p=2.0 + 1e-9)  # by distances, not by products
+    torch.testing.assert_close(near, l2_info_nce(*z), rtol=1e-7, atol=1e-7)
+
+
+def test_one_pair_is_enough_beside_fresh_negatives() -> None:
+    (z_image, z_text), fresh = pairs(1, 4), pairs(6, 4, seed=1)[0]
+    loss = l2_info_nce(z_image, z_text, negatives_image=fresh, negatives_text=fresh[:1])
+    assert loss.isfinite()
+
+
+def test_sigmoid_loss_of_separated_pairs_vanishes_with_the_temperature() -> None:
+    z = torch.eye(4)
+    assert sigmoid_loss(z, z, temperature=0.01, bias=-50.0) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"p": 0.5}, r"p must be a finite number >= 1 \(below 1 there is no distance\); got 0.5"),
+        ({"p": float("inf")}, "p must be a finite number >= 1"),
+        ({"p": 2.0, "negatives_image": torch.zeros(2, 3)}, "give negatives_image and negatives_text together"),
+        (
+            {"p": 2.0, "negatives_image": torch.zeros(2, 3), "negatives_text": torch.zeros(0, 3)},
+            r"negatives_text must be \(n >= 1, 3\), like z_image; got \(0, 3\)",
+        ),
+    ],
+)
+def test_impossible_powers_and_negatives_are_refused(settings, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        lp_info_nce(*pairs(4, 3, dtype=torch.float32), **settings)

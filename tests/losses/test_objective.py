@@ -5,7 +5,20 @@ import torch
 from tests.losses.common import pairs
 
 from vergence.errors import ConfigError
-from vergence.losses import LearnedTemperature, Objective, WeightedTerm, alignment_penalty, info_nce
+from vergence.losses import (
+    DiagonalGaussian,
+    LearnedTemperature,
+    Objective,
+    PosteriorTerm,
+    Ramp,
+    WeightedTerm,
+    alignment_penalty,
+    info_nce,
+    one_versus_rest,
+    over_pairs,
+    variational_bottleneck,
+)
+from vergence.random import generator
 
 
 def make(weight=0.5) -> Objective:
@@ -56,3 +69,43 @@ def test_contradictory_objectives_are_refused() -> None:
         Objective({"a.b": WeightedTerm(info_nce)})
     with pytest.raises(ConfigError, match="modules leave free; got 'keys'"):
         Objective({"keys": WeightedTerm(info_nce)})
+
+
+def test_ramps_move_between_their_ends() -> None:
+    ramp = Ramp(first=1.0, last=3.0, start=0.25, stop=0.75)
+    assert [ramp(share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+    assert make(ramp)(*pairs(8, 4), progress=0.5).weights["bottleneck"] == 2.0
+    with pytest.raises(ConfigError, match=r"start must be below stop; got 0\.5 and 0\.5"):
+        Ramp(start=0.5, stop=0.5)
+    with pytest.raises(ConfigError, match="last must be a finite number >= 0; got -1"):
+        Ramp(last=-1.0)
+
+
+def test_stochastic_representations_are_sampled_in_training_and_meant_in_evaluation() -> None:
+    z = [DiagonalGaussian(part, torch.zeros_like(part)) for part in pairs(8, 4)]
+    contrast = WeightedTerm(info_nce)
+    objective = Objective({"contrast": contrast, "again": contrast, "kl": PosteriorTerm(variational_bottleneck)})
+    stream = generator(0)
+    samples = [part.sample(generator=stream) for part in z]
+    parts = objective(*z, generator=generator(0))
+    torch.testing.assert_close(parts.terms["contrast"], info_nce(*samples))
+    torch.testing.assert_close(parts.terms["again"], parts.terms["contrast"])
+    torch.testing.assert_close(parts.terms["kl"], variational_bottleneck(*z))
+    torch.testing.assert_close(objective.eval()(*z).terms["contrast"], info_nce(*(part.mean for part in z)))
+    with pytest.raises(ConfigError, match="the term 'kl' compares distributions; got a plain representation of 'text'"):
+        objective(z[0], z[1].mean)
+
+
+def test_modalities_by_name_may_be_missing() -> None:
+    image, text = pairs(8, 4)
+    z = {"image": image, "text": text, "sound": image + text}
+    there = {"sound": torch.arange(8) < 6}
+    objective = Objective({"contrast": WeightedTerm(info_nce)}, pairs=one_versus_rest("image"))
+    expected = over_pairs(info_nce, z, pairs=one_versus_rest("image"), present=there)
+    torch.testing.assert_close(objective(z, present=there).total, expected)
+    stochastic = {name: DiagonalGaussian(part, part) for name, part in z.items()}
+    kl = Objective({"kl": PosteriorTerm(variational_bottleneck)})(stochastic, present=there)
+    torch.testing.assert_close(kl.total, over_pairs(variational_bottleneck, stochastic, present=there))
+    for call in (lambda: objective(z, text), lambda: objective(image), lambda: objective(image, text, present=there)):
+        with pytest.raises(ConfigError, match="give z_image and z_text, or one mapping of modalities"):
+            call()

@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.losses.common import pairs
 
-from vergence.losses import alignment_penalty, info_nce, standardize
+from vergence.losses import (
+    DiagonalGaussian,
+    align_max_entropy,
+    alignment_penalty,
+    info_nce,
+    l2_info_nce,
+    lp_info_nce,
+    neighbour_entropy,
+    nt_xent,
+    one_way_info_nce,
+    sigmoid_loss,
+    standardize,
+    variational_bottleneck,
+)
 
 BATCHES = st.builds(
     lambda batch, dim, seed, noise: pairs(batch, dim, seed=seed, noise=noise),
@@ -50,3 +63,43 @@ def test_standardize_ignores_scale_and_shift(z, scale: float, shift: float) -> N
     once = standardize(z[0], eps=1e-12)
     torch.testing.assert_close(standardize(scale * z[0] + shift, eps=1e-12), once, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(once.mean(0), torch.zeros(z[0].shape[1], dtype=torch.float64), rtol=0, atol=1e-9)
+
+
+@given(BATCHES, TEMPERATURES)
+def test_symmetric_info_nce_is_the_mean_of_both_ways(z, temperature: float) -> None:
+    ways = one_way_info_nce(*z, temperature=temperature) + one_way_info_nce(*z[::-1], temperature=temperature)
+    torch.testing.assert_close(ways / 2, info_nce(*z, temperature=temperature))
+
+
+@given(BATCHES, TEMPERATURES)
+def test_more_negatives_never_lower_a_contrastive_loss(z, temperature: float) -> None:
+    assert nt_xent(*z, temperature=temperature) >= info_nce(*z, temperature=temperature) - 1e-9
+    assert sigmoid_loss(*z, temperature=temperature) >= 0
+
+
+@given(BATCHES, st.floats(1, 4), st.floats(-10, 10), st.integers(1, 9))
+def test_distance_losses_ignore_a_common_shift_and_have_a_floor(z, p: float, shift: float, block_size: int) -> None:
+    loss = lp_info_nce(*z, p=p)
+    torch.testing.assert_close(lp_info_nce(*(part + shift for part in z), p=p), loss, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(lp_info_nce(*z, p=p, block_size=block_size), loss)
+    assert loss >= -log(len(z[0])) - 1e-9
+
+
+@given(BATCHES, st.floats(0.1, 10))
+def test_squared_distance_scales_with_temperature(z, scale: float) -> None:
+    scaled = l2_info_nce(*(scale * part for part in z), temperature=scale**2)
+    torch.testing.assert_close(scaled, l2_info_nce(*z), rtol=1e-8, atol=1e-8)
+
+
+@given(BATCHES, st.floats(0.1, 10))
+def test_entropy_grows_by_the_log_of_the_scale(z, scale: float) -> None:
+    grown = neighbour_entropy(scale * z[0], neighbours=1) - neighbour_entropy(z[0], neighbours=1)
+    torch.testing.assert_close(grown.item(), z[0].shape[1] * log(scale), rtol=1e-6, atol=1e-6)
+    assert align_max_entropy(*z, neighbours=1).isfinite()
+
+
+@given(BATCHES, BATCHES)
+def test_divergence_is_never_negative(means, log_variances) -> None:
+    rows, columns = (min(means[0].shape[k], log_variances[0].shape[k]) for k in (0, 1))
+    z = [DiagonalGaussian(*(part[:rows, :columns] for part in both)) for both in zip(means, log_variances, strict=True)]
+    assert variational_bottleneck(*z) >= 0

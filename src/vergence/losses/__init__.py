@@ -1,19 +1,38 @@
 """Contrastive losses, bottlenecks and the objective that weighs them."""
 
-from vergence.losses.bottleneck import alignment_penalty
-from vergence.losses.contrastive import info_nce
-from vergence.losses.objective import LossParts, Objective, WeightedTerm
+from vergence.losses.bottleneck import DiagonalGaussian, alignment_penalty, variational_bottleneck
+from vergence.losses.cached import cached_backward
+from vergence.losses.contrastive import info_nce, nt_xent, one_way_info_nce, sigmoid_loss
+from vergence.losses.distance import l2_info_nce, lp_info_nce
+from vergence.losses.entropy import align_max_entropy, neighbour_entropy
+from vergence.losses.multimodal import all_pairs, one_versus_rest, over_pairs
+from vergence.losses.objective import LossParts, Objective, PosteriorTerm, Ramp, WeightedTerm
 from vergence.losses.standardize import Standardize, standardize
 from vergence.losses.temperature import LearnedScalar, LearnedTemperature
 
 __all__ = [
+    "DiagonalGaussian",
     "LearnedScalar",
     "LearnedTemperature",
     "LossParts",
     "Objective",
+    "PosteriorTerm",
+    "Ramp",
     "Standardize",
     "WeightedTerm",
+    "align_max_entropy",
     "alignment_penalty",
+    "all_pairs",
+    "cached_backward",
     "info_nce",
+    "l2_info_nce",
+    "lp_info_nce",
+    "neighbour_entropy",
+    "nt_xent",
+    "one_versus_rest",
+    "one_way_info_nce",
+    "over_pairs",
+    "sigmoid_loss",
     "standardize",
+    "variational_bottleneck",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -9,8 +10,49 @@ from torch import Tensor, nn
 
 from vergence.checks import non_negative, probability
 from vergence.errors import ConfigError
+from vergence.losses.bottleneck import DiagonalGaussian
+from vergence.losses.multimodal import Pairing, all_pairs, over_pairs
 
 Schedule = Callable[[float], float]  # share of the training done, in [0, 1] -> weight
+Representation = Tensor | DiagonalGaussian
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """A weight that goes straight from one value to another while training goes from one share to another.
+
+    Args:
+        first: Weight until `start`, >= 0.
+        last: Weight from `stop` on, >= 0.
+        start: Share of the training at which it begins to move, in [0, 1].
+        stop: Share at which it has arrived, above `start`.
+
+    Raises:
+        ConfigError: If an argument is outside its range.
+
+    Example:
+        >>> ramp = Ramp(first=0.0, last=0.1, stop=0.5)
+        >>> ramp(0.0), ramp(0.25), ramp(1.0)
+        (0.0, 0.05, 0.1)
+    """
+
+    first: float = 0.0
+    last: float = 1.0
+    start: float = 0.0
+    stop: float = 1.0
+
+    def __post_init__(self) -> None:
+        non_negative("first", self.first)
+        non_negative("last", self.last)
+        probability("start", self.start)
+        probability("stop", self.stop)
+        if self.start >= self.stop:
+            raise ConfigError(f"start must be below stop; got {self.start!r} and {self.stop!r}")
+
+    def __call__(self, progress: float) -> float:
+        """Return the weight at a share of the training done."""
+        share = min(max((progress - self.start) / (self.stop - self.start), 0.0), 1.0)
+        return (1 - share) * self.first + share * self.last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +101,7 @@ class WeightedTerm(nn.Module):
         self.learned = nn.ModuleDict({name: value for name, value in settings.items() if isinstance(value, nn.Module)})
         self.settings = {name: value for name, value in settings.items() if name not in self.learned}
 
-    def forward(self, z_image: Tensor, z_text: Tensor) -> Tensor:
+    def forward(self, z_image: Representation, z_text: Representation) -> Tensor:
         """Return the term, not weighted."""
         learned = {name: module() for name, module in self.learned.items()}
         return self.fn(z_image, z_text, **self.settings, **learned)
@@ -80,14 +122,22 @@ class WeightedTerm(nn.Module):
         return weight
 
 
+class PosteriorTerm(WeightedTerm):
+    """A term on the distributions that stochastic encoders give, such as `variational_bottleneck`.
+
+    Other terms of the same objective get one sample of each in training, the same for all, and the means in evaluation.
+    """
+
+
 class Objective(nn.Module):
     r"""A weighted sum of named terms, $\sum_k w_k L_k$, that also holds what the terms learn.
 
     Every term of this package is a mean over the batch, so the gradient with respect to one row is of order 1/batch,
-    whatever the number of processes that share the batch.
+    whatever the number of processes that share the batch, and of modalities.
 
     Args:
         terms: At least one term by name; a name is an identifier.
+        pairs: Which modalities to compare, when there are more than two: see `over_pairs`.
 
     Raises:
         ConfigError: If there is no term, or a name cannot be one.
@@ -104,7 +154,7 @@ class Objective(nn.Module):
         {'total': 2.614, 'contrast': 2.214, 'bottleneck': 4.0}
     """
 
-    def __init__(self, terms: Mapping[str, WeightedTerm]) -> None:
+    def __init__(self, terms: Mapping[str, WeightedTerm], *, pairs: Pairing = all_pairs) -> None:
         super().__init__()
         if not terms:
             raise ConfigError("an objective needs at least one term; got none")
@@ -112,20 +162,55 @@ class Objective(nn.Module):
             if not name.isidentifier() or hasattr(nn.ModuleDict, name):
                 raise ConfigError(f"a term's name must be an identifier that modules leave free; got {name!r}")
         self.terms = nn.ModuleDict(terms)
+        self.pairs = pairs
 
-    def forward(self, z_image: Tensor, z_text: Tensor, *, progress: float | None = None) -> LossParts:
+    def forward(
+        self,
+        z_image: Representation | Mapping[str, Representation],
+        z_text: Representation | None = None,
+        *,
+        present: Mapping[str, Tensor] | None = None,
+        progress: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> LossParts:
         """Evaluate every term; those of weight 0 too, so that their values are reported.
 
         Args:
-            z_image: Representations of the images.
+            z_image: Representations of the images; or of all modalities by name, and then no `z_text`.
             z_text: Representations of the texts that they pair with, in the same order.
+            present: Which items have which modality, when modalities are given by name: see `over_pairs`.
             progress: Share of the training done, in [0, 1]; needed by scheduled weights only.
+            generator: What samples of stochastic representations are drawn with.
 
         Raises:
-            ConfigError: If a weight is scheduled and the progress is missing.
+            ConfigError: If a weight is scheduled and the progress is missing, or a `PosteriorTerm` gets plain tensors.
         """
+        named = isinstance(z_image, Mapping)
+        if named == (z_text is not None) or (present is not None and not named):
+            raise ConfigError("give z_image and z_text, or one mapping of modalities with, at most, what is present")
+        z = dict(z_image) if isinstance(z_image, Mapping) else {"image": z_image, "text": z_text}
+        drawn = {name: self._draw(part, generator) for name, part in z.items()}
         terms = cast(Mapping[str, WeightedTerm], self.terms)
         weights = {name: term.weight_at(progress) for name, term in terms.items()}
-        values = {name: term(z_image, z_text) for name, term in terms.items()}
+        evaluate = partial(over_pairs, pairs=self.pairs, present=present)
+        values = {
+            name: evaluate(term, _posteriors(name, z) if isinstance(term, PosteriorTerm) else drawn)
+            for name, term in terms.items()
+        }
         total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
         return LossParts(total=total, terms=values, weights=weights)
+
+    def _draw(self, z: Representation | None, generator: torch.Generator | None) -> Tensor | None:
+        if isinstance(z, DiagonalGaussian):
+            return z.sample(generator=generator) if self.training else z.mean
+        return z
+
+
+def _posteriors(term: str, z: Mapping[str, Representation | None]) -> Mapping[str, Representation | None]:
+    for name, part in z.items():
+        if not isinstance(part, DiagonalGaussian):
+            raise ConfigError(
+                f"the term {term!r} compares distributions; got a plain representation of {name!r}. "
+                "Let the encoder return a DiagonalGaussian"
+            )
+    return z

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from vergence.checks import finite, one_of, positive, same_shape
+from vergence.checks import at_least, finite, one_of, positive, same_shape
 from vergence.errors import ShapeError
+from vergence.losses.blockwise import pair_logsumexp
 
 Similarity = Callable[[Tensor, Tensor], Tensor]  # (n items, m items) -> (n, m)
 
@@ -21,14 +22,19 @@ Similarity = Callable[[Tensor, Tensor], Tensor]  # (n items, m items) -> (n, m)
 class Contrast(NamedTuple):
     """A batch of pairs, seen from both modalities."""
 
-    positives: Float[Tensor, " batch"]  # s_ii
-    rows: Float[Tensor, " batch"]  # log sum_{j != i} exp s_ij
-    columns: Float[Tensor, " batch"]  # log sum_{j != i} exp s_ji
-    mean: Float[Tensor, ""]  # of all s_ij
+    positives: Tensor  # s_ii
+    rows: Tensor  # log sum_{j != i} exp s_ij
+    columns: Tensor  # log sum_{j != i} exp s_ji
+    mean: Tensor  # of all s_ij, a scalar
 
 
 def contrast(
-    z_image: Tensor, z_text: Tensor, *, temperature: float | Tensor, similarity: str | Similarity = "cosine"
+    z_image: Tensor,
+    z_text: Tensor,
+    *,
+    temperature: float | Tensor,
+    similarity: str | Similarity = "cosine",
+    block_size: int | None = None,
 ) -> Contrast:
     """Compare all images of a batch with all its texts; half-precision inputs are compared in float32.
 
@@ -37,28 +43,77 @@ def contrast(
         z_text: Representations of the texts that they pair with, in the same order.
         temperature: What similarities are divided by.
         similarity: A name from `SIMILARITIES`, or a function from two batches to the matrix of their similarities.
+        block_size: Images that are compared at once; all of them if `None`.
 
     Raises:
-        ConfigError: If the temperature is not above zero or the similarity is unknown.
+        ConfigError: If the temperature is not above zero, the similarity is unknown or a block is empty.
         ShapeError: If there are fewer than two pairs, or shapes do not pair up.
     """
-    check_temperature(temperature)
+    check_scale(temperature, block_size)
     z_image, z_text = widen(z_image), widen(z_text)
-    if isinstance(similarity, str):
-        one_of("similarity", similarity, SIMILARITIES)
-        check_vectors(z_image, z_text, minimum=2)
-        prepare = SIMILARITIES[similarity]
-        a, b = prepare(z_image) / temperature, prepare(z_text)
-        matrix = a @ b.T
-    else:
+    if not isinstance(similarity, str):
         check_batch(z_image, z_text, minimum=2)
-        matrix = similarity(z_image, z_text) / temperature
-    itself = torch.eye(len(matrix), dtype=torch.bool, device=matrix.device)
-    negatives = matrix.masked_fill(itself, -torch.inf)
-    return Contrast(matrix.diagonal(), negatives.logsumexp(1), negatives.logsumexp(0), matrix.mean())
+        return summarize(lambda a, b: similarity(a, b) / temperature, z_image, z_text, block_size=block_size)
+    one_of("similarity", similarity, SIMILARITIES)
+    check_vectors(z_image, z_text, minimum=2)
+    prepare = SIMILARITIES[similarity]
+    return summarize_products(prepare(z_image) / temperature, prepare(z_text), block_size=block_size)
 
 
-def unit(z: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+def summarize_products(a: Tensor, b: Tensor, *, block_size: int | None) -> Contrast:
+    """Summarise the matrix a @ b.T of paired rows."""
+    if block_size is None:
+        return summarize(lambda a, b: a @ b.T, a, b, block_size=None)
+    rows, columns = pair_logsumexp(a, b, paired=True, block_size=block_size)
+    return Contrast((a * b).sum(-1), rows, columns, a.mean(0) @ b.mean(0))
+
+
+def summarize(similarity: Similarity, a: Tensor, b: Tensor, *, block_size: int | None) -> Contrast:
+    """Summarise a matrix of similarities, whatever the function; of blocks, the backward pass keeps nothing."""
+
+    def block(a_rows: Tensor, b: Tensor, start: int) -> tuple[Tensor, ...]:
+        with torch.autocast(a.device.type, enabled=False):
+            matrix = similarity(a_rows, b)
+        # A view of the diagonal would keep its block alive.
+        positives = matrix.diagonal(start).clone()
+        # The lowest number, not -inf: a column of a block may hold nothing else, and its gradient must not be NaN.
+        index = torch.arange(len(b), device=b.device)
+        itself = index[start : start + len(a_rows), None] == index
+        negatives = matrix.masked_fill(itself, torch.finfo(matrix.dtype).min)
+        return positives, negatives.logsumexp(1), negatives.logsumexp(0), matrix.mean(1)
+
+    if block_size is None:
+        positives, rows, columns, means = block(a, b, 0)
+        return Contrast(positives, rows, columns, means.mean())
+    starts = range(0, len(a), block_size)
+    parts = [checkpoint(block, a[i : i + block_size], b, i, use_reentrant=False) for i in starts]
+    of_blocks = list(zip(*parts, strict=True))
+    positives, rows, means = (torch.cat(of_blocks[k]) for k in (0, 1, 3))
+    return Contrast(positives, rows, torch.stack(of_blocks[2]).logsumexp(0), means.mean())
+
+
+def summarize_strangers(similarity: Similarity | None, a: Tensor, b: Tensor, *, block_size: int | None) -> Tensor:
+    """Return the log-sum-exp of each row of similarities, or of a @ b.T, where no two items are partners."""
+    if similarity is None and block_size is not None:
+        return pair_logsumexp(a, b, paired=False, block_size=block_size)[0]
+
+    def block(a_rows: Tensor, b: Tensor) -> Tensor:
+        with torch.autocast(a.device.type, enabled=False):
+            return (a_rows @ b.T if similarity is None else similarity(a_rows, b)).logsumexp(1)
+
+    if block_size is None:
+        return block(a, b)
+    return torch.cat([checkpoint(block, rows, b, use_reentrant=False) for rows in torch.split(a, block_size)])
+
+
+def off_diagonal_logsumexp(a: Tensor, b: Tensor, block_size: int | None) -> Tensor:
+    """Return log sum_{j != i} e^(a_i . b_j) of each row."""
+    if block_size is None:
+        return summarize(lambda a, b: a @ b.T, a, b, block_size=None).rows
+    return pair_logsumexp(a, b, paired=True, block_size=block_size)[0]
+
+
+def unit(z: Tensor) -> Tensor:
     """Scale every row to length 1. A zero row stays zero, and gets no gradient instead of an unbounded one."""
     length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
     zero, overflow = length == 0, length == torch.inf
@@ -75,14 +130,16 @@ def widen(z: Tensor) -> Tensor:
     return z.float() if z.dtype in {torch.bfloat16, torch.float16} else z
 
 
-def check_temperature(temperature: float | Tensor) -> None:
-    """Require a temperature above zero; a learned one is kept there by its own bounds.
+def check_scale(temperature: float | Tensor, block_size: int | None) -> None:
+    """Require a temperature above zero (a learned one is kept there by its own bounds) and blocks that hold a row.
 
     Raises:
-        ConfigError: If a number is not above zero.
+        ConfigError: Naming the argument and what it got.
     """
     if not isinstance(temperature, Tensor):
         positive("temperature", temperature)
+    if block_size is not None:
+        at_least("block_size", block_size, 1)
 
 
 def check_vectors(z_image: Tensor, z_text: Tensor, *, minimum: int = 1) -> None:
@@ -110,7 +167,7 @@ def check_batch(z_image: Tensor, z_text: Tensor, *, minimum: int = 1) -> None:
         raise ShapeError(f"batch must hold >= {minimum} pairs{reason}; got {len(z_image)}")
 
 
-def checked(loss: Float[Tensor, ""], **inputs: Tensor) -> Float[Tensor, ""]:
+def checked(loss: Tensor, **inputs: Tensor) -> Tensor:
     """Pass a finite loss on; otherwise say which input is to blame. Costs one scalar, not a pass over the inputs.
 
     Raises:
