@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= build/demo
+# One process a core with one thread each; a file's tests stay together, so that they share what they set up.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
 
-.PHONY: demo test check bench lock clean setup
+.PHONY: demo test check lint bench lock clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -22,16 +24,18 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	@$(BIN)/vergence demo --out $(OUT) --resume
 
-test: check
-	@$(BIN)/python -m pytest --quiet
+test: lint
+	@$(PYTEST)
 
-check: $(READY)
+check: lint
+	@$(PYTEST) -m "not slow"
+
+lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/check_citations.py
-	@$(BIN)/python -m pytest --quiet -m "not slow"
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

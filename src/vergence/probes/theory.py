@@ -28,8 +28,9 @@ def predict(
     - a factor of the block is kept wholly, 1, if $n \ge |I_\theta \setminus I_\rho|$: at equality by [cai2025] Thm 4.1,
       above it because a contrastive loss maximises a bound of the shared information ([almudevar2025], sufficiency).
       Below, at most $n$ of the block's dimensions are kept, and no theorem says which;
-    - a factor outside the block scores what the block says of it, if $n \le |I_\theta \setminus I_\rho|$. Above, Thm
-      4.1 is silent, and spare outputs may hold what the text omits or gets wrong.
+    - a factor outside the block scores what the block says of it, if $n \le |I_\theta \setminus I_\rho|$; at fewer
+      outputs than the block that is an upper bound. Above, Thm 4.1 is silent, and spare outputs may hold what the text
+      omits or gets wrong.
 
     Differs from the theorem's terms: a discrete factor counts as one dimension, as in the paper's experiments.
 
