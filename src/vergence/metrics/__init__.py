@@ -11,32 +11,63 @@ from vergence.metrics.gap import (
     relative_gap,
     uniformity,
 )
-from vergence.metrics.identifiability import matthews_corrcoef, r2_score
+from vergence.metrics.identifiability import (
+    BlockIdentifiability,
+    block_identifiability,
+    matthews_corrcoef,
+    mean_corr_coef,
+    r2_score,
+)
+from vergence.metrics.information import (
+    Information,
+    factor_information,
+    factor_information_null,
+    gaussian_information,
+    info_nce_bound,
+)
 from vergence.metrics.intervals import Interval, cluster_bootstrap
+from vergence.metrics.kernel import FittedKernelRidge, KernelRidge, NystroemRidge
 from vergence.metrics.linear import FittedLogistic, FittedRidge, Logistic, Ridge
+from vergence.metrics.nearest import FittedNearestNeighbours, NearestNeighbours
 from vergence.metrics.neighbours import cknna, mutual_knn
+from vergence.metrics.neural import MLP, FittedMLP
 from vergence.metrics.null import Null, exchange_null, permutation_null
 from vergence.metrics.retrieval import Ranks, Retrieval, retrieval
 
 __all__ = [
     "CKA",
+    "MLP",
+    "BlockIdentifiability",
+    "FittedKernelRidge",
     "FittedLogistic",
+    "FittedMLP",
+    "FittedNearestNeighbours",
     "FittedRidge",
+    "Information",
     "Interval",
+    "KernelRidge",
     "Logistic",
     "ModalityGap",
+    "NearestNeighbours",
     "Null",
+    "NystroemRidge",
     "Ranks",
     "Retrieval",
     "Ridge",
+    "block_identifiability",
     "centroid_distance",
     "cka",
     "cknna",
     "cluster_bootstrap",
     "effective_rank",
     "exchange_null",
+    "factor_information",
+    "factor_information_null",
+    "gaussian_information",
+    "info_nce_bound",
     "linear_separability",
     "matthews_corrcoef",
+    "mean_corr_coef",
     "modality_gap",
     "mutual_knn",
     "pair_distance",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vergence.checks import at_least, same_shape
@@ -33,8 +33,8 @@ class Null(NamedTuple):
 
 def permutation_null(
     metric: Callable[..., float],
-    x: Float[Array, "n dim_x"],
-    y: Float[Array, "m dim_y"],
+    x: Shaped[Array, "n *x_shape"],
+    y: Shaped[Array, "m *y_shape"],
     *,
     generator: torch.Generator,
     n_shuffles: int = 200,
