@@ -25,7 +25,7 @@ from vergence.metrics.information import (
     gaussian_information,
     info_nce_bound,
 )
-from vergence.metrics.intervals import Interval, cluster_bootstrap
+from vergence.metrics.intervals import Interval, cka_interval, cluster_bootstrap, share_interval
 from vergence.metrics.kernel import FittedKernelRidge, KernelRidge, NystroemRidge
 from vergence.metrics.linear import FittedLogistic, FittedRidge, Logistic, Ridge
 from vergence.metrics.nearest import FittedNearestNeighbours, NearestNeighbours
@@ -33,11 +33,13 @@ from vergence.metrics.neighbours import cknna, mutual_knn
 from vergence.metrics.neural import MLP, FittedMLP
 from vergence.metrics.null import Null, exchange_null, permutation_null
 from vergence.metrics.retrieval import Ranks, Retrieval, retrieval
+from vergence.metrics.size import EncodingSize, suggest_encoding_size
 
 __all__ = [
     "CKA",
     "MLP",
     "BlockIdentifiability",
+    "EncodingSize",
     "FittedKernelRidge",
     "FittedLogistic",
     "FittedMLP",
@@ -57,6 +59,7 @@ __all__ = [
     "block_identifiability",
     "centroid_distance",
     "cka",
+    "cka_interval",
     "cknna",
     "cluster_bootstrap",
     "effective_rank",
@@ -76,6 +79,8 @@ __all__ = [
     "r2_score",
     "relative_gap",
     "retrieval",
+    "share_interval",
+    "suggest_encoding_size",
     "svcca",
     "uniformity",
 ]

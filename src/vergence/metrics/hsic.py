@@ -83,6 +83,13 @@ class LinearSums:
         self.y_rest.addmm_(y.T, rest)
         self.rest.addmm_(rest.T, rest)
 
+    def without(self, other: "LinearSums") -> "LinearSums":
+        """The sums over the rows of this one that are not in the other, taken relative to the same origin."""
+        rest = LinearSums(origin_x=self.origin_x, origin_y=self.origin_y, n=self.n - other.n)
+        for name in ("xx", "yy", "xy", "x_rest", "y_rest", "rest"):
+            setattr(rest, name, getattr(self, name) - getattr(other, name))
+        return rest
+
     def pairs(self) -> tuple[PairSums, PairSums, PairSums]:
         """The sums for x with y, x with itself and y with itself."""
         x, y = (self.x_rest, 0), (self.y_rest, 1)
