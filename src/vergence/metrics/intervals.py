@@ -47,13 +47,13 @@ def cluster_bootstrap(
 ) -> Interval:
     r"""Interval for the score that this fitted probe would reach on items of *new* clusters.
 
-    Whole clusters are drawn with replacement; percentiles are taken at the levels
-    $\Phi(\pm\sqrt{G/(G-1)}\, t_{G-1})$ instead of at the nominal ones, which makes up for the resamples being too
-    narrow when there are few clusters $G$. Scores are computed for all resamples at once from sums per cluster.
+    Whole clusters are drawn with replacement, and scores of all resamples computed at once from sums per cluster. The
+    percentiles taken are corrected for bias and skewness, and start from $\pm\sqrt{G/(G-1)}\, t_{G-1}$ instead of the
+    normal quantile, which makes up for resamples being too narrow when there are few clusters $G$.
 
-    Source: [hesterberg2015], the expanded percentile interval. Differs for the Matthews correlation when fewer than
-    five clusters hold an error, where resamples collapse to 1: there the confusion table is given a posterior, the
-    table being scaled to one observation per cluster, with half an error and half a success added (Jeffreys).
+    Source: [efron1987] for the correction, [hesterberg2015] for the expansion. Differs for the Matthews correlation
+    when fewer than five clusters hold an error, where resamples collapse to 1: there the confusion table is given a
+    posterior, the table scaled to one observation per cluster, with half an error and half a success added (Jeffreys).
 
     The probe is taken as given: its interval does not say how another fitting half would have changed it.
 
@@ -234,12 +234,19 @@ class _Resampling(NamedTuple):
         one = torch.ones((), dtype=torch.float64).expand(drawn.shape)
         return torch.zeros(n, self.n_clusters, dtype=torch.float64).scatter_add_(1, drawn, one)
 
-    def percentiles(self, scores: Float[Tensor, "resamples"], *, expanded: bool) -> Interval:
-        tail = (1 - self.level) / 2
-        if expanded:
-            inflation = sqrt(self.n_clusters / (self.n_clusters - 1))
-            tail = float(norm.cdf(inflation * t.ppf(tail, self.n_clusters - 1)))
-        low, high = torch.quantile(scores, torch.tensor([tail, 1 - tail], dtype=scores.dtype)).tolist()
+    def interval(self, sums: Float[Tensor, "clusters terms"], score: Callable[[Tensor], Tensor]) -> Interval:
+        """Bias-corrected, accelerated percentiles of the resampled scores, expanded for few clusters."""
+        total = sums.sum(0)
+        observed, scores, without = score(total), score(self.resampled(sums)), score(total - sums)
+        above = (scores < observed).double().mean() + (scores == observed).double().mean() / 2
+        bias = float(norm.ppf(min(max(float(above), 0.5 / self.n_resamples), 1 - 0.5 / self.n_resamples)))
+        pull = without.mean() - without
+        spread = float((pull**2).sum()) ** 1.5
+        acceleration = float((pull**3).sum()) / (6 * spread) if spread > 0 else 0.0
+        expanded = sqrt(self.n_clusters / (self.n_clusters - 1)) * t.ppf((1 + self.level) / 2, self.n_clusters - 1)
+        shifted = [bias + z / max(1 - acceleration * z, 0.1) for z in (bias - expanded, bias + expanded)]
+        tails = torch.as_tensor(norm.cdf(shifted), dtype=scores.dtype)
+        low, high = torch.quantile(scores, tails).tolist()
         return Interval(low, high)
 
 
@@ -253,8 +260,9 @@ def _matthews_interval(labels: Array, predictions: Array, draw: _Resampling) -> 
     sums = draw.sums(matthews_terms(truth, guess, n_classes))
     size = torch.bincount(draw.member)
     if int((sums[:, 0] < size).sum()) >= _FEW:
-        return draw.percentiles(matthews_from_sums(draw.resampled(sums)), expanded=True)
-    low, high = draw.percentiles(_matthews_posterior(truth, guess, n_classes, draw), expanded=False)
+        return draw.interval(sums, matthews_from_sums)
+    tails = torch.tensor([(1 - draw.level) / 2, (1 + draw.level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(_matthews_posterior(truth, guess, n_classes, draw), tails).tolist()
     return Interval(low, 1.0 if bool((truth == guess).all()) else high)
 
 
@@ -276,7 +284,7 @@ def _r2_interval(targets: Array, predictions: Array, draw: _Resampling) -> Inter
     truth, guess = (tensor.cpu() for tensor in as_float64(targets=targets, predictions=predictions))
     if draw.n_clusters == 1 or bool((truth == truth[0]).all()):
         return Interval(float("-inf"), 1.0)
-    return draw.percentiles(r2_from_sums(draw.resampled(draw.sums(r2_terms(truth, guess)))), expanded=True)
+    return draw.interval(draw.sums(r2_terms(truth, guess)), r2_from_sums)
 
 
 def _split(total: int, block: int) -> list[int]:

@@ -1,9 +1,11 @@
 """How many dimensions an encoder should have: as many as the two modalities share without error."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
+from scipy.stats import norm
 from torch import Tensor
 
 from vergence.checks import at_least, probability
@@ -41,9 +43,9 @@ def suggest_encoding_size(
     z_text: Float[Array, "m dim_text"],
     *,
     generator: torch.Generator,
-    tolerance: float = 0.05,
+    tolerance: float = 1e-3,
     level: float = 0.99,
-    n_resamples: int = 500,
+    n_resamples: int = 300,
 ) -> EncodingSize:
     r"""Estimate $|I_\theta|$ and $|I_\theta| - |I_\rho|$ from canonical correlations on held-out pairs.
 
@@ -52,9 +54,10 @@ def suggest_encoding_size(
     Fisher's transform, reaches 1 - `tolerance`.
 
     [cai2025] Thm 4.1 is about encoders whose output size is $|I_\theta| - |I_\rho|$, which is `exact`. Assumes that
-    each modality mixes its factors *linearly*, with as many dimensions as factors, and that perturbed factors correlate
-    below 1 - `tolerance`: no number of pairs could tell a slight perturbation from noise in the recording. After a
-    nonlinear mixing one factor can show as several correlations, or as one below 1; take the numbers as a start.
+    each modality mixes its factors *linearly*, with at least as many dimensions as factors, and that perturbed factors
+    correlate below 1 - `tolerance`: no number of pairs could tell a slight perturbation from noise in the recording, so
+    raise it where recordings are noisy. After a nonlinear mixing one factor can show as several correlations, or as one
+    below 1; take the numbers as a start.
 
     Source: [hotelling1936] for the correlations; the two counts and the held-out null are this library's.
 
@@ -92,70 +95,64 @@ def suggest_encoding_size(
     at_least("n_resamples", n_resamples, 100)
     sides = as_float64(z_image=z_image, z_text=z_text)
     halves = torch.randperm(n, generator=generator).to(sides[0].device).chunk(2)
-    variates = [
-        _held_out_variates([side[fit] for side in sides], [side[test] for side in sides])
-        for fit, test in (halves, halves[::-1])
-    ]
-    count = min(u.shape[1] for u, _ in variates)
-    if count == 0:
-        return EncodingSize(
-            shared=0,
-            exact=0,
-            shared_interval=Interval(0, 0),
-            exact_interval=Interval(0, 0),
-            correlations=(),
-            chance=0.0,
-        )
-    variates = [(u[:, :count], v[:, :count]) for u, v in variates]
+    scores = [[_scores(side[fit], side[test]) for side in sides] for fit, test in (halves, halves[::-1])]
+    if min(held_out.shape[1] for half in scores for _, held_out in half) == 0:
+        none = Interval(0.0, 0.0)
+        return EncodingSize(shared=0, exact=0, shared_interval=none, exact_interval=none, correlations=(), chance=0.0)
 
-    def shuffled(draw_u: bool) -> Float[Tensor, "resamples count"]:
-        """Mean over halves of the correlations of shuffled pairs, or of pairs drawn with replacement."""
-        found = []
-        for _ in range(n_resamples):
-            both = []
-            for u, v in variates:
-                rows = torch.randint(len(u), (len(u),), generator=generator).to(u.device)
-                order = torch.randperm(len(u), generator=generator).to(u.device)
-                both.append(_correlations(u[rows], v[rows]) if draw_u else _correlations(u, v[order]))
-            found.append(torch.stack(both).mean(0))
-        return torch.stack(found)
+    variates = _cross_fitted(scores, [slice(None), slice(None)])
+    correlations = _mean_correlations(variates)
 
-    correlations = torch.stack([_correlations(u, v) for u, v in variates]).mean(0)
-    chance = float(shuffled(draw_u=False).amax(1).quantile(level))
-    resampled = shuffled(draw_u=True)
-    reach = torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)) / (n - 3) ** 0.5
+    def shuffled() -> Float[Tensor, "count"]:
+        """Correlations with the pairing shuffled within each half, directions fitted anew."""
+        orders = [torch.randperm(len(half), generator=generator).to(half.device) for half in halves]
+        return _mean_correlations(_cross_fitted(scores, orders))
 
-    def exact(rho: Float[Tensor, "*batch count"]) -> Tensor:
+    def resampled() -> Float[Tensor, "count"]:
+        """Correlations of held-out pairs drawn with replacement."""
+        draws = [torch.randint(len(u), (len(u),), generator=generator).to(u.device) for u, _ in variates]
+        return _mean_correlations([(u[rows], v[rows]) for (u, v), rows in zip(variates, draws, strict=True)])
+
+    chance = float(torch.stack([shuffled().max() for _ in range(n_resamples)]).quantile(level))
+    drawn = torch.stack([resampled() for _ in range(n_resamples)])
+    reach = float(norm.ppf((1 + level) / 2)) / (n - 3) ** 0.5
+
+    def exact(rho: Float[Tensor, "*batch count"]) -> Integer[Tensor, "*batch"]:
         upper = torch.tanh(torch.atanh(rho.clamp(-1 + 1e-12, 1 - 1e-12)) + reach)
         return (upper >= 1 - tolerance).sum(-1)
 
     return EncodingSize(
         shared=int((correlations > chance).sum()),
         exact=int(exact(correlations)),
-        shared_interval=_limits((resampled > chance).sum(-1), level),
-        exact_interval=_limits(exact(resampled), level),
+        shared_interval=_limits((drawn > chance).sum(-1), level),
+        exact_interval=_limits(exact(drawn), level),
         correlations=tuple(correlations.tolist()),
         chance=chance,
     )
 
 
-def _held_out_variates(fit: list[Tensor], test: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Canonical variates of the test pairs, by directions found on the fitting pairs."""
-    scores, maps = zip(*(_whiten(side) for side in fit), strict=True)
-    left, _, right = torch.linalg.svd(scores[0].T @ scores[1], full_matrices=False)
-    projections = (left, right.T)
-    u, v = (
-        (held_out - hsic.origin(fitted)) @ to_scores @ projection
-        for held_out, fitted, to_scores, projection in zip(test, fit, maps, projections, strict=True)
-    )
-    return u, v
+def _scores(
+    fit: Float[Tensor, "n dim"], test: Float[Tensor, "m dim"]
+) -> tuple[Float[Tensor, "n kept"], Float[Tensor, "m kept"]]:
+    """Principal scores that are orthonormal on the fitting rows, of fitting and of test rows."""
+    origin = hsic.origin(fit)
+    left, values, right = torch.linalg.svd(fit - origin, full_matrices=False)
+    kept = min(int((values > 1e-6 * values[:1]).sum()), max(1, len(fit) // 5))
+    return left[:, :kept], (test - origin) @ right[:kept].T / values[:kept]
 
 
-def _whiten(x: Float[Tensor, "n dim"]) -> tuple[Float[Tensor, "n kept"], Float[Tensor, "dim kept"]]:
-    """Orthonormal principal scores, and the map to them from centred rows."""
-    left, values, right = torch.linalg.svd(x - hsic.origin(x), full_matrices=False)
-    kept = min(int((values > 1e-6 * values[:1]).sum()), max(1, len(x) // 5))
-    return left[:, :kept], right[:kept].T / values[:kept]
+def _cross_fitted(scores: list[list[tuple[Tensor, Tensor]]], orders: list[Any]) -> list[tuple[Tensor, Tensor]]:
+    """Canonical variates of each half by directions found on the other, texts of each half taken in the order given."""
+    found = []
+    for half, ((image_fit, image_test), (text_fit, text_test)) in enumerate(scores):
+        left, _, right = torch.linalg.svd(image_fit.T @ text_fit[orders[half]], full_matrices=False)
+        found.append((image_test @ left, text_test[orders[1 - half]] @ right.T))
+    return found
+
+
+def _mean_correlations(variates: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "count"]:
+    count = min(u.shape[1] for u, _ in variates)  # halves can differ in rank
+    return torch.stack([_correlations(u[:, :count], v[:, :count]) for u, v in variates]).mean(0)
 
 
 def _correlations(u: Float[Tensor, "n count"], v: Float[Tensor, "n count"]) -> Float[Tensor, "count"]:
