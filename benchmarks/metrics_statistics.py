@@ -1,23 +1,27 @@
-"""How often nominal 95 % intervals hold the truth, over sets simulated in twelve settings.
+"""What only simulation can show: coverage of intervals, bias of CKA, how often a suggested size is right.
 
-The truth of a setting is the score that the same predictor reaches on a very large set drawn in the same way.
+The truth of a setting of coverage is the score that the same predictor reaches on a very large set drawn in the same
+way, or a closed form. Every value reported is a share of simulated sets, but for the mean of CKA.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks.measure import Case, Run, Side
 from vergence.metrics import (
     Interval,
+    cka,
     cka_interval,
     cluster_bootstrap,
     matthews_corrcoef,
     r2_score,
     retrieval,
     share_interval,
+    suggest_encoding_size,
 )
 from vergence.random import generator, named
 
@@ -129,12 +133,86 @@ def settings() -> list[Setting]:
     ]
 
 
-def coverage(n_sets: int) -> list[dict[str, float | str]]:
-    """Share of simulated sets whose interval holds the truth, with the mean width, by setting."""
-    rows = []
+def covers(*, setting: str, sets: int) -> Run:
+    """Share of simulated sets whose interval holds the truth."""
+    (found,) = (candidate for candidate in settings() if candidate.name == setting)
+
+    def run() -> float:
+        intervals = [found.interval(named(0, setting, i)) for i in range(sets)]
+        return sum(low <= found.truth() <= high for low, high in intervals) / sets
+
+    return run
+
+
+def mean_cka_of_independent_data(*, n: int, draws: int, dim: int = 64) -> Run:
+    def run() -> float:
+        g = named(0, "independent", n)
+        return sum(cka(*torch.randn(2, n, dim, generator=g), unbiased=True) for _ in range(draws)) / draws
+
+    return run
+
+
+def pairs(
+    g: torch.Generator, *, selected: int, perturbed: int, dependent: bool, nonlinear: bool
+) -> tuple[Tensor, Tensor]:
+    """4096 pairs: ten factors, of which the text has the first few and gets the last of those wrong; five private."""
+
+    def normal(dim: int) -> Tensor:
+        mixed = torch.randn(dim, dim, generator=g) if dependent else torch.eye(dim)
+        return torch.randn(4096, dim, generator=g) @ mixed
+
+    def mixing(factors: Tensor) -> Tensor:
+        for _ in range(3 if nonlinear else 1):
+            weights = nn.init.orthogonal_(torch.empty(factors.shape[1], factors.shape[1]), generator=g)
+            weights += 0.3 * torch.randn(weights.shape, generator=g) / len(weights) ** 0.5
+            factors = factors @ weights if not nonlinear else nn.functional.leaky_relu(factors @ weights, 0.2)
+        return factors
+
+    factors = normal(10)
+    recorded = factors[:, :selected].clone()
+    if perturbed:
+        wrong = torch.rand(4096, perturbed, generator=g) < 0.75
+        recorded[:, -perturbed:] += wrong * normal(perturbed)
+    image = torch.cat([factors, torch.randn(4096, 5, generator=g)], dim=1)
+    text = torch.cat([recorded, torch.randn(4096, 5, generator=g)], dim=1)
+    return mixing(image), mixing(text)
+
+
+def sizes_found(*, dependent: bool, nonlinear: bool, seeds: int, tolerance: float, most: int = 10) -> Run:
+    """Share of cases, |I_θ| up to `most` and |I_ρ| of 0, 2 and 4, in which both numbers are exact."""
+
+    def run() -> float:
+        right = []
+        for perturbed in (0, 2, 4):
+            for selected in range(perturbed + 1, most + 1):
+                for seed in range(seeds):
+                    g = named(seed, "size", selected, perturbed, dependent, nonlinear)
+                    image, text = pairs(
+                        g, selected=selected, perturbed=perturbed, dependent=dependent, nonlinear=nonlinear
+                    )
+                    size = suggest_encoding_size(image, text, generator=g, tolerance=tolerance)
+                    right.append((size.shared, size.exact) == (selected, selected - perturbed))
+        return sum(right) / len(right)
+
+    return run
+
+
+def cases() -> Iterator[Case]:
     for setting in settings():
-        intervals = [setting.interval(named(0, setting.name, i)) for i in range(n_sets)]
-        held = sum(low <= setting.truth() <= high for low, high in intervals)
-        width = sum(high - low for low, high in intervals) / n_sets
-        rows.append({"setting": setting.name, "truth": setting.truth(), "coverage": held / n_sets, "mean width": width})
-    return rows
+        yield alone(
+            f"coverage of nominal 95 % intervals, 500 sets; {setting.name}", covers, setting=setting.name, sets=500
+        )
+    for n in (32, 128, 512, 4096):
+        name = f"mean unbiased CKA of independent data, {n} items of 64 dimensions, 200 draws"
+        yield alone(name, mean_cka_of_independent_data, n=n, draws=200)
+    for mixing, tolerance in (("linear", 1e-3), ("nonlinear", 0.05)):
+        for factors in ("independent", "dependent"):
+            how = f"{mixing} mixing, {factors} factors, tolerance {tolerance}"
+            name = f"suggested size exact in both numbers, 72 cases; {how}"
+            options = {"dependent": factors == "dependent", "nonlinear": mixing == "nonlinear", "tolerance": tolerance}
+            yield alone(name, sizes_found, seeds=3, **options)
+
+
+def alone(name: str, make: Callable[..., Run], **sizes: float | str | bool) -> Case:
+    small = {"sets": 1} if "sets" in sizes else {"draws": 1} if "draws" in sizes else {"seeds": 1, "most": 1}
+    return Case(name=name, ours=Side(make=make, sizes=sizes, small=small), repeats=1, rounds=1)
