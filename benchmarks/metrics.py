@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import Tensor
 
 from benchmarks.measure import Case, Run, Side
-from vergence.metrics import CKA, KernelRidge, cka, mutual_knn, retrieval
+from vergence.metrics import CKA, KernelRidge, cka, mutual_knn
 from vergence.metrics.folds import assign_folds
 from vergence.random import generator
 
@@ -123,7 +123,7 @@ def cka_streamed(*, n: int, dim: int = 512) -> Run:
 
 def recall_ours(*, n: int, dim: int = 512) -> Run:
     x, y = two_views(n, dim, noise=6)
-    return lambda: sum(value for name, value in retrieval(x, y).table().items() if "recall" in name)
+    return lambda: sum(value for name, value in retrieve(x, y).table().items() if "recall" in name)
 
 
 def grid_data(n: int) -> tuple[Tensor, Tensor]:

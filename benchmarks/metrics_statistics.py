@@ -19,7 +19,7 @@ from vergence.metrics import (
     cluster_bootstrap,
     matthews_corrcoef,
     r2_score,
-    retrieval,
+    retrieve,
     share_interval,
     suggest_encoding_size,
 )
@@ -98,7 +98,7 @@ def recall(name: str, *, k: int, queries: int, captions: int) -> Setting:
 
     def hits(g: torch.Generator, images: Tensor) -> Tensor:
         texts = gallery[images] + difficulty[images] * torch.randn(len(images), 16, generator=g)
-        return retrieval(gallery, texts, image_of_text=images).image_retrieval.hits(k)
+        return retrieve(gallery, texts, image_of_text=images).image_retrieval.hits(k)
 
     @cache
     def truth() -> float:

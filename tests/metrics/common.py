@@ -242,7 +242,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             source="[cover2006]",
         ),
         "image_retrieval_recall@k": Case(
-            measure=lambda x, y: metrics.retrieval(x, y).table()["image_retrieval_recall@1"],
+            measure=lambda x, y: metrics.retrieve(x, y).table()["image_retrieval_recall@1"],
             lowest=0,
             highest=1,
             better=_HIGHER,
@@ -253,7 +253,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             source="[radford2021]",
         ),
         "text_retrieval_median_rank": Case(
-            measure=lambda x, y: metrics.retrieval(x, y).table()["text_retrieval_median_rank"],
+            measure=lambda x, y: metrics.retrieve(x, y).table()["text_retrieval_median_rank"],
             lowest=1,
             highest=inf,
             better=_LOWER,

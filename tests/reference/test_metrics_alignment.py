@@ -17,7 +17,7 @@ from vergence.metrics import (
     pair_distance,
     procrustes,
     relative_gap,
-    retrieval,
+    retrieve,
     svcca,
     uniformity,
 )
@@ -195,7 +195,7 @@ def test_recall_is_the_average_over_the_orders_of_tied_items(k: int) -> None:
     corners = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     images, texts = corners[[0, 1, 1, 2, 0]], corners[[0, 1, 1, 0, 2, 2]]
     image_of_text = torch.tensor([0, 1, 2, 3, 3, 4])
-    found = retrieval(images, texts, image_of_text=image_of_text)
+    found = retrieve(images, texts, image_of_text=image_of_text)
     cosine = (texts @ images.T).double().round(decimals=6)
     by_text = [slow_hit(cosine[t].tolist(), {int(image_of_text[t])}, k) for t in range(6)]
     by_image = [
@@ -207,7 +207,7 @@ def test_recall_is_the_average_over_the_orders_of_tied_items(k: int) -> None:
 
 def test_ranks_without_ties_are_those_of_a_full_sort() -> None:
     x, y = pair(40, 5, 5)
-    found = retrieval(x, y)
+    found = retrieve(x, y)
     unit_x, unit_y = (torch.nn.functional.normalize(side, dim=1) for side in (x, y))
     cosine = unit_y @ unit_x.T
     for ranks, scores in ((found.image_retrieval, cosine), (found.text_retrieval, cosine.T)):

@@ -32,7 +32,7 @@ from vergence.metrics.nearest import FittedNearestNeighbours, NearestNeighbours
 from vergence.metrics.neighbours import cknna, mutual_knn
 from vergence.metrics.neural import MLP, FittedMLP
 from vergence.metrics.null import Null, exchange_null, permutation_null
-from vergence.metrics.retrieval import Ranks, Retrieval, retrieval
+from vergence.metrics.retrieval import Ranks, Retrieval, retrieve
 from vergence.metrics.size import EncodingSize, suggest_encoding_size
 
 __all__ = [
@@ -78,7 +78,7 @@ __all__ = [
     "procrustes",
     "r2_score",
     "relative_gap",
-    "retrieval",
+    "retrieve",
     "share_interval",
     "suggest_encoding_size",
     "svcca",

@@ -1,6 +1,6 @@
 """How much of a known factor a representation holds: scores of probes that were fitted on other data."""
 
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Integer
@@ -114,7 +114,7 @@ def mean_corr_coef(
     z: Float[Array, "n dim"],
     sources: Float[Array, "m variables"],
     *,
-    method: Literal["pearson", "spearman"] = "pearson",
+    method: str = "pearson",
 ) -> float:
     """Mean absolute correlation of each true variable with its own dimension of z, matched for the largest sum.
 

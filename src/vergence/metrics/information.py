@@ -85,7 +85,7 @@ def factor_information(
         raise ShapeError(f"log_probabilities must be <= 0 and not NaN; got a largest of {float(log_q.max())}")
     column = torch.searchsorted(known, truth).clamp(max=len(known) - 1)
     charged = log_q.gather(1, column[:, None])[:, 0].where(known[column] == truth, -torch.inf)
-    entropy = float(torch.special.entr(torch.unique(truth, return_counts=True)[1] / len(truth)).sum())
+    entropy = float(torch.special.entr(torch.unique(truth, return_counts=True)[1].double() / len(truth)).sum())
     return Information(nats=entropy + float(charged.mean()), highest=entropy, bound="lower")
 
 

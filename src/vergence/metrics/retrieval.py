@@ -84,7 +84,7 @@ class Retrieval:
         }
 
 
-def retrieval(
+def retrieve(
     z_image: Float[Array, "images dim"],
     z_text: Float[Array, "texts width"],
     *,
@@ -111,7 +111,7 @@ def retrieval(
 
     Example:
         >>> z = torch.eye(4)
-        >>> found = retrieval(z[:3], z[[0, 1, 1, 3]], image_of_text=torch.tensor([0, 1, 2, 2]))
+        >>> found = retrieve(z[:3], z[[0, 1, 1, 3]], image_of_text=torch.tensor([0, 1, 2, 2]))
         >>> found.image_retrieval.recall(1), found.text_retrieval.recall(1)
         (0.58..., 0.66...)
     """
