@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import Tensor
 
 from benchmarks.measure import Case, Run, Side
-from vergence.metrics import CKA, KernelRidge, cka, mutual_knn
+from vergence.metrics import CKA, KernelRidge, cka, mutual_knn, retrieve
 from vergence.metrics.folds import assign_folds
 from vergence.random import generator
 
