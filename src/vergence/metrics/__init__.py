@@ -1,16 +1,86 @@
 """What a representation captures and how well two of them align: tensors or NumPy arrays in, numbers out."""
 
-from vergence.metrics.identifiability import matthews_corrcoef, r2_score
-from vergence.metrics.intervals import Interval, cluster_bootstrap
+from vergence.metrics.alignment import CKA, cka, procrustes, svcca
+from vergence.metrics.gap import (
+    ModalityGap,
+    centroid_distance,
+    effective_rank,
+    linear_separability,
+    modality_gap,
+    pair_distance,
+    relative_gap,
+    uniformity,
+)
+from vergence.metrics.identifiability import (
+    BlockIdentifiability,
+    block_identifiability,
+    matthews_corrcoef,
+    mean_corr_coef,
+    r2_score,
+)
+from vergence.metrics.information import (
+    Information,
+    factor_information,
+    factor_information_null,
+    gaussian_information,
+    info_nce_bound,
+)
+from vergence.metrics.intervals import Interval, cka_interval, cluster_bootstrap, share_interval
+from vergence.metrics.kernel import FittedKernelRidge, KernelRidge, NystroemRidge
 from vergence.metrics.linear import FittedLogistic, FittedRidge, Logistic, Ridge
+from vergence.metrics.nearest import FittedNearestNeighbours, NearestNeighbours
+from vergence.metrics.neighbours import cknna, mutual_knn
+from vergence.metrics.neural import MLP, FittedMLP
+from vergence.metrics.null import Null, exchange_null, permutation_null
+from vergence.metrics.retrieval import Ranks, Retrieval, retrieve
+from vergence.metrics.size import EncodingSize, suggest_encoding_size
 
 __all__ = [
+    "CKA",
+    "MLP",
+    "BlockIdentifiability",
+    "EncodingSize",
+    "FittedKernelRidge",
     "FittedLogistic",
+    "FittedMLP",
+    "FittedNearestNeighbours",
     "FittedRidge",
+    "Information",
     "Interval",
+    "KernelRidge",
     "Logistic",
+    "ModalityGap",
+    "NearestNeighbours",
+    "Null",
+    "NystroemRidge",
+    "Ranks",
+    "Retrieval",
     "Ridge",
+    "block_identifiability",
+    "centroid_distance",
+    "cka",
+    "cka_interval",
+    "cknna",
     "cluster_bootstrap",
+    "effective_rank",
+    "exchange_null",
+    "factor_information",
+    "factor_information_null",
+    "gaussian_information",
+    "info_nce_bound",
+    "linear_separability",
     "matthews_corrcoef",
+    "mean_corr_coef",
+    "modality_gap",
+    "mutual_knn",
+    "pair_distance",
+    "permutation_null",
+    "procrustes",
     "r2_score",
+    "relative_gap",
+    "retrieve",
+    "share_interval",
+    "suggest_encoding_size",
+    "svcca",
+    "uniformity",
 ]

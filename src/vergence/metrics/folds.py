@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
-from jaxtyping import Integer, Shaped
+from jaxtyping import Integer
 from torch import Tensor
 
 from vergence.checks import at_least
 from vergence.errors import ShapeError
+from vergence.metrics.arrays import Array, as_float64, same_rows
 
 
 def assign_folds(
@@ -48,6 +49,13 @@ def assign_folds(
     return torch.from_numpy(fold[member]).to(groups.device)
 
 
-def one_item_per_group(rows: Shaped[Tensor, "n ..."]) -> Integer[Tensor, "n"]:
-    """Groups for items that share nothing with each other."""
-    return torch.arange(len(rows), device=rows.device)
+def fitting_half(z: Array, targets: Array, groups: Array | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Check and convert what a probe is fitted on; without groups every item is its own."""
+    together = {"z": z, "targets": targets} if groups is None else {"z": z, "targets": targets, "groups": groups}
+    same_rows(**together)
+    (x,) = as_float64(z=z)
+    y = torch.as_tensor(targets)
+    if y.is_floating_point():
+        (y,) = as_float64(targets=targets)
+    held_together = torch.arange(len(x)) if groups is None else torch.as_tensor(groups)
+    return x, y.to(x.device), held_together.to(x.device)

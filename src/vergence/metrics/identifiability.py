@@ -1,9 +1,15 @@
 """How much of a known factor a representation holds: scores of probes that were fitted on other data."""
 
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float, Integer
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
 from torch import Tensor
 
+from vergence.checks import one_of
+from vergence.errors import ShapeError
 from vergence.metrics.arrays import Array, as_float64, codes, same_rows
 
 
@@ -102,3 +108,109 @@ def r2_from_sums(sums: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch"]:
     defined = spread > 1e-14 * squares
     ratio = errors / spread.where(defined, 1.0)
     return torch.where(defined, 1.0 - ratio, (errors == 0).to(ratio.dtype))
+
+
+def mean_corr_coef(
+    z: Float[Array, "n dim"],
+    sources: Float[Array, "m variables"],
+    *,
+    method: str = "pearson",
+) -> float:
+    """Mean absolute correlation of each true variable with its own dimension of z, matched for the largest sum.
+
+    Source: [hyvarinen2016], the "MCC" of the literature on independent components; not the Matthews correlation. It
+    asks for more than block identifiability does: single dimensions, each up to a monotone map at most.
+
+    Args:
+        z: Representations.
+        sources: The true variables of the same items, in the same order.
+        method: `"pearson"`, or `"spearman"`: the correlation of ranks, tied ones averaged.
+
+    Returns:
+        In [0, 1]; 1 if every variable is a dimension of z up to sign and scale (of ranks: up to a monotone map). A
+        constant dimension correlates 0; variables in excess of dimensions go unmatched and count 0.
+
+    Raises:
+        ShapeError: If rows do not pair, there are fewer than 2, or an entry is NaN or infinite.
+        ConfigError: If the method is unknown.
+
+    Example:
+        >>> s = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+        >>> round(mean_corr_coef(s[:, [2, 0, 1]].exp(), s, method="spearman"), 6)
+        1.0
+    """
+    one_of("method", method, ("pearson", "spearman"))
+    if same_rows(z=z, sources=sources) < 2:
+        raise ShapeError(f"a correlation needs at least 2 rows; got z {tuple(z.shape)}")
+    sides = as_float64(z=z, sources=sources)
+    if method == "spearman":
+        sides = tuple(torch.from_numpy(rankdata(side.cpu().numpy(), axis=0)).to(side) for side in sides)
+    unit = []
+    for side in sides:
+        centred = (side - side.mean(0)).where((side != side[:1]).any(0), 0.0)
+        unit.append(torch.nn.functional.normalize(centred, dim=0, eps=1e-300))
+    correlations = (unit[0].T @ unit[1]).abs().clamp(max=1.0).cpu().numpy()
+    rows, columns = linear_sum_assignment(correlations, maximize=True)
+    return float(correlations[rows, columns].sum() / sources.shape[1])
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What a probe is after it was fitted."""
+
+    def predict(self, z: Any, /) -> Tensor:
+        """Predicted targets, or classes, of each row."""
+
+
+@runtime_checkable
+class Regressor(Protocol):
+    """A probe before it is fitted: `Ridge`, `KernelRidge`, `NystroemRidge`, `NearestNeighbours` or `MLP`."""
+
+    def fit(self, z: Any, targets: Any, /, *, groups: Any = None) -> Predictor:
+        """Fit to the representations and targets of the fitting half."""
+
+
+class BlockIdentifiability(NamedTuple):
+    """R² both ways, one number per predicted column; each described by `block_identifiability`."""
+
+    block_from_z: Float[Tensor, "variables"]
+    z_from_block: Float[Tensor, "dim"]
+
+
+def block_identifiability(
+    fit: tuple[Float[Array, "n dim"], Float[Array, "m variables"]],
+    test: tuple[Float[Array, "k dim"], Float[Array, "l variables"]],
+    *,
+    regressor: Regressor,
+) -> BlockIdentifiability:
+    r"""Test whether z is an invertible function of a block of variables, by predicting each from the other.
+
+    Source: [cai2025] Thm 4.1, block identification of $s_{I_\theta \setminus I_\rho}$; [vonkugelgen2021] for the
+    notion. One direction alone is not enough: a z that also holds private variables predicts the block perfectly, and a
+    z that holds only a part of the block is predicted by it perfectly.
+
+    Args:
+        fit: Representations and block variables of the fitting half.
+        test: Representations and block variables on which R² is taken.
+        regressor: A nonlinear probe, such as `KernelRidge()`.
+
+    Returns:
+        R² of each variable of the block from z, and of each dimension of z from the block; all 1 if identified.
+
+    Raises:
+        ShapeError: If rows do not pair, or an entry is NaN or infinite.
+
+    Example:
+        >>> from vergence.metrics import Ridge
+        >>> s = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+        >>> z = s[:, :2] @ torch.tensor([[1.0, 2.0], [-1.0, 1.0]])  # the first two variables only
+        >>> found = block_identifiability((z[:200], s[:200]), (z[200:], s[200:]), regressor=Ridge())
+        >>> (found.block_from_z > 0.99).tolist(), (found.z_from_block > 0.99).tolist()
+        ([True, True, False], [True, True])
+    """
+    (z_fit, block_fit), (z_test, block_test) = fit, test
+    forth, back = regressor.fit(z_fit, block_fit), regressor.fit(block_fit, z_fit)
+    return BlockIdentifiability(
+        block_from_z=r2_score(block_test, forth.predict(z_test)),
+        z_from_block=r2_score(z_test, back.predict(block_test)),
+    )

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from vergence.checks import at_least, positive
 from vergence.errors import ConfigError
-from vergence.metrics.arrays import Array, as_float64, same_rows
-from vergence.metrics.folds import assign_folds, one_item_per_group
+from vergence.metrics.arrays import Array, as_float64
+from vergence.metrics.folds import assign_folds, fitting_half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Ridge:
         Raises:
             ShapeError: If rows do not pair, an entry is not finite, or there are fewer groups than folds.
         """
-        x, y, held_together = _fitting_half(z, targets, groups)
+        x, y, held_together = fitting_half(z, targets, groups)
         columns = y.reshape(len(y), -1)
         standardise = Standardiser.of(x)
         x = standardise.apply(x)
@@ -201,7 +201,7 @@ class Logistic:
         Raises:
             ShapeError: If rows do not pair, an entry is not finite, or there are fewer groups than folds.
         """
-        x, y, held_together = _fitting_half(z, labels, groups)
+        x, y, held_together = fitting_half(z, labels, groups)
         standardise = Standardiser.of(x)
         x = standardise.apply(x)
         chosen = self.strengths[0] if len(self.strengths) == 1 else self._choose(x, y, held_together)
@@ -313,18 +313,6 @@ def _cross_entropy(solution: _Solution, x: Float[Tensor, "n dim"], y: Integer[Te
     known = classes[position] == y
     charged = log_p.gather(1, position[:, None])[:, 0].where(known, -log1p(n_fitted))
     return -float(charged.sum())
-
-
-def _fitting_half(z: Array, targets: Array, groups: Array | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Check and convert what a probe is fitted on; without groups every item is its own."""
-    together = {"z": z, "targets": targets} if groups is None else {"z": z, "targets": targets, "groups": groups}
-    same_rows(**together)
-    (x,) = as_float64(z=z)
-    y = torch.as_tensor(targets)
-    if y.is_floating_point():
-        (y,) = as_float64(targets=targets)
-    held_together = one_item_per_group(x) if groups is None else torch.as_tensor(groups)
-    return x, y.to(x.device), held_together.to(x.device)
 
 
 def _check_strengths(strengths: tuple[float, ...], n_folds: int) -> None:

@@ -1,0 +1,67 @@
+"""Suggested encoding sizes."""
+
+import pytest
+import torch
+
+from vergence.errors import ConfigError, ShapeError
+from vergence.metrics import suggest_encoding_size
+from vergence.random import named
+
+
+def linear_pairs(selected: int, perturbed: int, *, n: int = 1500, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images that mix eight factors, texts that mix the first few, the last of those perturbed; three private each."""
+    g = named(seed, selected, perturbed)
+    factors = torch.randn(n, 8, generator=g)
+    recorded = factors[:, :selected].clone()
+    if perturbed:
+        recorded[:, -perturbed:] += (torch.rand(n, perturbed, generator=g) < 0.75) * torch.randn(
+            n, perturbed, generator=g
+        )
+    image = torch.cat([factors, torch.randn(n, 3, generator=g)], dim=1)
+    text = torch.cat([recorded, torch.randn(n, 3, generator=g)], dim=1)
+    return tuple(side @ torch.randn(side.shape[1], side.shape[1], generator=g) for side in (image, text))
+
+
+@pytest.mark.parametrize(("selected", "perturbed"), [(1, 0), (5, 0), (5, 2), (8, 4)])
+def test_both_sizes_are_found_under_linear_mixing(selected: int, perturbed: int) -> None:
+    size = suggest_encoding_size(*linear_pairs(selected, perturbed), generator=named(1), n_resamples=100)
+    assert (size.shared, size.exact) == (selected, selected - perturbed)
+    for count, (low, high) in ((size.shared, size.shared_interval), (size.exact, size.exact_interval)):
+        assert low <= count <= high
+
+
+def test_independent_modalities_share_nothing() -> None:
+    g = named(0)
+    size = suggest_encoding_size(*torch.randn(2, 400, 6, generator=g), generator=g, n_resamples=100)
+    assert (size.shared, size.exact) == (0, 0)
+    assert size.chance > 0
+
+
+def test_dimensions_without_variance_and_copies_of_dimensions_do_not_count() -> None:
+    image, text = linear_pairs(3, 1)
+    padded = torch.cat([image, image[:, :4], torch.ones(len(image), 2)], dim=1)
+    size = suggest_encoding_size(padded, text, generator=named(1), n_resamples=100)
+    assert (size.shared, size.exact) == (3, 2)
+    nothing = suggest_encoding_size(torch.ones(len(text), 4), text, generator=named(1))
+    assert (nothing.shared, nothing.exact, nothing.correlations) == (0, 0, ())
+
+
+def test_more_dimensions_than_pairs_still_give_numbers() -> None:
+    g = named(0)
+    x = torch.randn(60, 200, generator=g)
+    size = suggest_encoding_size(x, x[:, :50] + torch.randn(60, 50, generator=g), generator=g, n_resamples=100)
+    assert size.shared <= 6
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda z: suggest_encoding_size(z[:39], z[:39], generator=named(0)), ShapeError, "at least 40 pairs; got 39"),
+        (lambda z: suggest_encoding_size(z, z[1:], generator=named(0)), ShapeError, "rows must pair one to one"),
+        (lambda z: suggest_encoding_size(z, z, generator=named(0), tolerance=2.0), ConfigError, "tolerance must be a"),
+        (lambda z: suggest_encoding_size(z, z, generator=named(0), n_resamples=9), ConfigError, "n_resamples must be"),
+    ],
+)
+def test_what_cannot_be_estimated_is_named(call, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(torch.randn(50, 3, generator=named(0)))
