@@ -16,7 +16,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="FILE", help="another file of the embedded set's form (default: the embedded set)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
         "--quick", action="store_true", help="a subset and two epochs: shows that it works, not what is learned"
     )

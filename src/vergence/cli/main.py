@@ -4,6 +4,7 @@ A mistake of the user's is one line on standard error and exit code 2. What a co
 that `vergence --help` answers at once.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -54,10 +55,13 @@ def _parser() -> ArgumentParser:
         description="Say what an image-text model will learn, miss and ignore; measure it; change it on purpose.",
         version=__version__,
         allow_abbrev=False,
+        formatter_class=argparse.HelpFormatter,  # options say their defaults themselves
     )
     commands = parser.add_subcommands(dest="command", title="commands")
     for name, command in _COMMANDS.items():
-        options = _Parser(description=command.DESCRIPTION, allow_abbrev=False)
+        options = _Parser(
+            description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter
+        )
         command.add_options(options)
         commands.add_subcommand(name, options, help=command.DESCRIPTION)
     return parser

@@ -315,9 +315,7 @@ def _policy(name: str, run: Results, corpus: Corpus) -> Results:
 
 
 def _one_line(factors: Mapping[str, Results]) -> str:
-    return ", ".join(
-        f"{name} {record['value']:.2f} [{record['low']:.2f}, {record['high']:.2f}]" for name, record in factors.items()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} {record['value']:.2f}" for name, record in factors.items())
 
 
 def _write(results: Results, corpus: Corpus, folder: JobFolder) -> None:
