@@ -13,10 +13,10 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import demo
+from vergence.cli import align, demo
 from vergence.errors import VergenceError
 
-_COMMANDS = MappingProxyType({"demo": demo})
+_COMMANDS = MappingProxyType({"demo": demo, "align": align})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

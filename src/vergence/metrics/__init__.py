@@ -32,6 +32,7 @@ from vergence.metrics.nearest import FittedNearestNeighbours, NearestNeighbours
 from vergence.metrics.neighbours import cknna, mutual_knn
 from vergence.metrics.neural import MLP, FittedMLP
 from vergence.metrics.null import Null, exchange_null, permutation_null
+from vergence.metrics.report import alignment_table
 from vergence.metrics.retrieval import Ranks, Retrieval, retrieve
 from vergence.metrics.size import EncodingSize, suggest_encoding_size
 
@@ -56,6 +57,7 @@ __all__ = [
     "Ranks",
     "Retrieval",
     "Ridge",
+    "alignment_table",
     "block_identifiability",
     "centroid_distance",
     "cka",

@@ -1,0 +1,47 @@
+"""Measures of alignment beside what they would be by chance."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vergence.errors import ConfigError
+from vergence.plots.style import INK, MUTED, PALETTE, RULE, styled
+
+_COLUMNS = ("metric", "value", "null_mean", "null_std")
+
+
+def alignment_against_chance(table: pd.DataFrame) -> Figure:
+    """Draw each measure as a point, and its null as a bar of two standard deviations either way.
+
+    Args:
+        table: One row per metric: metric, value, null_mean, null_std.
+
+    Returns:
+        One panel per metric, each on its own scale, since a distance and a correlation share none.
+
+    Raises:
+        ConfigError: If the table is empty or lacks a column.
+
+    Example:
+        >>> row = {"metric": "cka", "value": 0.8, "null_mean": 0.1, "null_std": 0.02}
+        >>> alignment_against_chance(pd.DataFrame([row])).axes[0].get_title("left")
+        'cka'
+    """
+    missing = [column for column in _COLUMNS if column not in table]
+    if missing or table.empty:
+        raise ConfigError(
+            f"the table must have rows and the columns {', '.join(_COLUMNS)}; missing: {', '.join(missing) or 'rows'}"
+        )
+    with styled():
+        figure = Figure(figsize=(6.0, 0.4 + 0.75 * len(table)), layout="constrained")
+        panels = figure.subplots(len(table), squeeze=False)[:, 0]
+        for axes, (name, value, mean, std) in zip(panels, table[list(_COLUMNS)].to_numpy().tolist(), strict=True):
+            axes.set_title(name, pad=4)
+            axes.errorbar(mean, 0, xerr=2 * std, fmt="|", color=MUTED, capsize=4, label="by chance, ± 2 sd")
+            axes.plot(value, 0, "o", color=PALETTE[0], markeredgecolor=INK, label="measured")
+            axes.grid(axis="x", color=RULE, linewidth=0.6)
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            axes.margins(x=0.15, y=1)
+        panels[-1].set_xlabel("value of the measure (units of its own)")
+        panels[0].legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    return figure
