@@ -4,8 +4,8 @@ import random
 
 import pyarrow as pa
 import pytest
-
 from tests.corpus.slow_matching import mentioned, occurrences
+
 from vergence.corpus import Concept, Group, Lexicon, Matcher
 
 # Overlapping forms, shared forms, inner and outer boundaries, case pairs of one and of two code points, many scripts,
@@ -18,15 +18,35 @@ FORMS = [
     ("𐐨", "𝒳"), ("ᾳ", "ǆ"), ("²", "½"), ("'", "-"), (" ", "  "), ("ᏸ", "ꭰ"),
 ]  # fmt: skip
 PIECES = sorted({piece for forms in FORMS for form in forms for piece in (form, *form, form.upper(), form.title())})
-GLUE = [" ", "", "'", "-", "_", "7", "z", "\u0301", "\ufe0f", "\u200d", "¼", ".", "\n", "İ", "K", "ſ", "\x00", "ß", "中"]
+GLUE = [
+    " ",
+    "",
+    "'",
+    "-",
+    "_",
+    "7",
+    "z",
+    "\u0301",
+    "\ufe0f",
+    "\u200d",
+    "¼",
+    ".",
+    "\n",
+    "İ",
+    "K",
+    "ſ",
+    "\x00",
+    "ß",
+    "中",
+]
 
 
 def captions(n: int, seed: int) -> list[str]:
     draw = random.Random(seed)
     return [
-        "".join(draw.choice(draw.choice((PIECES, GLUE))) for _ in range(draw.choice((0, 1, 2, 3, 5, 8, 13)))) for _ in range(n)
+        "".join(draw.choice(draw.choice((PIECES, GLUE))) for _ in range(draw.choice((0, 1, 2, 3, 5, 8, 13))))
+        for _ in range(n)
     ]
-
 
 
 def concepts() -> list[tuple[str, ...]]:
@@ -58,7 +78,9 @@ def test_spans_equal_the_definition() -> None:
     groups = (Group("g", tuple(Concept(f"c{k}", forms) for k, forms in enumerate(known))),)
     texts = captions(2_000, seed=3)
     spans = Matcher(Lexicon("all", groups)).spans(pa.array(texts))
-    found = set(zip(spans["caption"], spans["concept"], spans["form"].str.len(), spans["start"], spans["end"], strict=True))
+    found = set(
+        zip(spans["caption"], spans["concept"], spans["form"].str.len(), spans["start"], spans["end"], strict=True)
+    )
     assert found == {
         (number, f"c{k}", len(form), *place)
         for number, text in enumerate(texts)

@@ -10,6 +10,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+
 @no_type_check
 @njit(nogil=True, cache=True)
 def _decode(data, i, end):
@@ -204,7 +205,12 @@ def find_mentions(table, classes, width, final, outputs, n_numbers, offsets, dat
     stamp = np.full((4, n_numbers), -1, np.int64)
     stamps = (stamp[0], stamp[1], stamp[2], stamp[3])
     room = 64 + n_numbers + n_captions
-    h0, h1, h2, h3 = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
+    h0, h1, h2, h3 = (
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+    )
     lanes = (
         _start(offsets, bounds[0], bounds[1]),
         _start(offsets, bounds[1], bounds[2]),

@@ -74,7 +74,11 @@ class Concept:
     @property
     def surface_forms(self) -> tuple[str, ...]:
         """Every form that counts, folded, inflected where asked, each once."""
-        forms = self.forms if self.inflect is None else [f for form in self.forms for f in inflected(fold(form), self.inflect)]
+        forms = (
+            self.forms
+            if self.inflect is None
+            else [f for form in self.forms for f in inflected(fold(form), self.inflect)]
+        )
         return tuple(dict.fromkeys(map(fold, forms)))
 
 
@@ -252,13 +256,16 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
     rows = csv.DictReader(StringIO(text, newline=""), strict=True)
     missing = [column for column in ("group", "concept", "form") if column not in (rows.fieldnames or ())]
     if missing:
-        raise CorpusError(f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}")
+        raise CorpusError(
+            f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
+        )
     forms: dict[str, dict[str, list[str]]] = {}
     tiers: dict[str, str] = {}
     try:
         for row in rows:
             group, concept, form = (
-                _phrase(f"{where}:{rows.line_num}: the {column}", row[column] or "") for column in ("group", "concept", "form")
+                _phrase(f"{where}:{rows.line_num}: the {column}", row[column] or "")
+                for column in ("group", "concept", "form")
             )
             forms.setdefault(group, {}).setdefault(concept, []).append(form)
             tiers.setdefault(group, row.get("tier") or "")
@@ -340,7 +347,11 @@ class _Yaml:
             raise self._error(node, str(error)) from error
 
     def _inflect(self, node: yaml.Node | None) -> str | None:
-        if node is None or _is_null(node) or (node.tag.endswith(":bool") and node.value.lower() in ("false", "no", "off")):
+        if (
+            node is None
+            or _is_null(node)
+            or (node.tag.endswith(":bool") and node.value.lower() in ("false", "no", "off"))
+        ):
             return None
         return self._text(node, "inflect")
 

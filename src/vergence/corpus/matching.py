@@ -243,7 +243,8 @@ def _numbers_by_state(automaton: Automaton, numbers: np.ndarray) -> tuple[np.nda
     """Per state the numbers that its forms stand for, each once."""
     starts = automaton.final
     by_state = [
-        np.unique(numbers[automaton.outputs[a:b]]) for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+        np.unique(numbers[automaton.outputs[a:b]])
+        for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
     ]
     final = np.concatenate([[0], np.cumsum([len(found) for found in by_state])]).astype(np.int32)
     return final, np.concatenate([np.empty(0, np.int32), *by_state]).astype(np.int32)
