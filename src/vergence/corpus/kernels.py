@@ -69,11 +69,12 @@ def _four(table, classes, width, final, outputs, offsets, data, stamps, h0, h1, 
     while c0 < l0 and c1 < l1 and c2 < l2 and c3 < l3 and max(n0, n1, n2, n3) <= most:
         burst = min(e0 - i0, e1 - i1, e2 - i2, e3 - i3)
         for _ in range(burst):
-            b0, b1, b2, b3 = data[i0], data[i1], data[i2], data[i3]
+            # Unsigned, so that no index can count from the end: that would cost a comparison each.
+            b0, b1, b2, b3 = data[np.uint64(i0)], data[np.uint64(i1)], data[np.uint64(i2)], data[np.uint64(i3)]
             if (b0 | b1 | b2 | b3) >= 128:
                 break
-            x0, x1 = table[s0 + classes[b0]], table[s1 + classes[b1]]
-            x2, x3 = table[s2 + classes[b2]], table[s3 + classes[b3]]
+            x0, x1 = table[np.uint64(s0) + classes[b0]], table[np.uint64(s1) + classes[b1]]
+            x2, x3 = table[np.uint64(s2) + classes[b2]], table[np.uint64(s3) + classes[b3]]
             if (x0 | x1 | x2 | x3) < 0:
                 if x0 < 0:
                     n0 = _report(s0, c0, width, final, outputs, t0, h0, n0)
@@ -175,7 +176,7 @@ def _doubled(hits, n):
 @njit(nogil=True, cache=True)
 def _start(offsets, caption, last):
     caption, _ = _next(offsets, caption - 1, last)
-    return (np.int64(caption), np.int64(last), np.int64(0), np.int64(offsets[caption]), np.int64(0))
+    return (np.int64(caption), np.int64(last), np.int64(0), offsets[caption], np.int64(0))
 
 
 @no_type_check
@@ -246,7 +247,7 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
     spans = np.empty((256, 4), np.int64)
     n = 0
     for caption in range(len(offsets) - 1):
-        i, end = np.int64(offsets[caption]), offsets[caption + 1]
+        i, end = offsets[caption], offsets[caption + 1]
         state, place = np.int32(0), 0
         while True:
             entry = np.int32(-1)  # at the end of the caption, report whatever ends there
@@ -275,17 +276,29 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
 
 @no_type_check
 @njit(nogil=True, cache=True)
+def _word(data, i, end):
+    """The next eight bytes as one number, or what is left of them, filled with zeros."""
+    word = np.uint64(0)
+    at = np.uint64(i)  # unsigned, so that no index can count from the end and eight loads become one
+    if i + 8 <= end:
+        for j in range(8):
+            word |= np.uint64(data[at + np.uint64(j)]) << np.uint64(8 * j)
+    else:
+        for j in range(end - i):
+            word |= np.uint64(data[at + np.uint64(j)]) << np.uint64(8 * j)
+    return word
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
 def ill_formed(offsets, data):
     """Whether each caption is not well-formed UTF-8 (Unicode's table 3-7: no overlong form, no surrogate)."""
     n_captions = len(offsets) - 1
     bad = np.zeros(n_captions, np.bool_)
-    high = np.uint8(0)
-    for i in range(offsets[0], offsets[n_captions]):
-        high |= data[i]
-    if high < 128:
-        return bad
     for caption in range(n_captions):
-        i, end = np.int64(offsets[caption]), offsets[caption + 1]
+        i, end = offsets[caption], offsets[caption + 1]
+        while i < end and _word(data, i, end) & np.uint64(0x8080808080808080) == 0:
+            i += 8
         while i < end:
             b = data[i]
             if b < 128:
@@ -314,28 +327,26 @@ def ill_formed(offsets, data):
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def digests(offsets, data):
-    """A 64-bit digest of each caption's bytes: equal for equal captions on every machine and in every run."""
+def digest_and_measure(offsets, data):
+    """A 64-bit digest of each caption's bytes, the same on every machine and in every run, and its code points."""
     n_captions = len(offsets) - 1
-    result = np.empty(n_captions, np.uint64)
-    prime = np.uint64(0x9E3779B97F4A7C15)
+    digests = np.empty(n_captions, np.uint64)
+    lengths = np.empty(n_captions, np.int64)
     for caption in range(n_captions):
-        i, end = np.int64(offsets[caption]), np.int64(offsets[caption + 1])
-        h = np.uint64(end - i) * prime
-        while i + 8 <= end:
-            word = np.uint64(0)
-            for j in range(8):
-                word |= np.uint64(data[i + j]) << np.uint64(8 * j)
-            h = mix(h ^ word)
-            i += 8
-        word = np.uint64(0)
-        shift = np.uint64(0)
+        i, end = offsets[caption], offsets[caption + 1]
+        h = mix(np.uint64(end - i))
+        continuing = np.uint64(0)
         while i < end:
-            word |= np.uint64(data[i]) << shift
-            shift += np.uint64(8)
-            i += 1
-        result[caption] = mix(h ^ word)
-    return result
+            word = _word(data, i, end)
+            h = (h ^ word) * np.uint64(0x9E3779B97F4A7C15)
+            h ^= h >> np.uint64(32)
+            # Bytes 10xxxxxx continue a code point: bit 7 set and bit 6 not, counted for all eight by one product.
+            tops = (word >> np.uint64(7)) & ~(word >> np.uint64(6)) & np.uint64(0x0101010101010101)
+            continuing += (tops * np.uint64(0x0101010101010101)) >> np.uint64(56)
+            i += 8
+        digests[caption] = mix(h)
+        lengths[caption] = end - offsets[caption] - np.int64(continuing)
+    return digests, lengths
 
 
 @no_type_check
@@ -349,12 +360,43 @@ def mix(h):
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def add_pairs(hits, matrix):
-    """Add to matrix[a, b], for each caption, one for every ordered pair of numbers that it mentions, a = b included."""
+def add_hits(hits, group_of, concepts, groups, pairs):
+    """Count captions by concept and by group, and, if `pairs` has rows, by every ordered pair of concepts."""
+    counted = np.full(len(groups), -1, np.int64)
     start = 0
     for stop in range(1, len(hits) + 1):
         if stop == len(hits) or hits[stop] >> 32 != hits[start] >> 32:
             for j in range(start, stop):
-                for k in range(start, stop):
-                    matrix[hits[j] & 0xFFFFFFFF, hits[k] & 0xFFFFFFFF] += 1
+                concept = hits[j] & 0xFFFFFFFF
+                concepts[concept] += 1
+                group = group_of[concept]
+                if counted[group] != start:
+                    counted[group] = start
+                    groups[group] += 1
+                if len(pairs):
+                    for k in range(start, stop):
+                        pairs[concept, hits[k] & 0xFFFFFFFF] += 1
             start = stop
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def keep_smallest(hits, digest, salts, priorities, captions):
+    """For each concept keep the captions of the smallest priorities, a pseudo-random function of caption and concept.
+
+    `priorities` is sorted along its rows; `captions` says whose each one is and is moved along with it. Equal captions
+    have equal priorities and are kept once.
+    """
+    size = priorities.shape[1]
+    for hit in hits:
+        caption, concept = hit >> 32, hit & 0xFFFFFFFF
+        priority = mix(digest[caption] ^ salts[concept])
+        row, owners = priorities[concept], captions[concept]
+        if priority >= row[size - 1]:
+            continue
+        place = np.searchsorted(row, priority)
+        if row[place] == priority:
+            continue
+        for j in range(size - 1, place, -1):
+            row[j], owners[j] = row[j - 1], owners[j - 1]
+        row[place], owners[place] = priority, caption

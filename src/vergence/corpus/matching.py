@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ MATCHES = ("word", "substring")
 _DETERMINERS = ("a", "an", "any", "the")
 _LOW = 0xFFFFFFFF
 
-Captions = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Captions: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
 Buffers = tuple[np.ndarray, np.ndarray]  # offsets, bytes
 
 
@@ -177,7 +177,9 @@ class Matcher:
         return np.array(kept, dtype=np.int64), np.array(negated, dtype=np.int64)
 
     def _weigh(self, text: str, spans: Iterable[tuple[int, int, int]]) -> tuple[set[int], set[int]]:
-        mentions, excluded, cue_ends = [], [], set()
+        mentions: list[tuple[int, int, int]] = []
+        excluded: list[tuple[int, int, int]] = []
+        cue_ends: set[int] = set()
         for form, start, end in spans:
             if form < len(self._forms):
                 mentions.append((self._targets[form], start, end))
@@ -185,7 +187,8 @@ class Matcher:
                 excluded.append((self._targets[form], start, end))
             else:
                 cue_ends.add(end)
-        said, denied = set(), set()
+        said: set[int] = set()
+        denied: set[int] = set()
         for concept, start, end in mentions:
             if any(other == concept and a <= start and end <= b for other, a, b in excluded):
                 continue
@@ -205,15 +208,16 @@ def compiled(lexicon: Lexicon, match: str) -> Matcher:
     return Matcher(lexicon, match=match)
 
 
-def text_chunks(captions: Captions) -> list[pa.Array]:
-    """Captions as Arrow arrays of strings or bytes without nulls, which become empty.
+def text_chunks(captions: Captions, *, drop_nulls: bool = False) -> list[pa.Array]:
+    """Captions as Arrow arrays of strings or bytes without nulls, which become empty unless they are dropped.
 
     Raises:
         CorpusError: If an array holds something else than text.
     """
     if not isinstance(captions, pa.Array | pa.ChunkedArray):
         captions = pa.array(list(captions), type=pa.large_string())
-    return [_plain(chunk) for chunk in (captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions])]
+    chunks = captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions]
+    return [_plain(chunk.drop_null() if drop_nulls else chunk) for chunk in chunks]
 
 
 def _plain(array: Any) -> pa.Array:
@@ -230,13 +234,18 @@ def _plain(array: Any) -> pa.Array:
 
 
 def text_buffers(array: pa.Array) -> Buffers:
-    """The offsets and the bytes of an array of strings or bytes, without copying."""
+    """The offsets, as int64, and the bytes of an array of strings or bytes; the bytes are not copied.
+
+    One type whatever Arrow's, and read-only, so that every loop is compiled once.
+    """
     _, offsets, data = array.buffers()
     width = np.int64 if array.type in (pa.large_string(), pa.large_binary()) else np.int32
-    if offsets is None or offsets.size == 0:
-        return np.zeros(1, dtype=width), np.empty(0, dtype=np.uint8)
-    view = np.frombuffer(offsets, dtype=width)[array.offset : array.offset + len(array) + 1]
-    return view, np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
+    view = np.zeros(1, dtype=np.int64)
+    if offsets is not None and offsets.size:
+        view = np.frombuffer(offsets, dtype=width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
+    content.flags.writeable = False
+    return view, content
 
 
 def _numbers_by_state(automaton: Automaton, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

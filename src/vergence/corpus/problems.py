@@ -68,6 +68,11 @@ class Problems:
         self.counts[kind] = self.counts.get(kind, 0) + len(numbers)
         self._keep(kind, (Problem(file, int(number), unit, detail) for number in numbers[:_EXAMPLES]))
 
+    @property
+    def total(self) -> int:
+        """How many problems of all kinds."""
+        return sum(self.counts.values())
+
     def merge(self, other: "Problems") -> None:
         """Add what another part of the corpus met."""
         for kind, count in other.counts.items():

@@ -133,9 +133,6 @@ def read_captions(part: Part, options: ReadOptions, problems: Problems) -> Itera
     Raises:
         CorpusError: At the first problem, if strict.
     """
-    if part.size == 0:
-        problems.add("empty_file", part.path, "file", [0])
-        return
     readers: dict[str, Callable[[Part, ReadOptions, Problems], Iterator[tuple[pa.Array, str, Any]]]] = {
         "parquet": _parquet,
         "csv": partial(_csv, delimiter=","),
@@ -145,10 +142,14 @@ def read_captions(part: Part, options: ReadOptions, problems: Problems) -> Itera
         "tar": _tar,
         "arrow": _arrow,
     }
-    for column, unit, numbers in readers[part.kind](part, options, problems):
+    before, held = problems.total, False
+    for column, unit, numbers in readers[part.kind](part, options, problems) if part.size else ():
+        held = held or len(column) > 0
         captions = _clean(column, numbers, partial(problems.add, file=part.path, unit=unit), options)
         if len(captions):
             yield captions
+    if not held and problems.total == before:
+        problems.add("empty_file", part.path, "file", [0])
 
 
 def _files(path: Path) -> list[Path]:
@@ -237,8 +238,6 @@ def _parquet(part: Part, options: ReadOptions, problems: Problems) -> Columns:
         problems.add("unreadable", part.path, "file", [0], _short(error))
         return
     with file:
-        if file.metadata.num_row_groups == 0:
-            problems.add("empty_file", part.path, "file", [0])
         columns = _present(part, options.table_columns, file.schema_arrow.names, problems)
         before = 0
         for group in range(min(part.last, file.metadata.num_row_groups)):

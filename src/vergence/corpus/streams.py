@@ -127,7 +127,7 @@ def members(stream: Stream, *, limits: dict[str, int]) -> Iterator[Member]:
             return
         _verify(header)
         kind, size = header[156:157], extra.size if extra.size is not None else _number(header[124:136])
-        if kind in b"xgLK":
+        if kind in (b"x", b"g", b"L", b"K"):
             extra.update(kind, _payload(stream, size, keep=size <= _MOST_NAME) or b"")
             continue
         if kind == b"S":  # headers that go on: the last byte in use says whether one more follows
@@ -136,7 +136,7 @@ def members(stream: Stream, *, limits: dict[str, int]) -> Iterator[Member]:
                 more = _exactly(stream, _HEADER, "a sparse header")[504]
         number += 1
         name = extra.name or _name(header)
-        is_file = kind in b"\007S"
+        is_file = kind in (b"\0", b"0", b"7", b"S")
         limit = limits.get(Path(name).suffix.lower(), -1)
         content = _payload(stream, size if is_file else 0, keep=is_file and size <= limit)
         yield Member(number, name, is_file, size, content)
