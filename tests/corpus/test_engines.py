@@ -113,7 +113,7 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     folder = corpus(tmp_path / "c", files=24)
-    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "node_ip_address": "127.0.0.1"}
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     second = cluster.add_node(**node)
     done: list[int] = []

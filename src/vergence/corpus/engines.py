@@ -341,7 +341,9 @@ def _ray(parts: Sequence[Part], settings: Settings, engine: Engine) -> Iterator[
         raise MissingExtraError("ray", extra="ray") from error
     started = not ray.is_initialized()
     if started:
-        ray.init(address=engine.address or None, num_cpus=None if engine.address else engine.width, log_to_driver=False)
+        # "local" starts a cluster of its own even where an unrelated one has left its address.
+        local = {} if engine.address else {"num_cpus": engine.width, "include_dashboard": False}
+        ray.init(address=engine.address or "local", log_to_driver=False, **local)
     # Counting is free of side effects, so a part whose node is lost is simply counted again.
     count = ray.remote(max_retries=-1, num_cpus=1)(_count_to_bytes)
     try:
