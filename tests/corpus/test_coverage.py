@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ PETS = Lexicon(
     ),
     negation=("no", "without"),
 )
-WORDS = ["dog", "dogs", "puppies", "hot dog", "no dog", "cat", "red", "rust", "red rust", "without a cat", "sea", "ſea"]
+WORDS = ["dog", "dogs", "puppies", "hot dog", "no dog", "cat", "red", "rust", "red rust", "without a cat", "ſea"]
 captions = st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(", ".join), max_size=12)
 
 
@@ -45,15 +46,15 @@ def test_the_order_of_captions_does_not_matter(texts: list[str], random) -> None
 @given(captions, st.lists(st.integers(0, 12)), st.booleans())
 def test_splitting_anywhere_and_merging_changes_nothing(texts: list[str], cuts: list[int], store: bool) -> None:
     bounds = [0, *sorted(min(cut, len(texts)) for cut in cuts), len(texts)]
-    parts = [of(texts[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [of(texts[a:b]) for a, b in pairwise(bounds)]
     merged = Coverage(PETS)
     for part in reversed(parts):
         merged.merge(Coverage.from_bytes(part.to_bytes(), PETS) if store else part)
     assert state(merged) == state(of(texts))
 
 
-@given(captions, st.permutations(["dog", "puppy", "pup"]), st.permutations(WORDS[:3]))
-def test_the_order_of_forms_does_not_matter(texts: list[str], forms: list[str], _: list[str]) -> None:
+@given(captions, st.permutations(["dog", "puppy", "pup"]))
+def test_the_order_of_forms_does_not_matter(texts: list[str], forms: list[str]) -> None:
     counts = []
     for order in (forms, sorted(forms)):
         coverage = Coverage(Lexicon("x", (Group("g", (Concept("dog", tuple(order)),)),)))
@@ -63,7 +64,9 @@ def test_the_order_of_forms_does_not_matter(texts: list[str], forms: list[str], 
 
 
 def test_exclusion_negation_and_inflection_apply_as_the_lexicon_asks() -> None:
-    coverage = of(["a hot dog", "a hot dog and a dog", "no dog here", "no dog but dogs", "without any  puppies", "no red dog"])
+    coverage = of(
+        ["a hot dog", "a hot dog and a dog", "no dog here", "no dog but dogs", "without any  puppies", "no red dog"]
+    )
     dog = coverage.table().set_index("concept").loc["dog"]
     assert (dog["captions"], dog["negated"]) == (3, 2)
     assert coverage.table().set_index("concept")["negated"]["red"] == 1
@@ -129,12 +132,12 @@ def test_wilson_reproduces_published_limits_and_knows_its_extremes() -> None:
 def test_contradictions_are_refused() -> None:
     with pytest.raises(CorpusError, match="cannot merge coverage by"):
         of([]).merge(Coverage(PETS, match="substring"))
-    with pytest.raises(ConfigError, match="unknown match 'words'; known: word, substring. Did you mean 'word'"):
+    with pytest.raises(ConfigError, match=r"unknown match 'words'; known: word, substring\. Did you mean 'word'"):
         Coverage(PETS, match="words")
     with pytest.raises(CorpusError, match="damaged counts"):
         Coverage.from_bytes(of(["dog"]).to_bytes()[:-40], PETS)
+    renamed = Lexicon("other", PETS.groups, PETS.negation)
     with pytest.raises(CorpusError, match="another lexicon than"):
-        renamed = Lexicon("other", PETS.groups, PETS.negation)
         Coverage.from_bytes(of(["dog"]).to_bytes(), renamed)
     with pytest.raises(CorpusError, match="captions must be text; got an array of int64"):
         of([]).add(pa.array([1, 2]))

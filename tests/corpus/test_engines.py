@@ -157,7 +157,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         audit([folder], concepts_146(), options=ReadOptions(columns=("TEXT",)))
     with pytest.raises(ConfigError, match=r"shard_id must be in 0\.\.2; got 3"):
         audit([folder], concepts_146(), shard=(3, 3))
-    with pytest.raises(ConfigError, match="unknown engine 'thread'; known: threads, processes, ray. Did you mean"):
+    with pytest.raises(ConfigError, match=r"unknown engine 'thread'; known: threads, processes, ray\. Did you mean"):
         Engine(kind="thread")
     with pytest.raises(CorpusError, match="holds no audit"):
         merge_audits([tmp_path])

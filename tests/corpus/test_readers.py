@@ -98,7 +98,8 @@ def test_tar_shards(tmp_path: Path, suffix: str, form: int) -> None:
     data = tar(
         [
             ("0.jpg", b"image"), ("0.json", b'{"caption": "from json", "alt": "alt"}'), ("0.txt", b"from txt\n"),
-            (f"{long}.txt", b"long name"), ("a.b/1.txt", b"dotted folder"), ("2.json", b'{"caption": "only json"}'), ("3.jpg", b""),
+            (f"{long}.txt", b"long name"), ("a.b/1.txt", b"dotted folder"), ("2.json", b'{"caption": "only json"}'),
+            ("3.jpg", b""),
         ],
         format=form,
     )  # fmt: skip
@@ -192,8 +193,8 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, list[str], dict[str, int
 
 @pytest.mark.parametrize(
     "name",
-    ["broken.txt", "long.txt", "endless.txt", "empty.txt", "empty.parquet", "noise.parquet", "noise.csv.gz", "bad.jsonl",
-     "bad.csv", "other.csv", "cut.tar", "damaged.tar"],
+    ["broken.txt", "long.txt", "endless.txt", "empty.txt", "empty.parquet", "noise.parquet", "noise.csv.gz",
+     "bad.jsonl", "bad.csv", "other.csv", "cut.tar", "damaged.tar"],
 )  # fmt: skip
 def test_what_is_broken_is_counted_and_the_rest_is_read(tmp_path: Path, name: str) -> None:
     path, texts, counts = broken_files(tmp_path)[name]

@@ -13,7 +13,7 @@ LEXICON = lexicon_from_factors(FactorSpace((Factor("color", VALUES),)))
 
 
 def simulate(rng, *, selection, rho, images=200, captions=3, recall=1.0, false_positive=0.0):
-    """Captions that mention the color at one rate and redraw it uniformly at another, and what a lexicon finds in them."""
+    """Captions that mention the color at one rate and redraw it uniformly at another, and what is found."""
     shown = np.repeat(rng.integers(0, 4, images), captions)
     n = len(shown)
     said = np.where(rng.random(n) < rho, rng.integers(0, 4, n), shown)

@@ -19,22 +19,38 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders and globs that hold captions")
     parser.add_argument(
         "--caption-column", action="append", metavar="NAME",
-        help='a caption column or JSON key, may be repeated; "txt" for the .txt members of tar shards (default: caption)',
+        help='a caption column or JSON key; may be repeated; "txt": the .txt members of tar shards (default: caption)',
     )  # fmt: skip
     parser.add_argument("--lexicon", default="concepts-146", metavar="FILE", help="YAML or CSV (default: concepts-146)")
     parser.add_argument("--match", default="word", choices=["word", "substring"], help="whole words, or anywhere")
-    parser.add_argument("--labels", metavar="FILE", help="Parquet: captions with one column per factor that images show")
-    parser.add_argument("--cluster-column", metavar="NAME", help="column of --labels, equal for captions that belong together")
-    parser.add_argument("--out", metavar="DIR", help="folder for coverage.json, coverage.parquet, report.html; resumable")
-    parser.add_argument("--fail-under", action="append", metavar="GROUP=SHARE", help="exit code 1 if fewer captions mention it")
-    parser.add_argument("--max-caption-bytes", type=int, default=1 << 16, help="longer captions are skipped and counted")
+    parser.add_argument(
+        "--labels", metavar="FILE", help="Parquet: captions with one column per factor that images show"
+    )
+    parser.add_argument(
+        "--cluster-column", metavar="NAME", help="column of --labels, equal for captions that belong together"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for coverage.json, coverage.parquet, report.html; resumable"
+    )
+    parser.add_argument(
+        "--fail-under", action="append", metavar="GROUP=SHARE", help="exit code 1 if fewer captions mention it"
+    )
+    parser.add_argument(
+        "--max-caption-bytes", type=int, default=1 << 16, help="longer captions are skipped and counted"
+    )
     parser.add_argument("--strict", action="store_true", help="stop at the first thing that cannot be read")
-    parser.add_argument("--engine", default="threads", choices=["threads", "processes", "ray"], help="where parts are counted")
-    parser.add_argument("--ray-address", default="", metavar="ADDRESS", help="a running Ray cluster (default: a local one)")
+    parser.add_argument(
+        "--engine", default="threads", choices=["threads", "processes", "ray"], help="where parts are counted"
+    )
+    parser.add_argument(
+        "--ray-address", default="", metavar="ADDRESS", help="a running Ray cluster (default: a local one)"
+    )
     parser.add_argument("--workers", type=int, default=0, help="parts at a time (default: the number of cores)")
     parser.add_argument("--shard-id", type=int, default=0, help="which shard of the corpus to count, from 0")
     parser.add_argument("--num-shards", type=int, default=1, help="how many shards there are")
-    parser.add_argument("--merge", nargs="+", metavar="DIR", help="add up the --out folders of shards instead of counting")
+    parser.add_argument(
+        "--merge", nargs="+", metavar="DIR", help="add up the --out folders of shards instead of counting"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -4,7 +4,7 @@ Design:
 - The alphabet is classes of code points: one for each folded character that some form contains, one for all other word
   characters, one for all others. Case folding and what counts as a word are thus part of the lookup, not of the loop.
 - With whole words, a form can only begin where the character before is no word character, so a failing word leads to a
-  state that waits for the word's end. [aho1975] Alg. 2 and 3; differs: failure links keep only suffixes that begin so.
+  state that waits for the word's end. [aho1975], algorithms 2 to 4; differs: failure links keep only such suffixes.
 - Forms are reported on leaving the state where they end, because the character that follows decides whether they count.
   An entry of the table that reports is the complement of its target: negative, hence one comparison per character.
 """

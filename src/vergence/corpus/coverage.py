@@ -158,8 +158,10 @@ class Coverage:
         )
 
     def group_table(self, *, level: float = 0.95) -> pd.DataFrame:
-        """One row per group: captions that mention any of its concepts, their share, and the mean share of a concept."""
-        names = pd.DataFrame({"group": [g.name for g in self.lexicon.groups], "tier": [g.tier for g in self.lexicon.groups]})
+        """One row per group: captions that mention any of its concepts, their share, the mean share of a concept."""
+        names = pd.DataFrame(
+            {"group": [g.name for g in self.lexicon.groups], "tier": [g.tier for g in self.lexicon.groups]}
+        )
         table = self._shares(names, self.groups, level)
         sums = np.bincount(self._group_of, weights=self.concepts, minlength=len(self.groups))
         sizes = np.bincount(self._group_of, minlength=len(self.groups))

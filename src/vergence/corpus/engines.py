@@ -1,8 +1,8 @@
 """Runs an audit part by part: in threads, in processes, on a Ray cluster; in shards, and again after it was killed.
 
-Every part's counts are a file of their own, named after all that decides them: the part, the lexicon, the options. It is
-written under another name and then renamed, so a file that exists is complete. Resuming is to skip what exists; merging
-shards is to add up the files of several folders, each name once; no part can count twice.
+Every part's counts are a file of their own, named after all that decides them: the part, the lexicon, the options. It
+is written under another name and then renamed, so a file that exists is complete. Resuming is to skip what exists;
+merging shards is to add up the files of several folders, each name once; no part can count twice.
 """
 
 import json
@@ -342,7 +342,7 @@ def _ray(parts: Sequence[Part], settings: Settings, engine: Engine) -> Iterator[
     started = not ray.is_initialized()
     if started:
         # "local" starts a cluster of its own even where an unrelated one has left its address.
-        local = {} if engine.address else {"num_cpus": engine.width, "include_dashboard": False}
+        local: dict[str, Any] = {} if engine.address else {"num_cpus": engine.width, "include_dashboard": False}
         ray.init(address=engine.address or "local", log_to_driver=False, **local)
     # Counting is free of side effects, so a part whose node is lost is simply counted again.
     count = ray.remote(max_retries=-1, num_cpus=1)(_count_to_bytes)
@@ -350,7 +350,7 @@ def _ray(parts: Sequence[Part], settings: Settings, engine: Engine) -> Iterator[
         shared = ray.put(settings)
         waiting = deque(parts)
         running: dict[Any, Part] = {}
-        width = max(2, 2 * int(ray.cluster_resources().get("CPU", 1)))
+        width = max(2, 2 * int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
         while waiting or running:
             while waiting and len(running) < width:
                 part = waiting.popleft()

@@ -1,9 +1,9 @@
 """Selection and perturbation bias, estimated from captions and labels of what their images show.
 
-For each factor: how often captions say anything of it (selection), and how often what they say is another value than the
-image's (perturbation), as observed, and as the probability ρ of a uniform redraw that would explain it:
-wrong-value rate = ρ (1 − 1/k) for k values. Errors of the lexicon and of a detector that labels the images are taken out
-in expectation, so a corrected estimate can leave [0, 1]; its interval does not.
+For each factor: how often captions say anything of it (selection), and how often what they say is another value than
+the image's (perturbation), as observed, and as the probability ρ of a uniform redraw that would explain it:
+wrong-value rate = ρ (1 − 1/k) for k values. Errors of the lexicon and of a detector that labels the images are taken
+out in expectation, so a corrected estimate can leave [0, 1]; its interval does not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,9 @@ class LexiconError:
             probability("recall", recall)
             probability("false_positive", wrong)
             if recall <= wrong:
-                raise ConfigError(f"recall must exceed false_positive, or nothing can be told; got {recall} and {wrong}")
+                raise ConfigError(
+                    f"recall must exceed false_positive, or nothing can be told; got {recall} and {wrong}"
+                )
 
     def rates(self, value: str) -> tuple[float, float]:
         """Recall and false-positive rate for images that show a value.
@@ -119,7 +121,7 @@ class DetectorError:
             raise ConfigError("confusion cannot be inverted: some true values get the same labels")
 
     def weights(self, labels: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n values"]:
-        """For each label, weights whose sum over items is an unbiased count of each true value; they can be negative."""
+        """For each label, weights whose sum over items counts each true value without bias; they can be negative."""
         return np.asarray(np.linalg.inv(self.confusion)[labels])
 
 
@@ -208,16 +210,17 @@ def estimate_misalignment(
     r"""Estimate what captions omit and what they get wrong.
 
     Selection is $P(\text{some value mentioned} \mid \text{present})$, the wrong-value rate
-    $P(\text{another value mentioned} \mid \text{present, some value mentioned})$; the quantities of [cai2025] Sec. 3 that
-    are 0 or 1 there. With a lexicon error given, a caption is taken to speak of one value at most.
+    $P(\text{another value mentioned} \mid \text{present, some value mentioned})$. [cai2025] Sec. 3 names the factors
+    for which they are above 0; differs: here they are rates. With a lexicon error given, a caption is taken to speak of
+    one value at most.
 
     Variances are those of ratios of sums over clusters, linearised; limits without correction are Wilson's at the
     effective sample size, with Student's quantile for the number of clusters.
 
     Args:
         captions: One for each row of the labels; a null says nothing.
-        labels: A column per factor, named as the lexicon's group, holding names of its concepts; missing where the image
-            shows no one value. With a detector, its labels. Other columns are left alone.
+        labels: A column per factor, named as the lexicon's group, holding names of its concepts; missing where the
+            image shows no one value. With a detector, its labels. Other columns are left alone.
         lexicon: Groups are factors, concepts their values, as `lexicon_from_factors` makes it.
         clusters: Which rows belong together, such as captions of one image; every row is its own if not given.
         lexicon_errors: By factor, the lexicon's error rates, to be taken out.
@@ -236,9 +239,10 @@ def estimate_misalignment(
     Example:
         >>> from vergence import Factor, FactorSpace
         >>> from vergence.corpus import lexicon_from_factors
-        >>> lexicon = lexicon_from_factors(FactorSpace((Factor("size", ("small", "large")), Factor("hue", ("red", "blue")))))
-        >>> labels = pd.DataFrame({"size": ["small", "small", "large", "large"]})
-        >>> estimate = estimate_misalignment(["a small cup", "cup", "small", "large"], labels, lexicon)
+        >>> space = FactorSpace((Factor("size", ("small", "big")), Factor("hue", ("red", "blue"))))
+        >>> lexicon = lexicon_from_factors(space)
+        >>> labels = pd.DataFrame({"size": ["small", "small", "big", "big"]})
+        >>> estimate = estimate_misalignment(["a small cup", "cup", "small", "big"], labels, lexicon)
         >>> estimate.factors[["factor", "selection", "wrong_value", "rho"]].round(2).values.tolist()[0]
         ['size', 0.75, 0.33, 0.67]
         >>> estimate.not_assessable
@@ -250,8 +254,8 @@ def estimate_misalignment(
     members = np.arange(len(labels)) if clusters is None else pd.factorize(np.asarray(clusters))[0]
     if not mentions.n_captions == len(labels) == len(members):
         raise ShapeError(
-            f"each caption needs one row of labels and one cluster; got {mentions.n_captions} captions, {len(labels)} rows"
-            f" and {len(members)} clusters"
+            f"each caption needs one row of labels and one cluster; got {mentions.n_captions} captions, {len(labels)}"
+            f" rows and {len(members)} clusters"
         )
     names = [group.name for group in lexicon.groups]
     for name in (*(lexicon_errors or {}), *(detectors or {})):
@@ -311,16 +315,16 @@ def _rates(
     shown, said, other = items.weights, items.weights * said, items.weights * other
 
     def describe(columns: Any) -> dict[str, float]:
-        images, mentioned, mistaken = (part[:, columns].reshape(len(part), -1).sum(axis=1) for part in (shown, said, other))
+        images, mentioned, mistaken = (
+            part[:, columns].reshape(len(part), -1).sum(axis=1) for part in (shown, said, other)
+        )
         selection = items.ratio(mentioned, images, level)
         wrong = items.ratio(mistaken, mentioned, level)
         rho = tuple(rate / (1 - 1 / len(kinds)) for rate in wrong) if len(kinds) > 1 else (float("nan"), 0.0, 1.0)
         rates = (*selection, *wrong, rho[0], min(1.0, rho[1]), min(1.0, rho[2]))
         return dict(zip(_RATES, rates, strict=True))
 
-    by_value = {
-        value: {"images": float(shown[:, v].sum()), **describe(v)} for v, value in enumerate(kinds)
-    }
+    by_value = {value: {"images": float(shown[:, v].sum()), **describe(v)} for v, value in enumerate(kinds)}
     return describe(slice(None)), by_value
 
 
@@ -348,7 +352,7 @@ def _codes(factor: str, column: pd.Series, kinds: tuple[str, ...]) -> Int64[np.n
 
 
 def _dependence(codes: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Pearson's test and Cramér's V, bias-corrected ([bergsma2013] Eq. 4), for every pair of labelled factors."""
+    """Pearson's test and Cramér's V, bias-corrected as in [bergsma2013], for every pair of labelled factors."""
     rows = []
     names = list(codes)
     for place, a in enumerate(names):

@@ -1,8 +1,8 @@
 """Loops over Arrow's string buffers, compiled by numba; all of them release the interpreter's lock.
 
-The automaton's loop advances four captions at once. Each step waits for two dependent loads; with four chains interleaved
-the processor works on three others meanwhile. The four lanes walk four stretches of the batch, so their hits, put one
-after the other, are in the order of the captions.
+The automaton's loop advances four captions at once. Each step waits for two dependent loads; with four chains
+interleaved the processor works on three others meanwhile. The four lanes walk four stretches of the batch, so their
+hits, put one after the other, are in the order of the captions.
 """
 
 from typing import no_type_check

@@ -18,14 +18,14 @@ A form shared by several concepts counts for all of them. Nothing is inflected, 
 """
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.resources import files
 from io import StringIO
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -232,11 +232,11 @@ def lexicon_from_factors(
         ('large', 'big')
     """
     phrases = phrases or {}
-    for factor, values in phrases.items():
+    for name_of_factor, values in phrases.items():
         for value in values:
-            space[factor].index(value)
+            space[name_of_factor].index(value)
     groups = []
-    for factor in space.values():
+    for factor in space.factors:
         if factor.values is None:
             raise FactorError(
                 f"factor {factor.name!r} is continuous: it has no values to mention; leave it out with space.subset"
@@ -296,6 +296,9 @@ def parse_yaml(text: str, *, where: str) -> Lexicon:
     return _Yaml(where).lexicon(root)
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class _Yaml:
     """Turns YAML nodes, which know their lines, into a lexicon."""
@@ -340,7 +343,7 @@ class _Yaml:
             inflect=self._inflect(entries["inflect"]) if "inflect" in entries else inflect,
         )
 
-    def _build(self, node: yaml.Node, make: Any, **arguments: Any) -> Any:
+    def _build(self, node: yaml.Node, make: Callable[..., T], **arguments: Any) -> T:
         try:
             return make(**arguments)
         except ConfigError as error:
@@ -378,12 +381,12 @@ class _Yaml:
             if key.value in seen:
                 raise self._error(key, f"{key.value!r} comes twice in {what}")
             seen.add(key.value)
-        return node.value
+        return list(node.value)
 
     def _list(self, node: yaml.Node, what: str) -> list[yaml.Node]:
         if not isinstance(node, yaml.SequenceNode):
             raise self._error(node, f"{what} must be a list")
-        return node.value
+        return list(node.value)
 
     def _texts(self, node: yaml.Node | None, what: str) -> tuple[str, ...]:
         if node is None or _is_null(node):

@@ -1,9 +1,9 @@
 """Which concepts each caption mentions, and where.
 
-Definition: a form matches where neither neighbour is a word character (letter, mark, decimal digit, underscore), compared
-code point by code point under simple case folding. So "cat's" and "cat-like" mention cat, "cats" and "concat" do not. A
-variation selector is a mark: in "❤️" the heart's neighbour is a word character. No form is inflected, excluded or
-negated unless the lexicon asks.
+Definition: a form matches where neither neighbour is a word character (letter, mark, decimal digit, underscore),
+compared code point by code point under simple case folding. So "cat's" and "cat-like" mention cat, "cats" and "concat"
+do not. A variation selector is a mark: in "❤️" the heart's neighbour is a word character. No form is inflected,
+excluded or negated unless the lexicon asks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ class Mentions:
     Args:
         n_captions: How many captions there were, nulls included; a null mentions nothing.
         hits: One entry per caption and concept, caption << 32 | concept, in the order of the captions.
-        negated: The same for concepts that a caption mentions only right after a negation cue; none of them is in `hits`.
+        negated: The same for concepts that a caption mentions only right after a negation cue; none is in `hits`.
     """
 
     n_captions: int
@@ -67,7 +67,7 @@ class Mentions:
 class Matcher:
     """A lexicon compiled for matching; safe to use from several threads.
 
-    [aho1975] Alg. 1; differs: on code points, folded, at word boundaries, as one table.
+    [aho1975], algorithm 1; differs: on code points, folded, at word boundaries, as one table.
 
     Args:
         lexicon: What to look for.
@@ -198,8 +198,10 @@ class Matcher:
 
     def _spans(self, chunk: pa.Array) -> np.ndarray:
         a = self._automaton
-        found = find_spans(a.table, a.classes, a.n_classes, a.final, a.outputs, a.lengths, *text_buffers(chunk))
-        return found[np.lexsort((found[:, 1], found[:, 3], found[:, 2], found[:, 0]))]
+        text = text_buffers(chunk)
+        found: np.ndarray = find_spans(a.table, a.classes, a.n_classes, a.final, a.outputs, a.lengths, *text)
+        order = np.lexsort((found[:, 1], found[:, 3], found[:, 2], found[:, 0]))
+        return found[order]
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from vergence.checks import at_least
 from vergence.corpus.kernels import ill_formed
 from vergence.corpus.matching import text_buffers
 from vergence.corpus.problems import Problems
-from vergence.corpus.streams import STREAM_ERRORS, Broken, Stream, lines, members, open_stream
+from vergence.corpus.streams import STREAM_ERRORS, BrokenStreamError, Stream, lines, members, open_stream
 from vergence.corpus.tables import csv_columns
 from vergence.errors import ConfigError, CorpusError, unknown
 
@@ -242,12 +242,13 @@ def _parquet(part: Part, options: ReadOptions, problems: Problems) -> Columns:
         before = 0
         for group in range(min(part.last, file.metadata.num_row_groups)):
             if group >= part.first and columns:
-                yield from _row_group(file, group, before, columns, part, problems)
+                lost = partial(problems.add, "unreadable", part.path, "row group", [group + 1])
+                yield from _row_group(file, group, before, columns, lost)
             before += file.metadata.row_group(group).num_rows
 
 
 def _row_group(
-    file: pq.ParquetFile, group: int, before: int, columns: list[str], part: Part, problems: Problems
+    file: pq.ParquetFile, group: int, before: int, columns: list[str], lost: Callable[[str], None]
 ) -> Columns:
     metadata = file.metadata.row_group(group)
     size = sum(metadata.column(column).total_uncompressed_size for column in range(metadata.num_columns))
@@ -259,8 +260,7 @@ def _row_group(
                 yield column, "row", first
             first += len(batch)
     except (OSError, pa.ArrowException) as error:
-        detail = f"row group {group + 1} after row {first - 1}: {_short(error)}"
-        problems.add("unreadable", part.path, "row group", [group + 1], detail)
+        lost(f"after row {first - 1}: {_short(error)}")
 
 
 def _arrow(part: Part, options: ReadOptions, problems: Problems) -> Columns:
@@ -342,7 +342,7 @@ def _tar(part: Part, options: ReadOptions, problems: Problems) -> Columns:
 
 
 def _samples(part: Part, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, list[bytes | None]]]:
-    """The captions of each sample of a tar shard: the members in a row that share a key, the name up to its first dot."""
+    """The captions of each sample of a tar shard: members in a row that share a key, the name up to its first dot."""
     limits = {".txt": options.max_caption_bytes, ".json": options.record_bytes}
     entries = _guarded(part, problems, partial(members, limits=limits))
     for _, group in groupby(entries, key=lambda member: _key(member.name)):
@@ -417,7 +417,7 @@ def _guarded(part: Part, problems: Problems, read: Callable[[Stream], Iterator[T
     try:
         with closing(open_stream(part.path)) as stream:
             yield from read(stream)
-    except (Broken, *STREAM_ERRORS) as error:
+    except (BrokenStreamError, *STREAM_ERRORS) as error:
         problems.add("unreadable", part.path, "file", [0], _short(error))
 
 

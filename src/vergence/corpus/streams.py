@@ -31,7 +31,7 @@ class Stream(Protocol):
         ...
 
 
-class Broken(Exception):
+class BrokenStreamError(Exception):
     """The rest of a stream cannot be read; internal, always turned into a counted problem."""
 
 
@@ -68,7 +68,7 @@ def lines(stream: Stream, *, limit: int) -> Iterator[list[bytes | None]]:
         limit: Longest line that is kept, in bytes.
 
     Raises:
-        Broken: If the stream fails; all complete lines before have been yielded.
+        BrokenStreamError: If the stream fails; all complete lines before have been yielded.
 
     Example:
         >>> from io import BytesIO
@@ -80,7 +80,7 @@ def lines(stream: Stream, *, limit: int) -> Iterator[list[bytes | None]]:
         try:
             block = stream.read(BLOCK)
         except STREAM_ERRORS as error:
-            raise Broken(str(error)) from error
+            raise BrokenStreamError(str(error)) from error
         if not block:
             break
         *complete, rest_now = block.split(b"\n")
@@ -118,7 +118,7 @@ def members(stream: Stream, *, limits: dict[str, int]) -> Iterator[Member]:
         limits: By suffix of the name, such as ".txt", the most bytes of content to keep; others are passed over.
 
     Raises:
-        Broken: If the archive is cut off or a header is damaged; all entries before have been yielded.
+        BrokenStreamError: If the archive is cut off or a header is damaged; all entries before have been yielded.
     """
     number, extra = 0, _Extra()
     while True:
@@ -158,13 +158,13 @@ class _Extra:
         while payload.strip(b"\0"):
             length, _, _ = payload.partition(b" ")
             if not length.isdigit() or not 0 < int(length[:9]) <= len(payload):
-                raise Broken("damaged pax header")
+                raise BrokenStreamError("damaged pax header")
             key, _, value = payload[len(length) + 1 : int(length) - 1].partition(b"=")
             if key == b"path":
                 self.name = value.decode(errors="replace")
             elif key == b"size":
                 if not value.isdigit() or len(value) > 20:
-                    raise Broken("damaged pax header")
+                    raise BrokenStreamError("damaged pax header")
                 self.size = int(value)
             payload = payload[int(length) :]
 
@@ -175,11 +175,11 @@ def _exactly(stream: Stream, size: int, what: str, *, at_end_ok: bool = False) -
         try:
             piece = stream.read(missing)
         except STREAM_ERRORS as error:
-            raise Broken(str(error)) from error
+            raise BrokenStreamError(str(error)) from error
         if not piece:
             if at_end_ok and missing == size:
                 return b""
-            raise Broken(f"cut off within {what}")
+            raise BrokenStreamError(f"cut off within {what}")
         pieces.append(piece)
         missing -= len(piece)
     return b"".join(pieces)
@@ -201,7 +201,7 @@ def _verify(header: bytes) -> None:
     blanked = header[:148] + b" " * 8 + header[156:]
     signed = sum(byte - 256 if byte > 127 else byte for byte in blanked)
     if stated not in (sum(blanked), signed):
-        raise Broken("damaged header")
+        raise BrokenStreamError("damaged header")
 
 
 def _number(raw: bytes) -> int:
@@ -213,7 +213,7 @@ def _number(raw: bytes) -> int:
     except ValueError:
         value = -1
     if value < 0:
-        raise Broken("damaged header")
+        raise BrokenStreamError("damaged header")
     return value
 
 

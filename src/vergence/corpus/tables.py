@@ -2,14 +2,14 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
 from numba import njit
 
-from vergence.corpus.streams import BLOCK, STREAM_ERRORS, Broken, Stream
+from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
 from vergence.errors import unknown
 
 
@@ -32,79 +32,83 @@ def csv_columns(
         For each wanted column an array of bytes, and the number of each row's record, the header's being 0.
 
     Raises:
-        Broken: If the stream fails.
+        BrokenStreamError: If the stream fails.
     """
-    quote = '"' if delimiter == "," else False
-    wanted: list[int] = []
-    width = 0
-    for numbers, records in _records(stream, delimiter, limit, add):
-        if not width:
-            header = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), delimiter, quote)
-            width = len(header)
+    dialect = _Dialect(delimiter, (), 0)
+    for found, blocks in _records(stream, delimiter, limit, add):
+        numbers, records = found, blocks
+        if not dialect.width:
+            header = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            wanted = tuple(header.index(name) for name in names if name in header)
             for name in names:
-                if name in header:
-                    wanted.append(header.index(name))
-                else:
+                if name not in header:
                     add("no_column", unit="file", numbers=[0], detail=unknown("column", name, header))
+            dialect = _Dialect(delimiter, wanted, len(header))
             numbers, records = numbers[1:], records[1:]
-        if wanted and records:
-            yield from _parse(records, numbers, wanted, width, delimiter, quote, add)
+        if dialect.wanted and records:
+            yield from _parse(records, numbers, dialect, add)
 
 
-def _fields(record: bytes, delimiter: str, quote: str | bool) -> list[str]:
+class _Dialect(NamedTuple):
+    """How a table is laid out: its delimiter, which columns are wanted, and how many there are."""
+
+    delimiter: str
+    wanted: tuple[int, ...]
+    width: int
+
+    @property
+    def quote(self) -> str | bool:
+        return '"' if self.delimiter == "," else False
+
+
+def _fields(record: bytes, dialect: _Dialect) -> list[str]:
     text = record.decode(errors="replace")
-    if not quote:
-        return text.split(delimiter)
+    if not dialect.quote:
+        return text.split(dialect.delimiter)
     return next(csv.reader(text.splitlines(keepends=True)), [])
 
 
 def _parse(
-    records: list[bytes],
-    numbers: np.ndarray,
-    wanted: list[int],
-    width: int,
-    delimiter: str,
-    quote: str | bool,
-    add: Callable[..., None],
+    records: list[bytes], numbers: np.ndarray, dialect: _Dialect, add: Callable[..., None]
 ) -> Iterator[tuple[pa.Array, np.ndarray]]:
     bad: list[int] = []
-    table = _read(records, width, wanted, delimiter, quote, bad)
+    table = _read(records, dialect, bad)
     if table is None or table.num_rows + len(bad) != len(records):
         if len(records) == 1:
             add("malformed", unit="record", numbers=numbers.tolist())
             return
         for number, record in zip(numbers, records, strict=True):
-            yield from _parse([record], np.array([number]), wanted, width, delimiter, quote, add)
+            yield from _parse([record], np.array([number]), dialect, add)
         return
     if bad:
         places = np.array(bad) - 1
-        add("malformed", unit="record", numbers=numbers[places].tolist(), detail=f"not {width} fields")
+        add("malformed", unit="record", numbers=numbers[places].tolist(), detail=f"not {dialect.width} fields")
         numbers = np.delete(numbers, places)
     for column in table.columns:
         yield pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.binary()), numbers
 
 
-def _read(
-    records: list[bytes], width: int, wanted: list[int], delimiter: str, quote: str | bool, bad: list[int]
-) -> pa.Table | None:
+def _read(records: list[bytes], dialect: _Dialect, bad: list[int]) -> pa.Table | None:
     def skip(row: pv.InvalidRow) -> str:
         bad.append(row.number)
         return "skip"
 
     block = b"\n".join(records) + b"\n"
-    names = [str(column) for column in range(width)]
-    included = [names[column] for column in wanted]
+    names = [str(column) for column in range(dialect.width)]
     try:
         return pv.read_csv(
             pa.BufferReader(block),
             pv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
             pv.ParseOptions(
-                delimiter=delimiter, quote_char=quote, newlines_in_values=bool(quote), invalid_row_handler=skip
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote,
+                newlines_in_values=bool(dialect.quote),
+                invalid_row_handler=skip,
             ),
             pv.ConvertOptions(
                 check_utf8=False,
                 column_types=dict.fromkeys(names, pa.binary()),
-                include_columns=included,
+                include_columns=[names[column] for column in dialect.wanted],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=[""],
@@ -123,7 +127,7 @@ def _records(
         try:
             block = stream.read(BLOCK)
         except STREAM_ERRORS as error:
-            raise Broken(str(error)) from error
+            raise BrokenStreamError(str(error)) from error
         ended = not block
         if dropping:
             _, found, block = block.partition(b"\n")

@@ -2,7 +2,7 @@
 
 Word characters are letters, marks, decimal digits and the underscore. Everything else ends a word: apostrophe, hyphen,
 emoji. Case is Unicode's *simple* folding, one code point to one: ſ is s, the Kelvin sign is k, ß stays apart from ss.
-Two additions for Turkish: İ, whose only foldings are to two code points or for Turkish alone, folds to i; ı stays itself.
+One addition: İ, which folds only to two code points, or for Turkish alone, folds to i; ı stays itself.
 """
 
 import unicodedata

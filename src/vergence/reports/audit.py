@@ -7,7 +7,7 @@ content security policy admits it by its digest and nothing else.
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
-from math import floor, log10
+from math import floor, isnan, log10
 from typing import Any
 
 import pandas as pd
@@ -93,7 +93,7 @@ def percent(share: float) -> str:
         >>> percent(0.0216), percent(0.000003), percent(0.5), percent(0)
         ('2.2 %', '0.00030 %', '50 %', '0 %')
     """
-    if share != share:
+    if isnan(share):
         return "–"
     if share == 0:
         return "0 %"
