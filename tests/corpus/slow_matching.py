@@ -1,6 +1,6 @@
 """The definition of a match, transcribed without any of the code under test."""
 
-from functools import cache
+from functools import cache, lru_cache
 from unicodedata import category
 
 
@@ -21,8 +21,13 @@ def folded(character: str) -> str:
     return lower if len(lower) == 1 else character
 
 
+@lru_cache(maxsize=1000)
+def folded_text(text: str) -> str:
+    return "".join(map(folded, text))
+
+
 def occurrences(caption: str, form: str, *, whole_words: bool = True) -> list[tuple[int, int]]:
-    text, wanted = "".join(map(folded, caption)), "".join(map(folded, form))
+    text, wanted = folded_text(caption), folded_text(form)
     found = []
     start = text.find(wanted)
     while start >= 0:

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -281,3 +283,48 @@ def test_row_numbers_count_through_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"caption": ["x"] * 70_000 + [None] + ["y"] * 10 + [None]}), path, row_group_size=70_005)
     assert [place.number for place in read(path)[1].examples["null"]] == [70_001, 70_012]
+
+
+ENDLESS = """
+import resource, sys
+from vergence.corpus.problems import Problems
+from vergence.corpus.readers import ReadOptions, plan, read_captions
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def read(path):
+    problems = Problems()
+    found = sum(len(captions) for part in plan([path]) for captions in read_captions(part, ReadOptions(), problems))
+    return found, problems.counts
+
+read(sys.argv[1])
+before = peak()
+print(*read(sys.argv[2]), (peak() - before) / 1024, sep="|")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["endless.txt.gz", "endless.jsonl.gz", "endless.csv.gz", "endless.tar.gz"])
+def test_a_line_of_a_quarter_gigabyte_costs_bounded_memory_and_counts_as_skipped(tmp_path: Path, name: str) -> None:
+    small = tmp_path / f"small.{name.split('.', 1)[1]}"
+    compress(tar([("0.txt", b"fine")]) if ".tar" in name else b"caption\n", small)
+    start = {
+        "txt": b"first\n",
+        "csv": b"caption\nfirst\n",
+        "jsonl": b'{"caption": "first"}\n',
+        "tar": tar([("0.txt", b"first")])[:1024],
+    }[name.split(".")[1]]
+    if ".tar" in name:
+        info = tarfile.TarInfo("1.txt")
+        info.size = 2**28
+        start += info.tobuf()
+    zeros = gzip.compress(bytes(64 * 2**20), compresslevel=1)
+    (tmp_path / name).write_bytes(gzip.compress(start) + 4 * zeros)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS, small, tmp_path / name], capture_output=True, text=True, check=True
+    )
+    found, counts, megabytes = done.stdout.strip().split("|")
+    assert found == "1"
+    assert counts == "{'too_long': 1}"
+    assert float(megabytes) < 64

@@ -57,9 +57,8 @@ def concepts() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("match", ["word", "substring"])
-def test_mentions_equal_the_definition_on_100000_generated_captions(match: str) -> None:
-    check(captions(50_000, seed=len(match)), match)
+def test_mentions_equal_the_definition_on_100000_generated_captions() -> None:
+    check(captions(100_000, seed=4), "word")
 
 
 @pytest.mark.parametrize("match", ["word", "substring"])

@@ -12,8 +12,9 @@ _SIZE = 1 << 14
 class DistinctSketch:
     """The smallest digests seen: below the sketch's size an exact count, above it an estimate.
 
-    [baryossef2002], first algorithm, k minimum values; differs: 64-bit digests, so that the spacing of the k-th smallest
-    is the only error, about 1/√k (0.8 %). Merging is the union, so order and division of the captions change nothing.
+    [baryossef2002], first algorithm, k minimum values; differs: 64-bit digests, so that the spacing of the k-th
+    smallest is the only error, about 1/√k (0.8 %). Merging is the union, so order and division of the captions change
+    nothing.
 
     Example:
         >>> sketch = DistinctSketch()
