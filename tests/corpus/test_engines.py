@@ -1,6 +1,7 @@
 """Audits: the same counts by any engine, in any division, after any interruption."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -72,6 +73,10 @@ def test_a_resumed_audit_reads_only_what_is_missing_or_has_changed(tmp_path: Pat
     assert [file.stat().st_mtime_ns for file in kept][1:] == times[1:]
     pq.write_table(pa.table({"caption": ["a dog"]}), folder / "00.parquet")
     assert run().captions == 901
+    changed = (folder / "01.parquet").stat()
+    os.utime(folder / "01.parquet", ns=(changed.st_atime_ns, changed.st_mtime_ns + 10**9))
+    assert run().captions == 901
+    assert merge_audits([tmp_path / "out"]).captions == 901
 
 
 KILLED = """

@@ -51,8 +51,8 @@ class Settings:
         return _digest([_FORMAT, self.lexicon.fingerprint, self.match, self.n_examples, options])
 
     def key(self, part: Part) -> str:
-        """The name of a part's counts."""
-        return _digest([self.fingerprint, asdict(part)])
+        """The name of a part's counts; without the time of change, which differs between copies of a corpus."""
+        return _digest([self.fingerprint, {**asdict(part), "modified": 0}])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,8 @@ class Engine:
     @property
     def width(self) -> int:
         """How many parts are read at a time."""
-        return self.workers or len(os.sched_getaffinity(0))
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.workers or usable
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def merge_audits(folders: Sequence[str | Path], lexicon: Lexicon | None = None) 
         raise CorpusError(f"the folders were audited with the lexicon {used.name!r}, which differs from the one given")
     coverage = Coverage(used, first["match"], first["n_examples"])
     wanted = {key: path for manifest in manifests for key, path in manifest["parts"].items()}
-    found = {key: file for folder in folders for key in wanted if (file := _counts_file(Path(folder), key)).exists()}
+    files = sorted(file for folder in folders for file in Path(folder, "parts").glob("[!.]*.npz"))
+    found = {key: file for file in files if (key := file.stem.partition("-")[0]) in wanted}
     missing = sorted({path for key, path in wanted.items() if key not in found})
     if missing:
         raise CorpusError(
@@ -233,18 +235,19 @@ class _Store:
         _write(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode())
 
     def load(self, part: Part) -> Coverage | None:
-        file = _counts_file(self.folder, self.settings.key(part))
         try:
-            return Coverage.from_bytes(file.read_bytes(), self.settings.lexicon)
+            return Coverage.from_bytes(self._file(part).read_bytes(), self.settings.lexicon)
         except (FileNotFoundError, CorpusError):
             return None  # not counted yet, or damaged since: count it again
 
     def save(self, part: Part, data: bytes) -> None:
-        _write(_counts_file(self.folder, self.settings.key(part)), data)
+        file = self._file(part)
+        for outdated in file.parent.glob(f"{self.settings.key(part)}-*.npz"):  # of the file before it was changed
+            outdated.unlink()
+        _write(file, data)
 
-
-def _counts_file(folder: Path, key: str) -> Path:
-    return folder / "parts" / f"{key}.npz"
+    def _file(self, part: Part) -> Path:
+        return self.folder / "parts" / f"{self.settings.key(part)}-{part.modified:x}.npz"
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -170,7 +170,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _folder(folder: Path) -> list[Path]:
-    listed = {file.parent: _listed(file) for file in sorted(folder.rglob("state.json"))}
+    states = ((file.parent, _listed(file)) for file in sorted(folder.rglob("state.json")))
+    listed = {parent: files for parent, files in states if files is not None}
     files = [file for files in listed.values() for file in files]
     for file in sorted(folder.rglob("*")):
         visible = not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
@@ -190,12 +191,15 @@ def _folder(folder: Path) -> list[Path]:
     return [file for file in files if _kind(file) in kinds]
 
 
-def _listed(state: Path) -> list[Path]:
-    """The data files of a Hugging Face folder: not the caches that may lie beside them, nor anything elsewhere."""
+def _listed(state: Path) -> list[Path] | None:
+    """The data files of a Hugging Face folder: not the caches that may lie beside them, nor anything elsewhere.
+
+    `None` if the file is something else of the same name.
+    """
     try:
         names = [Path(entry["filename"]).name for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorpusError(f"{state}: not the state.json of a saved data set: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
     missing = [name for name in names if not (state.parent / name).is_file()]
     if missing:
         raise CorpusError(f"{state} lists files that are missing: {', '.join(missing)}")
