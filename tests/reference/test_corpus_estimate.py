@@ -51,11 +51,14 @@ def test_rates_equal_plain_counting() -> None:
         assert row.rho == pytest.approx(mistaken / mentioned / 0.75, rel=1e-12)
 
 
-def test_intervals_cover_the_truth_at_the_corners_and_the_middle() -> None:
+@pytest.mark.slow
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(1)
-    shares = [covered(rng, s, rho, 60) for s, rho in ((0.05, 0.95), (0.95, 0.05), (0.5, 0.5), (0.2, 0.2))]
-    assert np.min(shares) >= 0.85
-    assert 0.91 <= np.mean(shares) <= 0.99
+    rates = (0.05, 0.2, 0.5, 0.8, 0.95)
+    shares = np.array([covered(rng, selection, rho, 40) for selection in rates for rho in rates])
+    assert shares.min() >= 0.82  # of 40; 0.90 is asked for in the long run, three standard errors are 0.14
+    assert 0.93 <= shares[:, 0].mean() <= 0.97
+    assert 0.93 <= shares[:, 1].mean() <= 0.975
 
 
 def test_corrected_estimates_are_unbiased_with_lexicon_recall_08_and_false_positives_002() -> None:
