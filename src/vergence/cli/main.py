@@ -13,10 +13,10 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, demo
+from vergence.cli import align, audit, demo, lexicon
 from vergence.errors import VergenceError
 
-_COMMANDS = MappingProxyType({"demo": demo, "align": align})
+_COMMANDS = MappingProxyType({"demo": demo, "align": align, "audit": audit, "lexicon": lexicon})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,18 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; that of this process if `None`.
 
     Returns:
-        Exit code: 0; 2 for a mistake of the user's; 130 if interrupted.
+        Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 130 if interrupted.
     """
     options = _parser().parse_args(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        _COMMANDS[options.command].run(options[options.command])
+        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
     except VergenceError as error:
         print(f"vergence: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("vergence: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 class _Parser(ArgumentParser):
@@ -59,9 +58,7 @@ def _parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest="command", title="commands")
     for name, command in _COMMANDS.items():
-        options = _Parser(
-            description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter
-        )
+        options = _Parser(description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
         command.add_options(options)
         commands.add_subcommand(name, options, help=command.DESCRIPTION)
     return parser

@@ -1,0 +1,34 @@
+"""Captions at scale: what they mention, what they leave out or get wrong, and what they therefore cannot teach."""
+
+from vergence.corpus.coverage import Coverage, wilson
+from vergence.corpus.engines import Engine, Progress, audit, merge_audits
+from vergence.corpus.estimate import BiasEstimate, DetectorError, LexiconError, estimate_misalignment
+from vergence.corpus.forecast import forecast
+from vergence.corpus.lexicon import Concept, Group, Lexicon, concepts_146, lexicon_from_factors, load_lexicon
+from vergence.corpus.matching import Matcher, Mentions
+from vergence.corpus.readers import ReadOptions
+from vergence.corpus.wordnet import lexicon_from_wordnet
+
+__all__ = [
+    "BiasEstimate",
+    "Concept",
+    "Coverage",
+    "DetectorError",
+    "Engine",
+    "Group",
+    "Lexicon",
+    "LexiconError",
+    "Matcher",
+    "Mentions",
+    "Progress",
+    "ReadOptions",
+    "audit",
+    "concepts_146",
+    "estimate_misalignment",
+    "forecast",
+    "lexicon_from_factors",
+    "lexicon_from_wordnet",
+    "load_lexicon",
+    "merge_audits",
+    "wilson",
+]

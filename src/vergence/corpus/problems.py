@@ -1,0 +1,99 @@
+"""What could not be read: counted by kind, with the first places of each, never in silence."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from typing import Any
+
+from vergence.errors import CorpusError
+
+KINDS = {
+    "null": "captions that are null, missing or an empty line",
+    "broken_utf8": "captions that are not well-formed UTF-8",
+    "too_long": "records longer than the limit",
+    "malformed": "records that do not follow their format",
+    "no_column": "files without the caption column",
+    "empty_file": "files that hold nothing",
+    "unreadable": "files, or the rest of a file or row group, that could not be read",
+}
+_EXAMPLES = 20
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that was skipped.
+
+    Args:
+        file: The file.
+        number: Where in it, in units of `unit`, from 1; 0 for the file as a whole.
+        unit: "row", "line", "record", "row group", "member" or "file".
+        detail: What was wrong, if there is more to say.
+    """
+
+    file: str
+    number: int
+    unit: str
+    detail: str = ""
+
+
+@dataclass
+class Problems:
+    """Counts of what was skipped, and the first few places of each kind; partial ones merge in any order.
+
+    Args:
+        strict: Whether to raise at the first problem instead.
+
+    Example:
+        >>> problems = Problems()
+        >>> problems.add("null", "a.parquet", "row", [3, 7])
+        >>> problems.counts, problems.examples["null"][0].number
+        ({'null': 2}, 3)
+    """
+
+    strict: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[Problem]] = field(default_factory=dict)
+
+    def add(self, kind: str, file: str, unit: str, numbers: Sequence[int], detail: str = "") -> None:
+        """Count problems of one kind in one file.
+
+        Raises:
+            CorpusError: For the first of them, if strict.
+        """
+        if not numbers:
+            return
+        if self.strict:
+            place = f"{file}, {unit} {numbers[0]}" if numbers[0] else file
+            raise CorpusError(f"{place}: {KINDS[kind]}" + (f": {detail}" if detail else ""))
+        self.counts[kind] = self.counts.get(kind, 0) + len(numbers)
+        self._keep(kind, (Problem(file, int(number), unit, detail) for number in numbers[:_EXAMPLES]))
+
+    @property
+    def total(self) -> int:
+        """How many problems of all kinds."""
+        return sum(self.counts.values())
+
+    def merge(self, other: "Problems") -> None:
+        """Add what another part of the corpus met."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+            self._keep(kind, other.examples.get(kind, ()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts and examples as plain lists and mappings, kinds in a fixed order."""
+        present = [kind for kind in KINDS if kind in self.counts]
+        return {
+            "counts": {kind: self.counts[kind] for kind in present},
+            "examples": {
+                kind: [[p.file, p.number, p.unit, p.detail] for p in self.examples.get(kind, ())] for kind in present
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Problems":
+        """The inverse of `to_dict`."""
+        examples = {kind: [Problem(*row) for row in rows] for kind, rows in values["examples"].items()}
+        return cls(counts=dict(values["counts"]), examples=examples)
+
+    def _keep(self, kind: str, found: Iterable[Problem]) -> None:
+        self.examples[kind] = nsmallest(_EXAMPLES, [*self.examples.get(kind, ()), *found])

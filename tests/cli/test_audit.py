@@ -1,0 +1,130 @@
+"""`vergence audit` and `vergence lexicon` as their users run them."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.browser import open_page
+
+from vergence.cli.main import main
+from vergence.corpus import load_lexicon
+
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> a dog & \"cat\""
+LEXICON = """
+name: hostile
+groups:
+  - name: "<b>animal</b> [red]"
+    concepts:
+      dog: [dog]
+      "c++ (.*)": ["c++", "a.*b"]
+      "</script><script>alert(2)</script>": [cat]
+"""
+
+
+def corpus(folder: Path) -> Path:
+    texts = [HOSTILE, "a puppy", "aXXb", "a.*b and C++", None, "the sea"]
+    pq.write_table(pa.table({"caption": texts, "tone": ["a", "b", "a", "b", "a", "b"]}), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def test_an_audit_writes_what_its_contract_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(corpus(tmp_path)), "--out", str(tmp_path / "out")]) == 0
+    results = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert results["captions"] == 5
+    assert results["skipped"] == {"null": 1}
+    dog = next(row for row in results["concepts"] if row["concept"] == "dog")
+    assert {"concept", "group", "captions", "share", "low", "high"} <= set(dog)
+    assert (dog["group"], dog["captions"], dog["share"]) == ("animal", 2, 0.4)
+    table = pd.read_parquet(tmp_path / "out" / "coverage.parquet")
+    assert table["captions"].tolist() == [row["captions"] for row in results["concepts"]]
+    assert "5 captions; skipped: 1 null" in capsys.readouterr().out
+
+
+def test_shards_merge_into_the_same_file(tmp_path: Path) -> None:
+    for number in range(6):
+        pq.write_table(pa.table({"caption": [f"dog {number}", "cat"]}), tmp_path / f"{number}.parquet")
+    paths = [str(tmp_path / "*.parquet")]
+    for number in range(3):
+        shard = ["--shard-id", str(number), "--num-shards", "3", "--out", str(tmp_path / f"s{number}")]
+        assert main(["audit", *paths, *shard]) == 0
+    assert main(["audit", "--merge", *(str(tmp_path / f"s{n}") for n in range(3)), "--out", str(tmp_path / "m")]) == 0
+    assert main(["audit", *paths, "--out", str(tmp_path / "whole")]) == 0
+    merged, whole = ((tmp_path / name / "coverage.json").read_bytes() for name in ("m", "whole"))
+    assert merged == whole
+
+
+def test_a_group_below_its_floor_gives_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(corpus(tmp_path))
+    assert main(["audit", path, "--fail-under", "animal=0.4", "--fail-under", "food=0"]) == 0
+    assert main(["audit", path, "--fail-under", "animal=0.41"]) == 1
+    assert "below the floor: animal 0.400000 < 0.41" in capsys.readouterr().out
+    assert main(["audit", path, "--fail-under", "animals=0.1"]) == 2
+    assert "unknown group 'animals'" in capsys.readouterr().err
+    assert main(["audit", path, "--fail-under", "animal"]) == 2
+    assert "GROUP=SHARE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name what to audit"),
+        (["nowhere.parquet"], "no such file or folder"),
+        (["{corpus}", "--caption-column", "captoin"],
+         "unknown column 'captoin'; known: caption, tone. Did you mean 'caption'"),
+        (["{corpus}", "--strict"], "row 5: captions that are null"),
+        (["{corpus}", "--lexicon", "{lexicon}"], "lexicon.yaml:4: unknown key of a group 'concept'"),
+        (["{corpus}", "--labels", "{corpus}", "--cluster-column", "image"], "unknown column 'image'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    lexicon = tmp_path / "lexicon.yaml"
+    lexicon.write_text("name: x\ngroups:\n  - name: a\n    concept:\n      dog: [dog]\n")
+    named = [a.format(corpus=corpus(tmp_path), lexicon=lexicon) for a in arguments]
+    assert main(["audit", *named]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_labels_give_estimates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lexicon = tmp_path / "l.csv"
+    lexicon.write_text("group,concept,form\ntone,a,dog\ntone,b,puppy\nhue,red,red\n")
+    path = str(corpus(tmp_path))
+    assert main(["audit", path, "--lexicon", str(lexicon), "--labels", path, "--out", str(tmp_path / "out")]) == 0
+    assert "not assessable without image labels" in capsys.readouterr().out
+    factors = json.loads((tmp_path / "out" / "coverage.json").read_text())["misalignment"]
+    assert [row["selection"] for row in factors] == [pytest.approx(1 / 3), None]
+
+
+@pytest.mark.slow
+def test_the_report_shows_hostile_captions_and_names_as_text(tmp_path: Path) -> None:
+    lexicon = tmp_path / "l.yaml"
+    lexicon.write_text(LEXICON)
+    out = tmp_path / "out"
+    assert main(["audit", str(corpus(tmp_path)), "--lexicon", str(lexicon), "--out", str(out)]) == 0
+    counts = {row["concept"]: row["captions"] for row in json.loads((out / "coverage.json").read_text())["concepts"]}
+    assert list(counts.values()) == [1, 1, 1]  # "a.*b" is found as written, and not in aXXb
+    with open_page(out / "report.html") as (page, complaints):
+        assert HOSTILE in page.locator("details li").all_text_contents()
+        assert page.locator("script").count() == 1
+        order = "[...document.querySelectorAll('table.sortable tbody th')].map(e => e.textContent)"
+        before = page.evaluate(order)
+        page.get_by_role("button", name="Concept").click()
+        assert page.evaluate(order) == sorted(before, key=str.lower) or page.evaluate(order) != before
+        assert page.locator("th[aria-sort='ascending']").text_content() == "Concept"
+        page.get_by_role("button", name="Concept").click()
+        assert page.locator("th[aria-sort='descending']").count() == 1
+        assert complaints == []
+
+
+def test_lexicons_are_printed_and_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "copy.yaml"
+    assert main(["lexicon", "show", "concepts-146", "--out", str(out)]) == 0
+    assert load_lexicon(out) == load_lexicon("concepts-146")
+    assert main(["lexicon", "from-wordnet", "dog.n.01", "--folder", str(tmp_path)]) == 2
+    assert "apt-get install wordnet-base" in capsys.readouterr().err

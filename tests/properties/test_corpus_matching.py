@@ -1,0 +1,75 @@
+"""Matching: independent of order and division, equal to the definition, safe on bytes that are no text."""
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.corpus.slow_matching import mentioned
+
+from vergence.corpus import Concept, Group, Lexicon, Matcher
+from vergence.corpus.kernels import ill_formed
+from vergence.corpus.matching import text_buffers
+
+LETTERS = st.sampled_from("aAbß_-' éÉİiıſsSK\u0301\u200d🐱猫9½")
+forms = st.text(LETTERS, min_size=1, max_size=4).filter(lambda form: form == form.strip() and bool(form))
+lexicons = st.lists(st.lists(forms, min_size=1, max_size=3).map(tuple), min_size=1, max_size=6)
+texts = st.lists(st.text(LETTERS, max_size=12), max_size=12)
+
+
+def matcher(concepts: list[tuple[str, ...]], match: str = "word") -> Matcher:
+    groups = (Group("g", tuple(Concept(f"c{number}", found) for number, found in enumerate(concepts))),)
+    return Matcher(Lexicon("x", groups), match=match)
+
+
+@given(lexicons, texts, st.booleans())
+def test_mentions_equal_the_definition(concepts: list[tuple[str, ...]], captions: list[str], whole: bool) -> None:
+    found = matcher(concepts, "word" if whole else "substring").mentions(captions).sets()
+    assert found == [mentioned(caption, concepts, whole_words=whole) for caption in captions]
+
+
+@given(lexicons, texts, st.randoms(use_true_random=False))
+def test_order_of_captions_and_forms_does_not_matter(concepts, captions, random) -> None:
+    expected = matcher(concepts).mentions(captions).sets()
+    shuffled = [tuple(random.sample(found, len(found))) for found in concepts]
+    order = random.sample(range(len(captions)), len(captions))
+    again = matcher(shuffled).mentions([captions[place] for place in order]).sets()
+    assert again == [expected[place] for place in order]
+
+
+@given(lexicons, texts, st.data())
+def test_any_arrow_layout_gives_the_same(concepts, captions, data) -> None:
+    ours = matcher(concepts)
+    expected = ours.mentions(captions).sets()
+    array = pa.array(captions, type=pa.string())
+    cut = data.draw(st.integers(0, len(captions)))
+    chunked = pa.chunked_array([array.slice(0, cut), array.slice(cut)])
+    padded = pa.array(["pad a b", *captions, None], type=pa.large_string()).slice(1)
+    for layout in (
+        array,
+        chunked,
+        array.cast(pa.large_binary()),
+        array.cast(pa.string_view()),
+        array.dictionary_encode(),
+    ):
+        assert ours.mentions(layout).sets() == expected
+    assert ours.mentions(padded).sets() == [*expected, frozenset()]
+
+
+@given(lexicons, st.lists(st.binary(max_size=12), max_size=12))
+@settings(max_examples=30)
+def test_bytes_that_are_no_text_never_reach_beyond_their_caption(concepts, blobs: list[bytes]) -> None:
+    ours = matcher(concepts)
+    alone = [ours.mentions(pa.array([blob], type=pa.binary())).sets()[0] for blob in blobs]
+    assert ours.mentions(pa.array(blobs, type=pa.binary())).sets() == alone
+
+
+@given(st.lists(st.one_of(st.binary(max_size=8), st.text(max_size=5).map(str.encode)), max_size=20))
+@settings(max_examples=200)
+def test_well_formedness_is_what_python_decodes(blobs: list[bytes]) -> None:
+    def decodes(blob: bytes) -> bool:
+        try:
+            blob.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    assert ill_formed(*text_buffers(pa.array(blobs, type=pa.binary()))).tolist() == [not decodes(b) for b in blobs]
