@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.browser import check_page
 
 pytestmark = pytest.mark.slow
