@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class Preprocessing:
         std: Likewise, each > 0.
 
     Raises:
-        ConfigError: If the side is below 1, a channel is missing or a deviation is not a positive number.
+        ConfigError: If the side is below 1, a channel is missing, a mean is not finite or a deviation not positive.
 
     Example:
         >>> Preprocessing(side=2)(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)).unique()
@@ -39,6 +40,8 @@ class Preprocessing:
         for name in ("mean", "std"):
             if len(getattr(self, name)) != 3:
                 raise ConfigError(f"{name} must hold three numbers, for red, green and blue; got {getattr(self, name)}")
+        if not all(map(isfinite, self.mean)):
+            raise ConfigError(f"mean must be finite; got {self.mean}")
         for deviation in self.std:
             positive("std", deviation)
 

@@ -38,10 +38,8 @@ def save_weights(encoder: nn.Module, path: str | Path) -> None:
     if path.suffix != ".safetensors":
         raise ConfigError(f"weights are written as .safetensors; got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if (preprocessing := getattr(encoder, "preprocessing", None)) is not None:
-        path.with_suffix(".json").write_text(preprocessing.to_json() + "\n", encoding="utf-8")
-    else:
-        path.with_suffix(".json").unlink(missing_ok=True)  # of other weights that had this name
+    beside = path.with_suffix(".json")
+    beside.unlink(missing_ok=True)  # first: a save cut short leaves weights that are refused, not misread
     owned = {
         name: weight.detach().clone(memory_format=torch.contiguous_format)
         for name, weight in encoder.state_dict().items()
@@ -52,6 +50,8 @@ def save_weights(encoder: nn.Module, path: str | Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    if (preprocessing := getattr(encoder, "preprocessing", None)) is not None:
+        beside.write_text(preprocessing.to_json() + "\n", encoding="utf-8")
 
 
 def load_weights(encoder: nn.Module, path: str | Path) -> None:
