@@ -1,7 +1,35 @@
-"""Image and text encoders, and the pair of them that contrastive training fits."""
+"""Image, text and numerical encoders, the pair of them that contrastive training fits, and weights from local files."""
 
 from vergence.encoders.conv import ConvEncoder
 from vergence.encoders.dual import DualEncoder
-from vergence.encoders.text import BagOfWordsEncoder, Vocabulary
+from vergence.encoders.frozen import FrozenFeatures
+from vergence.encoders.mlp import MLP, PixelMLP, ResidualMLP
+from vergence.encoders.preprocessing import Preprocessing
+from vergence.encoders.pretrained import TransformersImageEncoder, load_preprocessing, load_weights, save_weights
+from vergence.encoders.resnet import ResNet, resnet18, resnet34, resnet_cifar
+from vergence.encoders.text import BagOfWordsEncoder, TextCNN, TextTransformer, Vocabulary
+from vergence.encoders.vit import ClassTokenTransformer, ViT
 
-__all__ = ["BagOfWordsEncoder", "ConvEncoder", "DualEncoder", "Vocabulary"]
+__all__ = [
+    "MLP",
+    "BagOfWordsEncoder",
+    "ClassTokenTransformer",
+    "ConvEncoder",
+    "DualEncoder",
+    "FrozenFeatures",
+    "PixelMLP",
+    "Preprocessing",
+    "ResNet",
+    "ResidualMLP",
+    "TextCNN",
+    "TextTransformer",
+    "TransformersImageEncoder",
+    "ViT",
+    "Vocabulary",
+    "load_preprocessing",
+    "load_weights",
+    "resnet18",
+    "resnet34",
+    "resnet_cifar",
+    "save_weights",
+]

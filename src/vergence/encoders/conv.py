@@ -8,6 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vergence.checks import at_least
+from vergence.encoders.preprocessing import Preprocessing
 
 
 class ConvEncoder(nn.Module):
@@ -27,6 +28,8 @@ class ConvEncoder(nn.Module):
         >>> ConvEncoder(16)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape
         torch.Size([2, 16])
     """
+
+    preprocessing = Preprocessing()  # what `forward` does to pixels, for those who save or compare weights
 
     def __init__(self, dim: int, *, widths: Sequence[int] = (32, 64, 128, 256), hidden: int = 256) -> None:
         super().__init__()

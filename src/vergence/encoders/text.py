@@ -1,18 +1,20 @@
-"""A word-level vocabulary and an encoder over it."""
+"""A word-level vocabulary and encoders over it."""
 
 import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vergence.checks import at_least
-from vergence.errors import ConfigError
+from vergence.encoders.vit import ClassTokenTransformer
+from vergence.errors import ConfigError, ShapeError
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")  # "medium-dark" and "don't" are one word each
 _SPECIAL = ("<pad>", "<unknown>")
@@ -110,6 +112,99 @@ class BagOfWordsEncoder(nn.Module):
     def forward(self, text: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
         """Encode word numbers; a text of padding alone is the zero bag."""
         encoded: Tensor = self.head(self.embedding(text))
+        return encoded
+
+
+class TextCNN(nn.Module):
+    """A small 2-D convolutional network over the picture of one-hot word numbers, (length, vocabulary).
+
+    [cai2025], image–text experiments; differs: strides go over the vocabulary only, and every layer's padding is set to
+    zero, so that how far a batch is padded changes nothing; the maximum over words replaces flattening.
+    The picture takes batch × length × vocabulary numbers: meant for vocabularies of tens or hundreds of words.
+
+    Args:
+        vocabulary_size: How many words are numbered.
+        dim: Output size, >= 1.
+        widths: Channels after each convolution, each >= 1; each convolution also sees one word further to both sides.
+
+    Raises:
+        ConfigError: If a size is below 1, or the vocabulary holds no word beside the two special ones.
+
+    Example:
+        >>> TextCNN(10, 16)(torch.tensor([[2, 3, 0], [4, 0, 0]])).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, vocabulary_size: int, dim: int, *, widths: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        at_least("vocabulary_size", vocabulary_size, len(_SPECIAL) + 1, why="captions need words")
+        at_least("dim", dim, 1)
+        at_least("widths", min(widths, default=0), 1)
+        self.vocabulary_size = vocabulary_size
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(c_in, c_out, 3, stride=(1, 2), padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
+            )
+            for c_in, c_out in pairwise((1, *widths))
+        )
+        n_columns = -(-vocabulary_size // 2 ** len(widths))  # each layer halves, rounding up
+        self.head = nn.Linear(widths[-1] * n_columns, dim)
+
+    def forward(self, text: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+        """Encode word numbers; a text of padding alone is the zero picture."""
+        seen = (text != 0)[:, None, :, None]
+        x = nn.functional.one_hot(text, self.vocabulary_size)[:, None].to(self.head.weight.dtype) * seen
+        for layer in self.layers:
+            x = layer(x) * seen
+        encoded: Tensor = self.head(x.amax(2).flatten(1))  # after a ReLU, zeros of the padding never win
+        return encoded
+
+
+class TextTransformer(nn.Module):
+    """Word and place embeddings, pre-norm attention layers over words, and a class token's state ([vaswani2017]).
+
+    Args:
+        vocabulary_size: How many words are numbered.
+        dim: Output size, >= 1.
+        max_length: Words that a text may have, >= 1; padding beyond does not count.
+        depth: Layers, >= 1.
+        width: Size of a token; a multiple of the number of heads.
+        heads: Attention heads, >= 1.
+
+    Raises:
+        ConfigError: If a size is below 1, the number of heads does not divide the width, or the vocabulary holds no
+            word beside the two special ones.
+
+    Example:
+        >>> TextTransformer(10, 16)(torch.tensor([[2, 3, 0], [4, 0, 0]])).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(
+        self, vocabulary_size: int, dim: int, *, max_length: int = 64, depth: int = 2, width: int = 128, heads: int = 4
+    ) -> None:
+        super().__init__()
+        at_least("vocabulary_size", vocabulary_size, len(_SPECIAL) + 1, why="captions need words")
+        at_least("dim", dim, 1)
+        at_least("max_length", max_length, 1)
+        self.max_length = max_length
+        self.trunk = ClassTokenTransformer(max_length, depth=depth, width=width, heads=heads)
+        self.embedding = nn.Embedding(vocabulary_size, width, padding_idx=0)
+        self.head = nn.Linear(width, dim)
+
+    def forward(self, text: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+        """Encode word numbers; a text of padding alone is what the class token says of itself.
+
+        Raises:
+            ShapeError: If a text has a word beyond `max_length`.
+        """
+        if bool(text[:, self.max_length :].any()):
+            raise ShapeError(
+                f"texts may have {self.max_length} words; got {text.shape[1]} places. "
+                f"Cut them: vocabulary.encode(captions, length={self.max_length})"
+            )
+        text = text[:, : self.max_length]
+        encoded: Tensor = self.head(self.trunk(self.embedding(text), hidden=text == 0))
         return encoded
 
 
