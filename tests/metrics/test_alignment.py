@@ -129,3 +129,12 @@ def test_copies_in_the_gallery_share_the_hit() -> None:
     assert found.image_retrieval.recall(1) == pytest.approx(0.5)
     assert found.image_retrieval.recall(2) == pytest.approx(1.0)
     assert found.text_retrieval.median_rank() == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("k", [1, 10, 39])
+def test_neighbours_found_in_tiles_are_those_of_a_full_sort(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vergence.metrics.neighbours._BLOCK", 100**2)
+    x, y = (torch.nn.functional.normalize(side.double(), dim=1) for side in views(640, 5))
+    nearest = [((side @ side.T).fill_diagonal_(-2)).argsort(dim=1, descending=True)[:, :k].tolist() for side in (x, y)]
+    shared = sum(len({*a} & {*b}) for a, b in zip(*nearest, strict=True))
+    assert mutual_knn(x, y, k=k) == pytest.approx(shared / (640 * k), rel=1e-12)

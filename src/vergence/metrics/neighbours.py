@@ -1,7 +1,7 @@
-"""Alignment by who is near whom: mutual k-NN and CKNNA, in blocks of rows."""
+"""Alignment by who is near whom: mutual k-NN and CKNNA, in tiles of pairs."""
 
 from dataclasses import dataclass
-from math import sqrt
+from math import isqrt, sqrt
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -11,14 +11,14 @@ from vergence.checks import at_least, finite
 from vergence.errors import ConfigError
 from vergence.metrics.arrays import Array, same_rows
 
-_BLOCK = 2**24  # similarities held at once: 64 MB of float32
+_BLOCK = 2**22  # similarities held at once: 16 MB of float32
 
 
 def mutual_knn(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k: int = 10) -> float:
     r"""Share of each item's $k$ nearest neighbours that the two representations have in common, averaged.
 
     Source: [huh2024]; [almudevar2025] uses $k = 1$ and $5$. Rows are scaled to unit norm, neighbours are those of
-    largest cosine, an item is not its own neighbour. Cost $O(n^2 d)$, memory one block of rows. Computed in the width
+    largest cosine, an item is not its own neighbour. Cost $O(n^2 d)$, memory one tile of pairs. Computed in the width
     of the input, at least float32.
 
     Args:
@@ -100,26 +100,30 @@ def find_neighbours(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k
 
 
 def _neighbours(x: Float[Tensor, "n dim"], k: int) -> Neighbours:
+    """Find neighbours tile by tile; the tile of rows i and j serves the rows of both."""
     x = torch.nn.functional.normalize(x if x.dtype == torch.float64 else x.float(), dim=1)
-    mean = x.mean(0, dtype=torch.float64)
-    found = [_nearest(x, start, k) for start in range(0, len(x), _rows(len(x)))]
-    items, cosines = (torch.cat(parts) for parts in zip(*found, strict=True))
+    n, tile = len(x), max(1, isqrt(_BLOCK))
+    cosines = torch.full((n, k), -torch.inf, dtype=x.dtype, device=x.device)
+    items = torch.zeros((n, k), dtype=torch.long, device=x.device)
+
+    def offer(first: int, found: Float[Tensor, "rows columns"], start: int) -> None:
+        """Keep the k largest of those known for rows from `first` and those found, numbered from `start`."""
+        rows = slice(first, first + len(found))
+        values, places = found.topk(min(k, found.shape[1]), dim=1, sorted=False)
+        cosines[rows], kept = torch.cat([cosines[rows], values], dim=1).topk(k, dim=1, sorted=False)
+        items[rows] = torch.cat([items[rows], places + start], dim=1).gather(1, kept)
+
+    for start in range(0, n, tile):
+        for other in range(start, n, tile):
+            found = x[start : start + tile] @ x[other : other + tile].T
+            if other == start:
+                offer(start, found.fill_diagonal_(-torch.inf), start)
+            else:
+                offer(start, found, other)
+                offer(other, found.T.contiguous(), start)
     items, places = items.sort(dim=1)
+    mean = x.mean(0, dtype=torch.float64)
     return Neighbours(items=items, excess=cosines.double().gather(1, places) - (x.double() @ mean)[:, None])
-
-
-def _nearest(
-    x: Float[Tensor, "n dim"], start: int, k: int
-) -> tuple[Integer[Tensor, "rows k"], Float[Tensor, "rows k"]]:
-    """The k items of largest cosine to each of a block of rows, without the row itself."""
-    cosines = x[start : start + _rows(len(x))] @ x.T
-    cosines.diagonal(start).fill_(-torch.inf)
-    values, items = cosines.topk(k, dim=1, sorted=False)
-    return items, values
-
-
-def _rows(n: int) -> int:
-    return max(1, _BLOCK // n)
 
 
 def shared_neighbours(x: Neighbours, y: Neighbours) -> float:
