@@ -64,12 +64,12 @@ def run_demo(
         ConfigError: If the folder cannot be used; it is as it was then.
     """
     started = time.perf_counter()
-    progress.say(
-        f"{len(spec.runs())} trainings, seed {seed}; what theory predicts goes to {out / 'predictions.json'} first"
-    )
     corpus = load_corpus(spec, seed=seed, data=data)
     job = {"job": "demo", "seed": seed, "settings": asdict(spec), "data": corpus.digest()}
     folder = JobFolder.claim(out, job, present=present)
+    progress.say(
+        f"{len(spec.runs())} trainings, seed {seed}; what theory predicts goes to {out / 'predictions.json'} first"
+    )
     predictions = _predictions(spec, corpus)
     folder.write_json(
         "predictions.json", [{"policy": p, "encoding_size": n, "predicted": v} for (p, n), v in predictions.items()]
