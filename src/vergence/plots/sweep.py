@@ -1,0 +1,76 @@
+"""Scores over a sweep: what was measured of each kind of variable, and beside it what theory predicts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from vergence.errors import ConfigError
+from vergence.plots.style import INK, MARKERS, PALETTE, PAPER, RULE, quiet, styled
+
+ROLES = ("unbiased", "perturbed", "omitted", "private", "label")
+
+
+def scores_over_sweep(
+    table: pd.DataFrame, *, over: str, label: str, panels: str | None = None, titles: Sequence[str] | None = None
+) -> Figure:
+    """Draw mean scores of each role against a setting, with the range over seeds, and the oracle's as open diamonds.
+
+    Args:
+        table: Columns role, factor, seed, value, oracle, the swept setting and what tells panels apart.
+        over: Column of the swept setting; numbers or names.
+        label: What to write at its axis.
+        panels: Column that tells panels apart; one panel if `None`.
+        titles: Of the panels, in the order of the values sorted; the values themselves if `None`.
+
+    Returns:
+        One panel for each value, side by side.
+
+    Raises:
+        ConfigError: If the table is empty or lacks a column.
+    """
+    needed = {"role", "seed", "value", "oracle", over} | ({panels} if panels else set())
+    if table.empty or not needed <= set(table):
+        raise ConfigError(
+            f"table needs rows and the columns {', '.join(sorted(needed))}; got {', '.join(map(str, table))}"
+        )
+    groups = [(None, table)] if panels is None else list(table.groupby(panels))
+    settings = list(dict.fromkeys(table[over].sort_values()))
+    place = {value: position for position, value in enumerate(settings)}
+    with styled():
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+        figure = Figure(figsize=(0.8 + 4.2 * len(groups), 3.4), layout=layout)
+        row = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+        for position, (axes, (value, part)) in enumerate(zip(row, groups, strict=True)):
+            axes.set_title(str(titles[position] if titles else "" if value is None else f"{panels}: {value!s}"))
+            axes.grid(axis="y", color=RULE, linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.set_xticks(range(len(settings)), [f"{s:g}" if np.isreal(s) else str(s) for s in settings])
+            axes.set_xlabel(label)
+            axes.set_ylim(-0.08, 1.08)
+            quiet(axes, "left")
+            for number, role in enumerate(role for role in ROLES if role in set(table["role"])):
+                rows = part[part["role"] == role]
+                if rows.empty:
+                    continue
+                by_seed = rows.groupby([over, "seed"])["value"].mean().unstack()
+                at = np.array([place[setting] for setting in by_seed.index], dtype=float)
+                colour = PALETTE[number]
+                axes.fill_between(at, by_seed.min(axis=1), by_seed.max(axis=1), color=colour, alpha=0.2, linewidth=0)
+                axes.plot(at, by_seed.mean(axis=1), color=colour, marker=MARKERS[number], markersize=5, label=role)
+                oracle = rows.groupby(over)["oracle"].mean()
+                axes.plot(
+                    at,
+                    oracle,
+                    marker="D",
+                    linestyle="none",
+                    markersize=7,
+                    markerfacecolor="none",
+                    markeredgecolor=colour,
+                )
+        row[0].set_ylabel("mean score over variables")
+        row[0].plot([], [], marker="D", linestyle="none", markerfacecolor=PAPER, markeredgecolor=INK, label="predicted")
+        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False)
+    return figure

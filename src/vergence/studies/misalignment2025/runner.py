@@ -1,0 +1,150 @@
+"""Runs a numerical study: trainings in groups, one thread per process, a file per finished run; figures last."""
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import vergence
+from vergence.checks import at_least, one_of
+from vergence.errors import ConfigError
+from vergence.plots.style import svg
+from vergence.random import named
+from vergence.studies.folder import JobFolder, WhenPresent
+from vergence.studies.misalignment2025.batched import train_together
+from vergence.studies.misalignment2025.measure import measure
+from vergence.studies.misalignment2025.objectives import objective_of
+from vergence.studies.misalignment2025.published import PublishedConfig, train_published
+from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
+from vergence.studies.misalignment2025.studies import study_of
+from vergence.studies.progress import StudyProgress
+
+Results = dict[str, Any]
+
+
+def run_study(
+    name: str,
+    *,
+    scale: str,
+    out: Path,
+    present: WhenPresent,
+    command: str,
+    progress: StudyProgress,
+    seeds: int | None = None,
+    workers: int = 2,
+) -> Results:
+    """Run a study and write its table, verdict and figure.
+
+    Args:
+        name: One of `STUDIES`.
+        scale: One of `SCALES`.
+        out: Folder for the results; runs that it holds already are not repeated.
+        present: What to do if it is not empty.
+        command: What to type to get the same again.
+        progress: Told what happens.
+        seeds: Trials of each setting; those of the scale if `None`.
+        workers: Processes, each with one thread.
+
+    Returns:
+        The verdict as written.
+
+    Raises:
+        ConfigError: If the study or scale is unknown or the folder cannot be used.
+    """
+    started = time.perf_counter()
+    one_of("scale", scale, SCALES)
+    study, sized = study_of(name), SCALES[scale]
+    n_seeds = sized.seeds if seeds is None else seeds
+    at_least("seeds", n_seeds, 1)
+    at_least("workers", workers, 1)
+    specs = study.runs(sized, n_seeds)
+    if isinstance(sized.training, PublishedConfig) and any(spec.objective != "l2_info_nce" for spec in specs):
+        raise ConfigError(f"{name} compares objectives; the published protocol has one. Use --scale cpu")
+    # Seeds are not part of what identifies a job: more of them extend it.
+    settings = {key: value for key, value in asdict(sized).items() if key not in {"seeds", "together"}}
+    job = {"job": "study", "study": name, "scale": scale, "settings": settings}
+    folder = JobFolder.claim(out, job, present=present)
+    progress.start(len(specs))
+    pending = [spec for spec in specs if folder.read_json(f"runs/{spec.name}.json") is None]
+    for spec in specs:
+        if spec not in pending:
+            progress.finished(spec.name, "done before")
+    for spec, rows in _trained(pending, sized, workers=workers):
+        folder.write_json(f"runs/{spec.name}.json", rows)
+        progress.finished(spec.name, _one_line(rows))
+    folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
+    frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
+    frame.to_parquet(folder.path / "table.parquet", index=False)
+    verdict = {
+        "study": name,
+        "command": command,
+        "claims": study.verdict(frame),
+        "versions": {"vergence": vergence.__version__, "torch": version("torch"), "python": platform.python_version()},
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    folder.write_json("verdict.json", verdict)
+    folder.write_text("figure.svg", svg(study.figure(frame)))
+    return verdict
+
+
+def table(specs: Sequence[RunSpec], folder: JobFolder) -> pd.DataFrame:
+    """Put the finished runs into one tidy table: a row per run, variable and side."""
+    parts = []
+    for spec in specs:
+        settings = asdict(spec) | {"output_size": spec.n_outputs, "n_unbiased": len(spec.misalignment.unbiased)}
+        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(f"runs/{spec.name}.json")]
+    frame = pd.DataFrame(parts)
+    return frame.astype({"oracle": float, "oracle_error": float})  # None where theory is silent
+
+
+def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any]]]:
+    """Train some runs together and measure each.
+
+    Args:
+        specs: The runs; what comes out of each does not depend on the others.
+        scale: How to train and probe.
+
+    Returns:
+        Rows of each run.
+    """
+    draws, sizes = [spec.pairs() for spec in specs], [spec.n_outputs for spec in specs]
+    generators = [named(spec.seed, spec.name, "training") for spec in specs]
+    if isinstance(scale.training, PublishedConfig):
+        alone = [
+            train_published(draw, size, scale.training, generator=generator)
+            for draw, size, generator in zip(draws, sizes, generators, strict=True)
+        ]
+        return [measure(spec, encoders, 0, n=scale.n_probe) for spec, encoders in zip(specs, alone, strict=True)]
+    encoders = train_together(draws, sizes, scale.training, generators=generators, loss=objective_of(specs))
+    return [measure(spec, encoders, run, n=scale.n_probe) for run, spec in enumerate(specs)]
+
+
+def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterator[tuple[RunSpec, list[dict[str, Any]]]]:
+    """Train in worker processes; give each group's runs as they are finished."""
+    groups = [specs[start : start + scale.together] for start in range(0, len(specs), scale.together)]
+    if workers == 1 or len(groups) == 1:
+        for group in groups:
+            yield from zip(group, run_group(group, scale), strict=True)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = {pool.submit(run_group, group, scale): group for group in groups}
+        for future in as_completed(futures):
+            yield from zip(futures[future], future.result(), strict=True)
+
+
+def _one_line(rows: list[dict[str, Any]]) -> str:
+    frame = pd.DataFrame(rows)
+    frame = frame[(frame["side"] == "image") & (frame["domain"] == "in")]
+    means = frame.groupby("role", sort=False)["value"].mean()
+    return json.dumps({role: round(value, 3) for role, value in means.items()})[1:-1].replace('"', "")

@@ -1,0 +1,72 @@
+"""Mixings: conditioning and their sizes."""
+
+import pytest
+import torch
+
+from vergence import Factor, FactorSpace, Misalignment
+from vergence.errors import VergenceError
+from vergence.latent import (
+    Captioning,
+    LatentModel,
+    LayeredMixing,
+    condition_numbers,
+    flow_mixing,
+    mlp_mixing,
+    orthogonal_mixing,
+)
+from vergence.random import generator
+from vergence.views.numeric import draw_mixings
+
+
+def test_layers_are_as_well_conditioned_as_the_best_of_a_thousand() -> None:
+    weights = mlp_mixing(6, generator=generator(0)).weights
+    others = torch.rand(25_000, 6, 6, dtype=torch.float64, generator=generator(1)) * 2 - 1
+    numbers = torch.linalg.cond(others / others.norm(dim=1, keepdim=True))
+    assert (torch.linalg.cond(weights) <= numbers.quantile(0.002)).all()
+    torch.testing.assert_close(weights.norm(dim=1), torch.ones(3, 6, dtype=torch.float64))
+
+
+def test_drawing_in_parts_keeps_the_best_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mlp_mixing(4, generator=generator(0), n_draws=3_000).weights
+    monkeypatch.setattr("vergence.latent.mixing._CHUNK", 16 * 1_000)
+    assert torch.equal(whole, mlp_mixing(4, generator=generator(0), n_draws=3_000).weights)
+
+
+def test_orthogonal_layers_distort_no_more_than_the_relu() -> None:
+    points = torch.randn(200, 8, dtype=torch.float64, generator=generator(1))
+    numbers = condition_numbers(orthogonal_mixing(8, generator=generator(0)), points)
+    assert (numbers <= 0.2**-2 * (1 + 1e-9)).all()
+    assert (numbers >= 1).all()
+
+
+def test_a_rotation_has_condition_number_one_and_a_flow_is_not_linear() -> None:
+    points = torch.randn(50, 5, dtype=torch.float64, generator=generator(1))
+    rotation = orthogonal_mixing(5, generator=generator(0), n_layers=1)
+    torch.testing.assert_close(condition_numbers(rotation, points), torch.ones(50, dtype=torch.float64))
+    flow = flow_mixing(5, generator=generator(0))
+    assert not torch.allclose(flow(2 * points), 2 * flow(points))
+    assert condition_numbers(flow, points).median() < 200
+
+
+def test_mixings_have_the_sizes_of_model_and_misalignment() -> None:
+    space = FactorSpace((Factor("hue"), Factor("tone"), Factor("shape", ("cube", "ball", "cone"))))
+    model = LatentModel(space, n_image_private=2, n_text_private=1, captioning=Captioning(mention={"hue": 0.5}))
+    mixings = draw_mixings(model, Misalignment({"hue", "shape"}), generator=generator(0), draw=orthogonal_mixing)
+    assert mixings.image.dim == 1 + 1 + 3 + 2
+    assert mixings.text.dim == 2 + 3 + 1  # a graded continuous factor says whether it was mentioned
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mlp_mixing(0, generator=generator(0)), "dim must be >= 1"),
+        (lambda: mlp_mixing(2, generator=generator(0), n_layers=0), "n_layers must be >= 1"),
+        (lambda: mlp_mixing(2, generator=generator(0), n_draws=2), "n_draws must be >= 3"),
+        (lambda: orthogonal_mixing(2, generator=generator(0), slope=0.0), "slope must be a finite number > 0"),
+        (lambda: flow_mixing(1, generator=generator(0)), r"dim must be >= 2 \(one half moves the other\)"),
+        (lambda: LayeredMixing(torch.ones(1, 2, 3)), "weights must be square"),
+    ],
+)
+def test_impossible_mixings_are_refused(make, message: str) -> None:
+    with pytest.raises(VergenceError, match=message):
+        make()

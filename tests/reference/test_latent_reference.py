@@ -1,0 +1,141 @@
+"""Closed forms against plain loops that transcribe them, and regressions against closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from vergence import Factor, FactorSpace, Misalignment
+from vergence.latent import (
+    Captioning,
+    Gaussian,
+    Independent,
+    LatentModel,
+    Rounded,
+    condition_numbers,
+    linear_equations,
+    mlp_mixing,
+    oracle_matthews,
+    oracle_r2,
+    record_r2,
+    wishart,
+)
+from vergence.latent.regression import matthews_of_confusion
+from vergence.random import generator
+
+NAMES = tuple("abcde")
+SPACE = FactorSpace(tuple(Factor(name) for name in NAMES))
+
+
+def slow_r2(covariance: list[list[float]], block: list[int], target: int) -> float:
+    """Explained variance by Gauss-Jordan elimination: condition on one variable of the block after the other."""
+    left = [row[:] for row in covariance]
+    for pivot in block:
+        if pivot == target:
+            return 1.0
+        row = left[pivot][:]
+        left = [
+            [left[i][j] - left[i][pivot] * row[j] / row[pivot] for j in range(len(left))] if i != pivot else row
+            for i in range(len(left))
+        ]
+    return 1 - left[target][target] / covariance[target][target]
+
+
+@pytest.mark.parametrize("block", [(0,), (1, 3), (0, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3, 4)])
+def test_the_gaussian_oracle_conditions_on_the_block(block: tuple[int, ...]) -> None:
+    covariance = wishart(5, generator=generator(0))
+    oracle = oracle_r2(LatentModel(SPACE, Gaussian(covariance)), Misalignment({NAMES[i] for i in block}))
+    for target, name in enumerate(NAMES):
+        assert oracle[name] == pytest.approx(slow_r2(covariance.tolist(), list(block), target), abs=1e-12)
+
+
+def test_the_covariance_of_linear_equations_sums_over_paths() -> None:
+    graph = {"a": (), "b": ("a",), "c": ("a", "b"), "d": (), "e": ("c", "d")}
+    equations = linear_equations(SPACE, graph, generator=generator(0))
+    effect = {source: {name: float(name == source) for name in NAMES} for source in NAMES}
+    for source in NAMES:  # alphabetical is causal here
+        for name in NAMES:
+            weights = zip(graph[name], equations.equations[name].mechanism.weights, strict=True)
+            effect[source][name] += sum(weight * effect[source][parent] for parent, weight in weights)
+    slow = [[sum(effect[s][i] * effect[s][j] for s in NAMES) for j in NAMES] for i in NAMES]
+    torch.testing.assert_close(equations.gaussian_covariance(SPACE), torch.tensor(slow, dtype=torch.float64))
+
+
+def test_a_mixing_is_layers_with_leaky_relus_between() -> None:
+    mixing = mlp_mixing(3, generator=generator(0), n_draws=500)
+    point = [0.3, -1.2, 0.7]
+    slow = point
+    for layer, weight in enumerate(mixing.weights.tolist()):
+        if layer:
+            slow = [x if x >= 0 else 0.2 * x for x in slow]
+        slow = [sum(slow[i] * weight[i][j] for i in range(3)) for j in range(3)]
+    mixed = mixing(torch.tensor([point], dtype=torch.float64))
+    torch.testing.assert_close(mixed[0], torch.tensor(slow, dtype=torch.float64))
+
+
+def test_condition_numbers_agree_with_finite_differences() -> None:
+    mixing = mlp_mixing(4, generator=generator(0), n_draws=500)
+    points = torch.randn(5, 4, dtype=torch.float64, generator=generator(1))
+    for point, number in zip(points, condition_numbers(mixing, points), strict=True):
+        steps = [(mixing((point + 1e-6 * e)[None]) - mixing((point - 1e-6 * e)[None]))[0] / 2e-6 for e in torch.eye(4)]
+        assert torch.linalg.cond(torch.stack(steps)).item() == pytest.approx(number.item(), rel=1e-5)
+
+
+def test_matthews_of_two_values_is_the_phi_coefficient() -> None:
+    tp, fn, fp, tn = 40, 10, 5, 45
+    phi = (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert matthews_of_confusion(torch.tensor([[tp, fn], [fp, tn]])) == pytest.approx(phi)
+    assert matthews_of_confusion(torch.tensor([[50, 0], [50, 0]])) == 0.0
+
+
+@pytest.mark.slow
+def test_the_regression_reaches_the_closed_form_within_its_error() -> None:
+    covariance, bias = wishart(5, generator=generator(0)), Misalignment({"a", "b"})
+    closed = oracle_r2(LatentModel(SPACE, Gaussian(covariance)), bias)
+    fitted = record_r2(LatentModel(SPACE, Gaussian(covariance)), bias)
+    for name in NAMES:
+        assert abs(fitted[name] - closed[name]) <= 3 * fitted.errors[name] + 1e-3
+
+
+@pytest.mark.slow
+def test_a_factor_written_coarsely_is_known_coarsely() -> None:
+    model = LatentModel(SPACE, captioning=Captioning(record={"a": Rounded((-1.0, 1.0))}))
+    oracle = oracle_r2(model, Misalignment({"a", "b"}))
+    assert oracle["b"] == 1.0
+    assert oracle["a"] == pytest.approx(2 / math.pi, abs=3 * oracle.errors["a"])  # R² of s from its sign
+    assert oracle["c"] == 0.0
+    assert oracle.errors["c"] == 0.0
+
+
+@pytest.mark.slow
+def test_a_text_tells_of_a_factor_as_often_as_it_mentions_it() -> None:
+    model = LatentModel(SPACE, captioning=Captioning(mention={"a": 0.3}, mismatch=0.2))
+    record = record_r2(model, Misalignment({"a", "b"}))
+    # a mention is right with probability 0.8: slope 0.8, and it explains 0.8² of the variance where there is one
+    assert record["a"] == pytest.approx(0.3 * 0.64, abs=0.02)
+    assert record["b"] == pytest.approx(0.64, abs=0.02)
+    assert record["c"] < 0.01
+    assert oracle_r2(model, Misalignment({"a", "b"}))["a"] == 1.0
+
+
+@pytest.mark.slow
+def test_the_discrete_oracle_finds_the_most_probable_value() -> None:
+    space = FactorSpace((Factor("shape", ("cube", "ball")), Factor("tone", ("dark", "light")), Factor("hue")))
+    rho = 0.9
+    covariance = torch.tensor([[1.0, rho, 0.0], [rho, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    model = LatentModel(space, Gaussian(covariance))
+    oracle = oracle_matthews(model, Misalignment({"shape", "hue"}))
+    agreement = 0.5 + math.asin(rho) / math.pi
+    assert oracle["shape"] == 1.0
+    assert oracle["tone"] == pytest.approx(2 * agreement - 1, abs=3 * oracle.errors["tone"])
+    assert "hue" not in oracle
+    assert oracle_matthews(LatentModel(space, Independent()), Misalignment({"shape"}))["tone"] == 0.0
+
+
+def test_a_prediction_carries_the_size_it_holds_for() -> None:
+    oracle = oracle_r2(LatentModel(SPACE), Misalignment(NAMES, {"d", "e"}))
+    assert [oracle.status(size) for size in (2, 3, 4)] == [
+        "at most 2 dimensions of the block",
+        "determined",
+        "not determined",
+    ]

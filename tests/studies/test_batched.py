@@ -1,0 +1,152 @@
+"""The trainer of many small runs: its mathematics against plain forms, and its runs against each other."""
+
+from math import log
+
+import pytest
+import torch
+from torch import nn
+
+from vergence.errors import VergenceError
+from vergence.losses import l2_info_nce, standardize
+from vergence.random import generator, named
+from vergence.studies.misalignment2025.batched import (
+    BatchedConfig,
+    BatchedEncoders,
+    _Block,
+    batched_l2_info_nce,
+    canonical_directions,
+    orthogonalize,
+    standardize_batches,
+    train_together,
+)
+
+QUICK = BatchedConfig(steps=40, batch_size=64, width=32, drawn_at_once=16)
+
+
+def stacked(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=generator(seed)).requires_grad_()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_batched_loss_is_the_plain_one_run_by_run(temperature: float) -> None:
+    a, b = stacked(3, 12, 4), stacked(3, 12, 4, seed=1)
+    losses = batched_l2_info_nce(a, b, temperature=temperature)
+    for run in range(3):
+        plain = l2_info_nce(a[run], b[run], temperature=temperature)
+        torch.testing.assert_close(losses[run] - log(12), plain, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_of_the_batched_loss_is_exact() -> None:
+    a, b = stacked(2, 7, 3), stacked(2, 7, 3, seed=1)
+    assert torch.autograd.gradcheck(batched_l2_info_nce, (a, b))
+
+
+def test_the_loss_stays_finite_where_everything_is_far_apart() -> None:
+    a = (100 * torch.randn(1, 16, 4, generator=generator(0))).requires_grad_()
+    (gradient,) = torch.autograd.grad(batched_l2_info_nce(a, a.detach().flip(1)).sum(), [a])
+    assert gradient.isfinite().all()
+
+
+def test_batches_are_standardised_run_by_run_with_the_exact_gradient() -> None:
+    z = stacked(3, 9, 2)
+    for run in range(3):
+        torch.testing.assert_close(standardize_batches(z)[run], standardize(z[run]))
+    assert torch.autograd.gradcheck(standardize_batches, (z,))
+
+
+def test_a_block_is_a_residual_layer_and_so_is_its_gradient() -> None:
+    inputs = [
+        torch.randn(2, *shape, generator=generator(i)).requires_grad_()
+        for i, shape in enumerate(((20, 16), (16, 16), (1, 16), (16, 16)))
+    ]
+    hidden, up, bias, down = inputs
+    plain = hidden + torch.relu(nn.functional.rms_norm(hidden, (16,)) @ up + bias) @ down
+    outputs = [plain, _Block.apply(*inputs)]
+    torch.testing.assert_close(*outputs, rtol=0.03, atol=0.15)  # products in bfloat16
+    weights = torch.randn(plain.shape, generator=generator(9))
+    gradients = [torch.autograd.grad((out * weights).sum(), inputs) for out in outputs]
+    for exact, half in zip(*gradients, strict=True):
+        assert nn.functional.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.999
+        assert (half - exact).norm() / exact.norm() < 0.06  # products in bfloat16
+
+
+def test_orthogonalising_carries_singular_values_to_one() -> None:
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(4, 32, 32, generator=generator(0))).double())
+    assert (values < 1.3).all()
+    assert (values[:, :-4] > 0.8).all()  # the smallest ones need more than five steps
+
+
+def linear_pairs(n_inputs: int):
+    """Pairs whose text is a rotation of the image."""
+    rotation = torch.linalg.qr(torch.randn(n_inputs, n_inputs, generator=generator(n_inputs))).Q
+
+    def draw(n: int, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        image = torch.randn(n, n_inputs, generator=stream)
+        return image, image @ rotation
+
+    return draw
+
+
+def test_training_lowers_the_loss() -> None:
+    draw = linear_pairs(3)
+    config = BatchedConfig(steps=150, batch_size=64, width=32)
+    encoders = train_together([draw], [2], config, generators=[generator(0)])
+    untrained = BatchedEncoders([draw(512, generator(2))], [2], config, [generator(0)])
+    image, text = draw(256, generator(1))
+    now, before = (
+        batched_l2_info_nce(*(standardize_batches(e.of_run(0, side, v)[None]) for side, v in ((0, image), (1, text))))
+        for e in (encoders, untrained)
+    )
+    assert now < before - 1
+
+
+def test_what_a_run_learns_does_not_depend_on_its_company() -> None:
+    few = BatchedConfig(steps=3, batch_size=64, width=32)  # rounding grows with the steps
+    draws, sizes = [linear_pairs(3), linear_pairs(5)], [2, 4]
+    both = train_together(draws, sizes, few, generators=[named(0, run) for run in range(2)])
+    alone = train_together(draws[:1], sizes[:1], few, generators=[named(0, 0)])
+    image, _ = draws[0](32, generator(5))
+    first, second = both.of_run(0, 0, image), alone.of_run(0, 0, image)
+    assert first.shape == (32, 2)
+    torch.testing.assert_close(first, second, rtol=0.03, atol=0.03)  # rounding of bfloat16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BatchedConfig(steps=0), "steps must be >= 1"),
+        (lambda: BatchedConfig(batch_size=1), r"batch_size must be >= 2 \(InfoNCE needs a negative\)"),
+        (lambda: BatchedConfig(rate=0.0), "rate must be a finite number > 0"),
+        (lambda: BatchedConfig(decay=1.5), "decay must be a probability"),
+        (lambda: train_together([linear_pairs(3)], [0], QUICK, generators=[generator(0)]), "output size must be >= 1"),
+        (lambda: batched_l2_info_nce(torch.ones(1, 4, 2), torch.ones(1, 4, 2), temperature=0.0), "temperature must be"),
+    ],
+)
+def test_impossible_trainings_are_refused(make, message: str) -> None:
+    with pytest.raises(VergenceError, match=message):
+        make()
+
+
+def test_canonical_directions_find_what_both_sides_share() -> None:
+    shared, mine, yours = (torch.randn(4_000, 3, generator=generator(seed)) for seed in range(3))
+    turns = [torch.linalg.qr(torch.randn(6, 6, generator=generator(seed))).Q for seed in (3, 4)]
+    z_image, z_text = torch.cat([mine, shared], 1) @ turns[0], torch.cat([shared, yours], 1) @ turns[1]
+    image, text = canonical_directions(z_image, z_text, 3)
+    left, right = (z_image @ image), (z_text @ text)
+    correlation = torch.corrcoef(torch.cat([left, right], 1).T)[:3, 3:]
+    torch.testing.assert_close(correlation, torch.eye(3), atol=0.01, rtol=0)
+    explained = torch.linalg.lstsq(left, shared).solution
+    assert (left @ explained - shared).norm() < 0.05 * shared.norm()
+
+
+def test_narrowing_keeps_the_outputs_that_agree() -> None:
+    draw = linear_pairs(4)
+    config = BatchedConfig(steps=10, width=16)
+    encoders = BatchedEncoders([draw(512, generator(2))], [3], config, [generator(0)])
+    image, text = draw(512, generator(1))
+    agreement = canonical_directions(encoders.of_run(0, 0, image), encoders.of_run(0, 1, text), 2)
+    wanted = encoders.of_run(0, 0, image) @ agreement[0]
+    encoders.narrow([2], *(encoders.prepare(0, side, v)[None] for side, v in ((0, image), (1, text))))
+    kept = encoders.of_run(0, 0, image)
+    assert kept.shape == (512, 2)
+    torch.testing.assert_close(kept, wanted, rtol=1e-3, atol=1e-3)

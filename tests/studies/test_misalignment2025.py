@@ -1,0 +1,180 @@
+"""The numerical studies: settings, labels, verdicts, and resuming after a kill."""
+
+import math
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vergence.cli.main import main
+from vergence.errors import VergenceError
+from vergence.plots.sweep import scores_over_sweep
+from vergence.random import generator
+from vergence.studies.folder import JobFolder
+from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
+from vergence.studies.misalignment2025.measure import label, two_means
+from vergence.studies.misalignment2025.verdicts import omitting_what_shifts_helps, paired_interval, reaches_the_oracle
+from vergence.studies.progress import StudyProgress
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_run_of_a_study_has_a_name_of_its_own(name: str) -> None:
+    for scale in SCALES.values():
+        specs = STUDIES[name].runs(scale, 2)
+        assert len({spec.name for spec in specs}) == len(specs)
+        assert {spec.seed for spec in specs} == {0, 1}
+        assert all("/" not in spec.name for spec in specs)
+
+
+def test_both_sweeps_with_three_seeds_are_a_hundred_and_twenty_trainings() -> None:
+    runs = [
+        spec for name in ("numeric-selection", "numeric-perturbation") for spec in STUDIES[name].runs(SCALES["cpu"], 3)
+    ]
+    assert len(runs) == 120
+
+
+def test_output_size_is_that_of_the_block_unless_told_otherwise() -> None:
+    assert RunSpec(seed=0, selected=7, perturbed=3).n_outputs == 4
+    assert RunSpec(seed=0, selected=7, perturbed=3, output_size=9).n_outputs == 9
+    assert RunSpec(seed=0, selected=4, perturbed=1).misalignment.perturbed == {"s4"}
+
+
+def test_dependence_changes_covariances_and_nothing_of_the_images_mixing() -> None:
+    plain, tied = RunSpec(seed=0), RunSpec(seed=0, dependent=True, selected=3)
+    assert torch.equal(plain.mixings().image.weights, tied.mixings().image.weights)
+    covariance = tied.model().dependence.gaussian_covariance(tied.model().space)
+    assert (covariance - torch.eye(10)).abs().max() > 1
+
+
+@pytest.mark.parametrize("violation", ["holes", "far noise", "not injective"])
+def test_each_violation_breaks_what_it_says(violation: str) -> None:
+    spec = RunSpec(seed=0, perturbed=5, violation=violation)
+    latents = spec.model().sample(2_000, spec.misalignment, generator=generator(0))
+    noise = (latents.text_semantics - latents.semantics)[:, 5:]
+    assert (latents.semantics.abs().min() >= 1) == (violation == "holes")
+    assert bool((noise[noise != 0].abs() > 2).all()) == (violation == "far noise")
+    x = torch.randn(4, 15, generator=generator(1))
+    mirrored = torch.cat([-x[:, :1], x[:, 1:]], 1)
+    same = torch.equal(spec.mixings().image(x), spec.mixings().image(mirrored))
+    assert same == (violation == "not injective")
+
+
+def test_a_label_sums_over_distinct_pairs_and_triples() -> None:
+    z = torch.randn(3, 10, dtype=torch.float64, generator=generator(0))
+    for n_first in (3, 5, 7, 9):
+        for row, value in zip(z.tolist(), label(z, n_first).tolist(), strict=True):
+            v = row[:n_first]
+            slow = sum(x**2 + 0.3 * x**3 + 0.7 * (math.sin(x) + math.cos(x)) for x in v)
+            slow += sum(0.4 * math.log(1 + abs(x)) + 0.6 * math.exp(-abs(x)) for x in v)
+            slow += 0.5 * sum(a * b for a, b in combinations(v, 2))
+            slow += 0.2 * sum(a * b * c for a, b, c in combinations(v, 3))
+            assert value == pytest.approx(slow, rel=1e-9)
+
+
+def test_two_means_cut_between_two_clusters() -> None:
+    values = torch.cat([torch.full((30,), -1.0), torch.full((10,), 5.0)])
+    assert two_means(values) == pytest.approx(2.0)
+
+
+def scores(**columns: object) -> pd.DataFrame:
+    base = {"metric": "r2", "domain": "in", "side": "image", "dependent": False, "seed": 0, "factor": "s1"}
+    return pd.DataFrame([{**base, **row} for row in columns["rows"]])
+
+
+def test_a_verdict_is_computed_from_the_table_alone() -> None:
+    rows = [
+        {"role": "unbiased", "value": 0.97, "oracle": 1.0},
+        {"role": "omitted", "value": -0.01, "oracle": 0.0},
+        {"role": "private", "value": 0.05, "oracle": 0.0},
+        {"role": "private", "value": 0.01, "oracle": 0.0, "side": "text"},
+    ]
+    claims = {claim["claim"]: claim for claim in reaches_the_oracle(scores(rows=rows))}
+    assert claims["independent: mean R2 of unbiased semantics"]["holds"]
+    assert claims["independent: mean |measured - oracle| over semantics"]["measured"] == 0.015
+    assert not claims["independent: mean R2 of image-private variables"]["holds"]
+    assert claims["independent: mean R2 of text-private variables"]["holds"]
+
+
+def test_the_shift_verdict_needs_an_interval_that_excludes_zero() -> None:
+    def rows(gain: float) -> pd.DataFrame:
+        spread = (-0.02, -0.01, 0.0, 0.01, 0.02)
+        return pd.DataFrame(
+            {"factor": "y2 class", "seed": seed, "domain": domain, "selected": k, "value": 0.5 + up * (k == 8) + noise}
+            for seed, noise in enumerate(spread)
+            for domain in ("in", "out")
+            for k, up in ((3, 0.0), (5, 0.0), (8, gain + noise), (10, 0.0))
+        )
+
+    helps, not_so = ({c["claim"]: c for c in omitting_what_shifts_helps(rows(gain))} for gain in (0.1, 0.001))
+    assert helps["lower end of its paired 95 % interval"]["holds"]
+    assert not not_so["lower end of its paired 95 % interval"]["holds"]
+
+
+def test_a_paired_interval_is_students() -> None:
+    from scipy.stats import ttest_1samp
+
+    gains = np.array([0.1, 0.3, 0.2, 0.05])
+    low, high = ttest_1samp(gains, 0.0).confidence_interval(0.95)
+    assert paired_interval(gains) == pytest.approx((low, high))
+    assert all(map(math.isnan, paired_interval(gains[:1])))
+
+
+@pytest.mark.slow
+def test_a_study_resumes_where_it_was_killed_and_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(present: str) -> dict:
+        with StudyProgress("test") as progress:
+            return run_study(
+                "numeric-assumptions",
+                scale="smoke",
+                out=tmp_path / "job",
+                present=present,
+                command="x",
+                progress=progress,
+                workers=1,
+            )
+
+    whole = run("refuse")
+    first = (tmp_path / "job/table.csv").read_text()
+    specs = STUDIES["numeric-assumptions"].runs(SCALES["smoke"], 1)
+    kept = tmp_path / "job/runs" / f"{specs[0].name}.json"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "job/runs" / f"{specs[1].name}.json").unlink()
+    (tmp_path / "job/table.csv").unlink()
+    again = run("resume")
+    assert kept.stat().st_mtime_ns == before
+    assert [c["claim"] for c in again["claims"]] == [c["claim"] for c in whole["claims"]]
+    after = pd.read_csv(tmp_path / "job/table.csv")
+    assert len(after) == len(first.splitlines()) - 1
+    assert (tmp_path / "job/figure.svg").read_text().startswith("<?xml")
+    assert len(table(specs, JobFolder(tmp_path / "job"))) == len(after)
+
+
+def test_the_command_line_lists_studies_and_refuses_unknown_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "list"]) == 0
+    assert "numeric-selection" in capsys.readouterr().out
+    assert main(["study", "run", "numeric-selektion"]) == 2
+    assert "Did you mean 'numeric-selection'" in capsys.readouterr().err
+    assert main(["study", "run", "numeric-shift", "--scale", "huge", "--out", "/nonexistent/x"]) == 2
+    assert "unknown scale 'huge'; known: smoke, cpu, paper" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RunSpec(seed=0, selected=11), "selected must be at most 10"),
+        (lambda: RunSpec(seed=0, selected=3, perturbed=3), "perturbed below it; got 3 and 3"),
+        (lambda: RunSpec(seed=0, mention=1.5), "mention must be a probability"),
+        (lambda: RunSpec(seed=0, objective="triplet"), "unknown objective 'triplet'"),
+        (lambda: RunSpec(seed=0, violation="all"), "unknown violation 'all'"),
+        (lambda: study_of("numeric"), "unknown study 'numeric'"),
+        (lambda: scores_over_sweep(pd.DataFrame(), over="k", label="k"), "table needs rows and the columns"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message: str) -> None:
+    with pytest.raises(VergenceError, match=message):
+        make()
