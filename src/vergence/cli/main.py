@@ -13,10 +13,12 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, demo, lexicon, study
+from vergence.cli import align, audit, demo, lexicon, probe, study
 from vergence.errors import VergenceError
 
-_COMMANDS = MappingProxyType({"demo": demo, "align": align, "audit": audit, "lexicon": lexicon, "study": study})
+_COMMANDS = MappingProxyType(
+    {"demo": demo, "align": align, "audit": audit, "lexicon": lexicon, "probe": probe, "study": study}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
