@@ -8,6 +8,7 @@ import pytest
 
 from vergence.studies.misalignment2025 import SCALES, study_of
 
+# One folder per committed study.
 RESULTS = sorted((Path(__file__).parents[2] / "docs" / "results").glob("numeric-*"))
 
 
