@@ -14,7 +14,6 @@ from vergence.studies.misalignment2025.batched import (
     BatchedEncoders,
     _Block,
     batched_l2_info_nce,
-    canonical_directions,
     orthogonalize,
     standardize_batches,
     train_together,
@@ -125,28 +124,3 @@ def test_what_a_run_learns_does_not_depend_on_its_company() -> None:
 def test_impossible_trainings_are_refused(make, message: str) -> None:
     with pytest.raises(VergenceError, match=message):
         make()
-
-
-def test_canonical_directions_find_what_both_sides_share() -> None:
-    shared, mine, yours = (torch.randn(4_000, 3, generator=generator(seed)) for seed in range(3))
-    turns = [torch.linalg.qr(torch.randn(6, 6, generator=generator(seed))).Q for seed in (3, 4)]
-    z_image, z_text = torch.cat([mine, shared], 1) @ turns[0], torch.cat([shared, yours], 1) @ turns[1]
-    image, text = canonical_directions(z_image, z_text, 3)
-    left, right = (z_image @ image), (z_text @ text)
-    correlation = torch.corrcoef(torch.cat([left, right], 1).T)[:3, 3:]
-    torch.testing.assert_close(correlation, torch.eye(3), atol=0.01, rtol=0)
-    explained = torch.linalg.lstsq(left, shared).solution
-    assert (left @ explained - shared).norm() < 0.05 * shared.norm()
-
-
-def test_narrowing_keeps_the_outputs_that_agree() -> None:
-    draw = linear_pairs(4)
-    config = BatchedConfig(steps=10, width=16)
-    encoders = BatchedEncoders([draw(512, generator(2))], [3], config, [generator(0)])
-    image, text = draw(512, generator(1))
-    agreement = canonical_directions(encoders.of_run(0, 0, image), encoders.of_run(0, 1, text), 2)
-    wanted = encoders.of_run(0, 0, image) @ agreement[0]
-    encoders.narrow([2], *(encoders.prepare(0, side, v)[None] for side, v in ((0, image), (1, text))))
-    kept = encoders.of_run(0, 0, image)
-    assert kept.shape == (512, 2)
-    torch.testing.assert_close(kept, wanted, rtol=1e-3, atol=1e-3)

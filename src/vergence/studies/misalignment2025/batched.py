@@ -8,8 +8,6 @@ and on a loss that passes over the distance matrix fourteen times. Choices here,
 - a block's backward pass is written out, so that nothing is copied or zeroed that a product does not need;
 - the contrastive loss takes distances from one product of augmented vectors, exponentiates them once in place for both
   directions, and its gradient is two more products: no second matrix of that size is ever made;
-- training starts with more outputs than asked for and keeps the directions in which both sides agree best: started at
-  the final size, outputs fill with whatever is learned first, and perturbed variables take long to be driven out;
 - hidden matrices are updated by Muon ([jordan2024]), the rest by Adam; outputs are standardised over the batch.
 """
 
@@ -52,8 +50,6 @@ class BatchedConfig:
         matrix_rate: Learning rate of the hidden matrices (Muon), > 0.
         rate: Learning rate of everything else (Adam), > 0.
         decay: Share of the steps, the last ones, over which both rates fall linearly to 0; in (0, 1].
-        wide: Outputs to start with, where fewer are asked for, at least 1.
-        wide_share: Share of the steps that are made so, in [0, 1].
         drawn_at_once: Steps whose pairs are drawn together, at least 1.
 
     Raises:
@@ -67,19 +63,16 @@ class BatchedConfig:
     matrix_rate: float = 0.04
     rate: float = 1e-2
     decay: float = 0.5
-    wide: int = 10
-    wide_share: float = 0.0
     drawn_at_once: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("steps", "width", "n_blocks", "wide", "drawn_at_once"):
+        for name in ("steps", "width", "n_blocks", "drawn_at_once"):
             at_least(name, getattr(self, name), 1)
         at_least("batch_size", self.batch_size, 2, why="InfoNCE needs a negative")
         positive("matrix_rate", self.matrix_rate)
         positive("rate", self.rate)
         positive("decay", self.decay)
         probability("decay", self.decay)
-        probability("wide_share", self.wide_share)
 
 
 class BatchedEncoders:
@@ -104,7 +97,8 @@ class BatchedEncoders:
         self.whitenings = [tuple(_Whitening(views) for views in pair) for pair in pilots]
         n_inputs = [(image.shape[1], text.shape[1]) for image, text in pilots]
         self.n_inputs = tuple(max(widths) for widths in zip(*n_inputs, strict=True))
-        self.sizes, self.mask = tuple(sizes), _mask(sizes, max(sizes))
+        self.sizes = tuple(sizes)
+        self.mask = torch.stack([(torch.arange(max(sizes)) < size).float() for size in sizes])[:, None]
         drawn = [_weights(*run, config) for run in zip(n_inputs, sizes, generators, strict=True)]
         stacks = {name: _stack([weights[name] for weights in drawn]).requires_grad_() for name in drawn[0]}
         self.matrices = {name: stack for name, stack in stacks.items() if name.startswith(("up", "down"))}
@@ -125,26 +119,6 @@ class BatchedEncoders:
         """Whiten views of one run, and pad them."""
         white = self.whitenings[run][side](views)
         return nn.functional.pad(white, (0, self.n_inputs[side] - white.shape[1]))
-
-    def narrow(
-        self, sizes: Sequence[int], images: Float[Tensor, "runs n inputs"], texts: Float[Tensor, "runs n others"]
-    ) -> None:
-        """Keep, of each run, as many outputs as asked for: the directions in which images and texts agree best.
-
-        These are the leading canonical directions of both sides' outputs on the given pairs.
-        """
-        with torch.no_grad():
-            outputs = [self(side, views) for side, views in enumerate((images, texts))]
-            for run, size in enumerate(sizes):
-                had = self.sizes[run]
-                kept = canonical_directions(outputs[0][run, :, :had], outputs[1][run, :, :had], size)
-                for side, directions in enumerate(kept):
-                    for name in (f"out{side}", f"linear{side}"):
-                        weight = self.others[name][run]
-                        turned = weight[:, :had] @ directions
-                        weight.zero_()
-                        weight[:, :size] = turned
-        self.sizes, self.mask = tuple(sizes), _mask(sizes, self.mask.shape[-1])
 
     def _encode(self, side: int, views: Tensor, weights: dict[str, Tensor]) -> Tensor:
         hidden = torch.baddbmm(weights[f"in_bias{side}"], views, weights[f"in{side}"])
@@ -179,9 +153,7 @@ def train_together(
     loss = loss or _l2_loss
     streams = [spawn(generator, 2) for generator in generators]
     pilots = [draw(_PILOT, stream[1]) for draw, stream in zip(draws, streams, strict=True)]
-    n_wide = round(config.wide_share * config.steps)
-    start = [max(size, config.wide) for size in sizes] if n_wide else sizes
-    encoders = BatchedEncoders(pilots, start, config, [weights for weights, _ in streams])
+    encoders = BatchedEncoders(pilots, sizes, config, [weights for weights, _ in streams])
     matrices, others = list(encoders.matrices.values()), list(encoders.others.values())
     adam = torch.optim.Adam(others, lr=config.rate, betas=(0.9, 0.95), fused=True)
     momentum = torch.zeros(len(matrices), *matrices[0].shape)
@@ -190,9 +162,6 @@ def train_together(
         if within == 0:
             count = min(config.drawn_at_once, config.steps - step)
             images, texts = _drawn(draws, streams, encoders, count * config.batch_size)
-        if step == n_wide and n_wide:
-            encoders.narrow(sizes, images, texts)
-            adam = torch.optim.Adam(others, lr=config.rate, betas=(0.9, 0.95), fused=True)
         rows = slice(within * config.batch_size, (within + 1) * config.batch_size)
         z_image = standardize_batches(encoders(0, images[:, rows])) * encoders.mask
         z_text = standardize_batches(encoders(1, texts[:, rows])) * encoders.mask
@@ -246,31 +215,6 @@ def standardize_batches(z: Float[Tensor, "runs batch dim"]) -> Float[Tensor, "ru
     return standardised
 
 
-def canonical_directions(
-    z_image: Float[Tensor, "n dim"], z_text: Float[Tensor, "n dim"], count: int
-) -> tuple[Float[Tensor, "dim count"], Float[Tensor, "dim count"]]:
-    """The pairs of directions in which two sets of outputs correlate best, best first [hotelling1936].
-
-    Args:
-        z_image: Outputs for images.
-        z_text: Outputs for the texts that they pair with.
-        count: How many pairs of directions, at most as many as there are outputs.
-
-    Returns:
-        Directions of the images' and of the texts' outputs; along each, outputs have variance about 1.
-    """
-    roots, whitened = [], []
-    for z in (z_image, z_text):
-        centred = (z - z.mean(0)).double()
-        covariance = centred.T @ centred / len(z)
-        values, vectors = torch.linalg.eigh(covariance)
-        roots.append(vectors * (values + 1e-6 * values[-1]).rsqrt())
-        whitened.append(centred @ roots[-1])
-    left, _, right = torch.linalg.svd(whitened[0].T @ whitened[1])
-    image, text = (roots[0] @ left[:, :count]).to(z_image.dtype), (roots[1] @ right.T[:, :count]).to(z_text.dtype)
-    return image, text
-
-
 def orthogonalize(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
     """Replace singular values by about 1, in five steps of matrix products in bfloat16.
 
@@ -322,11 +266,6 @@ def _weights(
         weights[f"out{side}"] = normal(width, size, scale=width**-0.5)
         weights[f"linear{side}"] = normal(inputs, size, scale=inputs**-0.5)
     return weights
-
-
-def _mask(sizes: Sequence[int], width: int) -> Tensor:
-    """1 for the outputs that a run has, 0 for spare ones; (runs, 1, width)."""
-    return torch.stack([(torch.arange(width) < size).float() for size in sizes])[:, None]
 
 
 def _stack(weights: Sequence[Tensor]) -> Tensor:
