@@ -31,7 +31,7 @@ def read_labels(
         One column for each factor, `None` where nothing is stated, and the cluster; and the factors.
 
     Raises:
-        CorpusError: If the file is missing or damaged, lacks a column or an item, or a factor has fewer than two values.
+        CorpusError: If the file is missing or damaged, lacks a column or an item, or a factor has one value only.
     """
     try:
         table = pq.read_table(path).to_pandas()
@@ -52,8 +52,8 @@ def read_labels(
         table = table.iloc[rows].reset_index(drop=True)
     elif len(table) != len(embeddings.values):
         raise CorpusError(
-            f"{path} has {len(table)} rows and {embeddings.path} {len(embeddings.values)}, and not both say which item a row "
-            f"is of; give both a column called {IDENTIFIERS[0]!r}"
+            f"{path} has {len(table)} rows and {embeddings.path} {len(embeddings.values)}, and not both say which item "
+            f"a row is of; give both a column called {IDENTIFIERS[0]!r}"
         )
     labels = pd.DataFrame({name: _stated(table[name]) for name in wanted})
     space = FactorSpace(tuple(_factor(path, labels[name]) for name in wanted))
