@@ -39,7 +39,7 @@ def run(options: Namespace) -> None:
     from vergence.checks import at_least
     from vergence.reports import table
     from vergence.studies.demo import POLICIES, DemoSpec, run_demo
-    from vergence.studies.folder import WhenPresent
+    from vergence.training.folder import WhenPresent
     from vergence.studies.progress import StudyProgress
 
     at_least("seed", options.seed, 0)
