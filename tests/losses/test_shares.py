@@ -1,6 +1,7 @@
 """Shares of a loss: over slices that divide the batch, they add up to the whole."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def sum_of_shares(case: Case, cuts: list[int], block_size: int | None) -> Callab
 
     def total(z_image: Tensor, z_text: Tensor) -> Tensor:
         ends = [0, *cuts, len(z_image)]
-        spans = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        spans = [slice(a, b) for a, b in pairwise(ends)]
         shares = [share_of(case.fn, z_image, z_text, rows=rows, **case.settings, **more) for rows in spans]
         return torch.stack(shares).sum()
 

@@ -59,9 +59,7 @@ def _parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest="command", title="commands")
     for name, command in _COMMANDS.items():
-        options = _Parser(
-            description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter
-        )
+        options = _Parser(description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
         command.add_options(options)
         commands.add_subcommand(name, options, help=command.DESCRIPTION)
     return parser

@@ -139,6 +139,7 @@ class Comparison:
         self.p, self.temperature, self.block_size = p, temperature, block_size
 
     def with_each_other(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Summarise the negatives of rows and columns, where partners are in the same place."""
         if self.p == 2:
             pairs = summarize_products(*self.as_products(a, b), block_size=self.block_size)
         else:
@@ -146,6 +147,7 @@ class Comparison:
         return pairs.rows, pairs.columns
 
     def with_strangers(self, a: Tensor, b: Tensor) -> Tensor:
+        """Summarise each row, where no two are partners."""
         if self.p == 2:
             return summarize_strangers(None, *self.as_products(a, b), block_size=self.block_size)
         return summarize_strangers(self.similarity, a, b, block_size=self.block_size)

@@ -189,7 +189,8 @@ class Objective(nn.Module):
                 the batch, every term adds up to its value on all of it. Not together with `present`.
 
         Raises:
-            ConfigError: If rows and `present` are given, a weight is scheduled and the progress is missing, or a `PosteriorTerm` gets plain tensors.
+            ConfigError: If rows and `present` are given, a weight is scheduled and the progress is missing, or a
+                `PosteriorTerm` gets plain tensors.
         """
         named = isinstance(z_image, Mapping)
         if named == (z_text is not None) or (present is not None and not named):

@@ -94,7 +94,7 @@ def _nt_xent(
         positives, strangers, _ = _products(anchors, other, rows.start, block_size)
         _, kin, _ = _products(anchors, own, rows.start, block_size)
         losses.append(cross_entropy(positives, torch.logaddexp(strangers, kin)).mean())
-    return checked(sum(losses) / 2 * _fraction(rows, images), z_image=z_image, z_text=z_text)
+    return checked(torch.stack(losses).mean() * _fraction(rows, images), z_image=z_image, z_text=z_text)
 
 
 def _sigmoid_loss(
@@ -128,7 +128,8 @@ def _lp_info_nce(
     p: float = 2.0,
     temperature: float | Tensor = 1.0,
     block_size: int | None = None,
-    **_: None,
+    negatives_image: None = None,
+    negatives_text: None = None,
 ) -> Tensor:
     images, texts = widen(z_image), widen(z_text)
     compare = Comparison(p, temperature, block_size)
@@ -136,11 +137,11 @@ def _lp_info_nce(
     losses = []
     for own, other in ((images, texts), (texts, images)):
         if p == 2:
-            _, negatives, _ = _products(*compare.as_products(own[rows], other), rows.start, block_size)
+            negatives = _products(*compare.as_products(own[rows], other), rows.start, block_size)[1]
         else:
-            _, negatives, _ = _compared(compare.similarity, own[rows], other, rows.start, block_size)
+            negatives = _compared(compare.similarity, own[rows], other, rows.start, block_size)[1]
         losses.append(cross_entropy(positives, negatives).mean() - log(len(images)))
-    return checked(sum(losses) / 2 * _fraction(rows, images), z_image=z_image, z_text=z_text)
+    return checked(torch.stack(losses).mean() * _fraction(rows, images), z_image=z_image, z_text=z_text)
 
 
 def _align_max_entropy(
@@ -171,9 +172,7 @@ def _of_items(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return share
 
 
-def _products(
-    a: Tensor, b: Tensor, start: int, block_size: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _products(a: Tensor, b: Tensor, start: int, block_size: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """Summarise a @ b.T as `_compared` does, with the blockwise products."""
     if block_size is None:
         return _compared(lambda a, b: a @ b.T, a, b, start, None)
@@ -195,7 +194,7 @@ def _rotated(z: Tensor, start: int) -> Tensor:
 
 
 def _fraction(rows: slice, z: Any) -> float:
-    return (rows.stop - rows.start) / len(z)
+    return float(rows.stop - rows.start) / len(z)
 
 
 _SHARES: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = MappingProxyType(

@@ -1,6 +1,5 @@
 """How several processes share a training: who takes which pairs, and how gradients and numbers come together."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -8,10 +7,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from vergence.errors import ConfigError
-from vergence.losses import DiagonalGaussian, LossParts, Objective, gather_rows, process_count, process_rank
+from vergence.losses import DiagonalGaussian, LossParts, gather_rows, process_count, process_rank
+from vergence.random import spawn
 from vergence.training.config import TrainConfig
 
 
@@ -40,14 +40,14 @@ class Batches:
     generator: torch.Generator = field(default_factory=torch.Generator)
 
     @classmethod
-    def plan(cls, n: int, config: TrainConfig, *, sharded: bool) -> "Batches":
+    def plan(cls, n: int, config: TrainConfig, *, sharded: bool, device: torch.device) -> "Batches":
         """Plan the epochs of a training.
 
         Raises:
             ConfigError: On every process alike: if there are fewer pairs than a batch, or fewer pairs in a batch than
                 processes, or processes were given different numbers of rows that are not shards.
         """
-        counts = _of_each_process(n)
+        counts = of_each_process(n, device=device)
         if not sharded and len(set(counts)) > 1:
             raise ConfigError(
                 f"every process must be given the same pairs; got {', '.join(map(str, counts))} of them. "
@@ -67,9 +67,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[list[int], tuple[int, ...]]]:
         """Yield the rows of this process, and how many each process has."""
-        order = torch.randperm(self.n, generator=self.generator)
-        if self.sharded and process_rank():  # other rows, another order: not the same numbers again
-            order = order[torch.randperm(self.n, generator=self.generator)]
+        order = torch.randperm(self.n, generator=own_generator(self.generator) if self.sharded else self.generator)
         rank, taken = process_rank(), 0
         for sizes in self.sizes:
             if self.sharded:
@@ -80,21 +78,23 @@ class Batches:
             yield rows.tolist(), sizes
 
 
+def own_generator(generator: torch.Generator) -> torch.Generator:
+    """Return a generator that no other process has: in the first, and so in a single one, the given one itself."""
+    return (generator, *spawn(generator, process_count()))[process_rank()]
+
+
 def own_rows(sizes: Sequence[int]) -> slice:
     """Return where this process's rows are among those of all processes."""
     ends = [0, *accumulate(sizes)]
     return slice(ends[process_rank()], ends[process_rank() + 1])
 
 
-def evaluate_share(
-    objective: nn.Module, z_image: Any, z_text: Any, sizes: Sequence[int], **settings: Any
-) -> LossParts:
+def evaluate_share(objective: nn.Module, z_image: Any, z_text: Any, sizes: Sequence[int], **settings: Any) -> LossParts:
     """Evaluate an objective on the batch of all processes: in one process the whole of it, else this one's share."""
-    if process_count() == 1:
-        parts: LossParts = objective(z_image, z_text, **settings)
-        return parts
-    gathered = (_gathered(z, sizes) for z in (z_image, z_text))
-    parts = objective(*gathered, rows=own_rows(sizes), **settings)
+    if process_count() > 1:
+        z_image, z_text = (_gathered(z, sizes) for z in (z_image, z_text))
+        settings["rows"] = own_rows(sizes)
+    parts: LossParts = objective(z_image, z_text, **settings)
     return parts
 
 
@@ -104,15 +104,15 @@ def _gathered(z: Any, sizes: Sequence[int]) -> Any:
     return gather_rows(z, sizes)
 
 
-def add_gradients(modules: Sequence[nn.Module]) -> None:
-    """Add the gradients of all processes, in one message, where nothing else has."""
+def average_gradients(modules: Sequence[nn.Module]) -> None:
+    """Average the gradients of all processes, in one message, where nothing else has."""
     gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
     if process_count() == 1 or not gradients:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    for gradient, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(total.view_as(gradient))
+    for gradient, total in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(total.view_as(gradient) / process_count())
 
 
 def add_numbers(numbers: Mapping[str, float], *, device: torch.device) -> dict[str, float]:
@@ -124,22 +124,15 @@ def add_numbers(numbers: Mapping[str, float], *, device: torch.device) -> dict[s
     return dict(zip(numbers, total.tolist(), strict=True))
 
 
-def agree(decision: bool, *, device: torch.device) -> bool:
-    """Return what the first process decided."""
-    if process_count() == 1:
-        return decision
-    said = torch.tensor(int(decision), device=device)
-    dist.broadcast(said, 0)
-    return bool(said)
-
-
-def _of_each_process(n: int) -> list[int]:
+def of_each_process(n: int, *, device: torch.device) -> list[int]:
+    """Return a number of each process, to all of them."""
     if process_count() == 1:
         return [n]
-    counts = torch.zeros(process_count(), dtype=torch.long)
+    counts = torch.zeros(process_count(), dtype=torch.long, device=device)
     counts[process_rank()] = n
     dist.all_reduce(counts)
-    return counts.tolist()
+    said: list[int] = counts.tolist()
+    return said
 
 
 def _parts(n: int, k: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What `vergence train` is told: data, encoders, objective and settings, checked as a whole before any of it is made."""
+"""What `vergence train` is told: data, encoders, objective, settings; checked as a whole before any of it is made."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -138,7 +138,8 @@ class TermConfig:
 
     def __post_init__(self) -> None:
         one_of("loss", self.loss, LOSSES)
-        known = [name for name, p in inspect.signature(LOSSES[self.loss]).parameters.items() if p.kind == p.KEYWORD_ONLY]
+        parameters = inspect.signature(LOSSES[self.loss]).parameters
+        known = [name for name, entry in parameters.items() if entry.kind == entry.KEYWORD_ONLY]
         for name in self.settings:
             one_of(f"setting of {self.loss}", name, [name for name in known if name not in _UNSAID])
         for name in self.learn:
@@ -256,7 +257,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: str = "") ->
         raise ConfigError(f"in {path}: {error}" if path else str(error)) from error
 
 
-def _class_in(annotation: Any) -> tuple[type | None, type | None]:
+def _class_in(annotation: Any) -> tuple[Any, Any]:
     """The configuration class that a field may hold, and the one that each value of its mapping holds."""
     if get_origin(annotation) is dict:
         of_each = get_args(annotation)[1]

@@ -24,11 +24,11 @@ from vergence.random import named
 from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
 from vergence.studies.demo.spec import DemoSpec
-from vergence.training.folder import JobFolder, WhenPresent
 from vergence.studies.pool import Teller, run_in_pool
 from vergence.studies.progress import StudyProgress
 from vergence.training import train
 from vergence.training.checkpoint import write_tensors
+from vergence.training.folder import JobFolder, WhenPresent
 from vergence.views import ViewPair, random_shift
 
 Results = dict[str, Any]

@@ -7,6 +7,7 @@ from vergence.data import POLICIES
 from vergence.errors import ConfigError
 from vergence.training import TrainConfig
 
+
 @dataclass(frozen=True, kw_only=True)
 class DemoSpec:
     """Settings of the main job.
