@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -37,7 +36,7 @@ from vergence.random import spawn
 from vergence.training.checkpoint import Checkpoints, restore, write_text
 from vergence.training.config import TrainConfig
 from vergence.training.optimizers import make_optimizers, set_rate
-from vergence.training.processes import Batches, of_each_process, own_generator
+from vergence.training.processes import Batches, join_processes, of_each_process, own_generator
 from vergence.training.step import Step, diverged
 from vergence.views import ViewPair
 
@@ -210,7 +209,7 @@ def _epoch(
 
 
 def _accelerator(config: TrainConfig, device: str, out: Path | None, stack: ExitStack) -> Accelerator:
-    """Make the accelerator; leave afterwards what processes had set up before, and nothing else."""
+    """Join the processes, if there are several, and make the accelerator."""
     if config.tracker and not out:
         raise ConfigError(f"tracker {config.tracker!r} needs a folder to write to; pass out")
     if config.tracker == "tensorboard":
@@ -218,16 +217,9 @@ def _accelerator(config: TrainConfig, device: str, out: Path | None, stack: Exit
             import tensorboard  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("tensorboard", extra="tensorboard") from error
-    AcceleratorState._reset_state()  # another training in this process may have had another precision
-    if not (dist.is_available() and dist.is_initialized()):
-        stack.callback(_leave_processes)
+    stack.enter_context(join_processes(device))
     precision = "bf16" if config.precision == "bf16" else "no"
     return Accelerator(cpu=device == "cpu", mixed_precision=precision, log_with=config.tracker, project_dir=out)
-
-
-def _leave_processes() -> None:
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def _start_trackers(accelerator: Accelerator, config: TrainConfig, stack: ExitStack) -> None:

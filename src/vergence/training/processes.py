@@ -2,17 +2,47 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate.state import AcceleratorState, PartialState
 from torch import nn
 
 from vergence.errors import ConfigError
 from vergence.losses import DiagonalGaussian, LossParts, gather_rows, process_count, process_rank
 from vergence.random import spawn
 from vergence.training.config import TrainConfig
+
+
+@contextmanager
+def join_processes(device: str = "cpu") -> Iterator[None]:
+    """Set up the process group that `torchrun` has started this process for, and leave it at the end.
+
+    Without `torchrun`, or in a group that has been set up, it does nothing. `train` calls it; call it around that where
+    processes have more to do together, such as to export a sharded encoder.
+
+    Args:
+        device: As in `train`.
+    """
+    ours = not (dist.is_available() and dist.is_initialized())
+    AcceleratorState._reset_state()  # an earlier training in this process may have had another precision
+    if ours:
+        PartialState._reset_state()  # or may have left its group
+        PartialState(cpu=device == "cpu")
+    try:
+        yield
+    finally:
+        if ours and dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if process_count() > 1:
+        dist.barrier()
 
 
 @dataclass

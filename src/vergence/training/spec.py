@@ -49,6 +49,9 @@ LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
 )
 """Losses that a configuration can name."""
 
+HELD_OUT = ("held_out_total", "held_out_recall_at_1")
+"""Metrics that a run measures where pairs are held out."""
+
 _LEARNED = MappingProxyType({"temperature": LearnedTemperature, "bias": LearnedScalar})
 _UNSAID = frozenset({"negatives_image", "negatives_text", "bound"})  # settings that a configuration has no words for
 
@@ -196,14 +199,22 @@ class RunConfig:
         at_least("seed", self.seed, 0)
         one_of("device", self.device, ("cpu", "auto"))
         self.make_objective()
+        if self.train.early_stop:
+            metrics = ("total", *self.objective, *(HELD_OUT if self.data.validation else ()))
+            one_of("metric in train.early_stop", self.train.early_stop.metric, metrics)
 
     def make_objective(self) -> Objective:
         """Make the objective, with what it learns."""
         return Objective({name: term.make() for name, term in self.objective.items()})
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the configuration as nested mappings, which `from_mapping` reads back."""
+        mapping: dict[str, Any] = _plain(asdict(self))
+        return mapping
+
     def to_yaml(self) -> str:
         """Word the configuration so that `vergence train` reads the same one back."""
-        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
 
 
 def check_keys(cls: type, mapping: object, *, path: str = "") -> None:
