@@ -13,7 +13,6 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-
 Job = Callable[..., dict[str, Tensor]]
 
 

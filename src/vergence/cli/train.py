@@ -1,10 +1,11 @@
 """`vergence train`: fit a dual encoder to the pairs that a configuration names."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from vergence.errors import ConfigError
 
@@ -45,6 +46,8 @@ def run(options: Namespace) -> None:
     present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     out = Path(options.out)
     result = run_training(config, out=out, present=present)
+    if int(os.environ.get("RANK", "0")):  # one of the processes that torchrun started says it for all
+        return
     last = result.history.iloc[-1]
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "rate"))
     print(f"Epoch {int(last['epoch'])}: {numbers}\nEncoder: {(out / 'encoder').resolve()}")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -36,9 +35,7 @@ def make_encoder(config: EncoderConfig, vocabulary: Vocabulary, *, seed: int) ->
         )
 
 
-def save_encoder(
-    folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, config: RunConfig, *, card: str
-) -> None:
+def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, config: RunConfig, *, card: str) -> None:
     """Write what `load_encoder` reads, and the card; every process calls it, and the first one writes.
 
     Args:
@@ -105,6 +102,8 @@ def model_card(
 ) -> str:
     """Say what an encoder was trained on, to what end, how far it came, and how to load it."""
     encoder = config.encoder
+    sizes = f"output {encoder.dim}; convolutions {', '.join(map(str, encoder.widths))}; heads {encoder.hidden}"
+    made_by = ", ".join(f"{name} {number}" for name, number in versions.items())
     terms = [
         f"- `{name}`: {term.loss}, weight {term.weight}, settings {term.settings or 'default'}"
         + (f", learned: {', '.join(term.learn)}" if term.learn else "")
@@ -116,8 +115,7 @@ def model_card(
             "# Dual image-text encoder",
             "",
             "## Trained on",
-            f"{data.source}. {len(data.fit)} pairs to train on, {len(data.held_out)} held out; "
-            f"digest `{data.digest()}`.",
+            f"{data.source}. {len(data.fit)} pairs to train on, {len(data.held_out)} held out.",
             "",
             _bias(data.misalignment),
             "",
@@ -125,8 +123,7 @@ def model_card(
             *terms,
             "",
             "## Sizes",
-            f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {len(vocabulary)} words; "
-            f"output {encoder.dim}; convolutions {', '.join(map(str, encoder.widths))}; heads {encoder.hidden}.",
+            f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {len(vocabulary)} words; {sizes}.",
             "",
             "## Results of the last epoch",
             "| | value |",
@@ -142,8 +139,7 @@ def model_card(
             'z_text = encoder.text(vocabulary.encode(["a red cube"]))',
             "```",
             "",
-            f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}. "
-            f"Seed {config.seed}. All settings: `config.yaml` beside this folder.",
+            f"Versions: {made_by}. Seed {config.seed}. All settings: `config.yaml` beside this folder.",
             "",
         ]
     )

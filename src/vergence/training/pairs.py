@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,10 @@ def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
     for row in rows:
         if not isinstance(captions[row], str):
             raise CorpusError(f"row {row} of {path}: {config.caption_column} must be a text; got {captions[row]!r}")
+    pixels = _stack(_resized(_decoded(images[row], path, row), config.side) for row in rows)
     fit, held_out = _split(list(range(len(rows))), config.validation, seed=seed)
     return Captioned(
-        images=_stack(_resized(_decoded(images[row], path, row), config.side) for row in rows),
+        images=pixels,
         captions=[captions[row] for row in rows],
         fit=fit,
         held_out=held_out,
@@ -128,7 +130,7 @@ def _decoded(value: Any, path: Path, row: int) -> Image.Image:
         with Image.open(io.BytesIO(value) if isinstance(value, bytes) else path.parent / value, formats=_FORMATS) as im:
             im.load()
             return _on_white(im)
-    except (OSError, Image.DecompressionBombError, ValueError) as error:
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError, struct.error) as error:
         what = value if isinstance(value, str) else f"{len(value)} bytes"
         allowed = ", ".join(_FORMATS)
         raise CorpusError(f"row {row} of {path}: cannot read {what} as {allowed} ({type(error).__name__})") from error
@@ -150,13 +152,13 @@ def _stack(images: Iterable[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()
 
 
-def _chosen(n: int, wanted: int | None, *, seed: int) -> np.ndarray:
+def _chosen(n: int, wanted: int | None, *, seed: int) -> list[int]:
     if wanted is not None and wanted > n:
         raise ConfigError(f"items must be <= {n}, all there are; got {wanted}")
     if wanted is None:
-        return np.arange(n)
-    order: np.ndarray = torch.randperm(n, generator=named(seed, "items"))[:wanted].numpy()
-    return np.sort(order)
+        return list(range(n))
+    order: list[int] = torch.randperm(n, generator=named(seed, "items")).tolist()
+    return sorted(order[:wanted])
 
 
 def _split(concepts: list[Any], validation: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

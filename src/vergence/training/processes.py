@@ -1,8 +1,8 @@
 """How several processes share a training: who takes which pairs, and how gradients and numbers come together."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 

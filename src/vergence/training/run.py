@@ -70,7 +70,7 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             augment=partial(_shifted, config.data.shift) if config.data.shift else None,
             evaluate=partial(_measure, held_out, objective, config.train.batch_size) if len(held_out) > 1 else None,
         )
-        last = {name: float(value) for name, value in result.history.iloc[-1].items() if name not in ("epoch", "rate")}
+        last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
         card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
         save_encoder(out / "encoder", encoder, vocabulary, config, card=card)
     return result
