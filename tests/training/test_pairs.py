@@ -64,7 +64,7 @@ def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     ("images", "captions", "message"),
     [
         ([b"no image"] * 4, None, r"row 0 of .*pairs.parquet: cannot read 8 bytes as WEBP, PNG, JPEG \(Unidentified"),
-        ([encoded(COLOURS[0])[:60]] * 4, None, "row 0 of .*: cannot read 60 bytes as"),
+        ([encoded(COLOURS[0])[:40]] * 4, None, "row 0 of .*: cannot read 40 bytes as"),
         (["nowhere.png"] * 4, None, "row 0 of .*: cannot read nowhere.png as"),
         ([None, b"x"], None, "row 0 of .*: an image must be bytes or a path; got NoneType"),
         ([encoded(COLOURS[0])] * 2, ["one", None], "row 1 of .*: caption must be a text; got None"),

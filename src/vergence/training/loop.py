@@ -238,6 +238,8 @@ def _prepared(
     """Bring encoder and objective to the device and to all processes, and make their optimisers."""
     if config.parallel == "fsdp" and process_count() > 1:
         encoder.to(accelerator.device)
+        for weight in encoder.parameters():
+            weight.data = weight.data.contiguous()  # channels-last kernels cannot be sharded
         mesh = init_device_mesh(accelerator.device.type, (process_count(),))
         for tower in {id(tower): tower for tower in encoder.children()}.values():
             fully_shard(tower, mesh=mesh)
@@ -245,8 +247,9 @@ def _prepared(
     else:
         model = _copied(encoder, accelerator)
     learned = _copied(objective, accelerator)
-    for prepared in (model, learned):  # mixed precision patches the encoder that the caller keeps
-        stack.callback(accelerator.unwrap_model, prepared, keep_fp32_wrapper=False)
+    for module in (encoder, objective):  # mixed precision patches what the caller keeps
+        stack.callback(vars(module).pop, "forward", None)
+        stack.callback(vars(module).pop, "_original_forward", None)
     return Step(
         encoder=encoder,
         objective=objective,
