@@ -13,11 +13,11 @@ from vergence.cli.main import main
 from vergence.errors import VergenceError
 from vergence.plots.sweep import scores_over_sweep
 from vergence.random import generator
-from vergence.studies.folder import JobFolder
 from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
 from vergence.studies.misalignment2025.measure import label, two_means
 from vergence.studies.misalignment2025.verdicts import omitting_what_shifts_helps, paired_interval, reaches_the_oracle
 from vergence.studies.progress import StudyProgress
+from vergence.training.folder import JobFolder
 
 
 @pytest.mark.parametrize("name", STUDIES)

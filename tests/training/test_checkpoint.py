@@ -14,14 +14,14 @@ from vergence.training import Checkpoints
 from vergence.training.checkpoint import restore, write_tensors, write_text
 
 
-def fitted(seed: int = 0, *, dim: int = 3) -> tuple[dict[str, nn.Module], torch.optim.Optimizer]:
+def fitted(seed: int = 0, *, dim: int = 3) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
     """Modules and an optimiser that has a state."""
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Linear(2, dim), nn.BatchNorm1d(dim))
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
     net(torch.randn(5, 2)).square().sum().backward()
     optimizer.step()
-    return {"net": net, "empty": nn.Identity()}, optimizer
+    return {"net": net, "empty": nn.Identity()}, {"optimizer": optimizer}
 
 
 def files(folder: Path) -> list[str]:
@@ -29,17 +29,17 @@ def files(folder: Path) -> list[str]:
 
 
 def test_what_is_restored_is_what_was_saved(tmp_path: Path) -> None:
-    modules, optimizer = fitted()
+    modules, optimizers = fitted()
     checkpoints = Checkpoints(tmp_path / "deep" / "folder")
     assert checkpoints.latest() is None
-    checkpoints.save(1, modules, optimizer, {"history": [{"loss": 0.1}], "name": "é"})
-    others, other_optimizer = fitted(1)
+    checkpoints.save(1, modules, optimizers, {"history": [{"loss": 0.1}], "name": "é"})
+    others, other_optimizers = fitted(1)
     epoch, tensors, about = checkpoints.latest()
-    restore(tensors, others, other_optimizer)
+    restore(tensors, others, other_optimizers)
     assert (epoch, about) == (1, {"history": [{"loss": 0.1}], "name": "é"})
     for key, value in modules["net"].state_dict().items():
         assert torch.equal(value, others["net"].state_dict()[key])
-    states = (o.state_dict()["state"] for o in (optimizer, other_optimizer))
+    states = (o.state_dict()["state"] for o in (optimizers["optimizer"], other_optimizers["optimizer"]))
     for one, other in zip(*(state.values() for state in states), strict=True):
         assert all(torch.equal(one[key], other[key]) for key in one)
 

@@ -61,6 +61,11 @@ def test_only_whole_batches_count(batch_size: int, n: int) -> None:
         ({"weight_decay": -0.1}, "weight_decay must be a finite number >= 0; got -0.1"),
         ({"warmup": 1.5}, r"warmup must be a probability in \[0, 1\]; got 1.5"),
         ({"max_grad_norm": 0.0}, "max_grad_norm must be a finite number > 0; got 0.0"),
+        ({"optimizer": "adam"}, "unknown optimizer 'adam'; known: adamw, muon, sgd. Did you mean"),
+        ({"accumulation": 0}, "accumulation must be >= 1; got 0"),
+        ({"chunk_size": 0}, "chunk_size must be >= 1; got 0"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'; known: float32, bf16"),
+        ({"parallel": "tp"}, "unknown parallel 'tp'; known: ddp, fsdp"),
         ({"tracker": "tensorbord"}, "unknown tracker 'tensorbord'; known: tensorboard. Did you mean 'tensorboard'"),
     ],
 )

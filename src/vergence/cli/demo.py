@@ -39,8 +39,8 @@ def run(options: Namespace) -> None:
     from vergence.checks import at_least
     from vergence.reports import table
     from vergence.studies.demo import POLICIES, DemoSpec, run_demo
-    from vergence.studies.folder import WhenPresent
     from vergence.studies.progress import StudyProgress
+    from vergence.training.folder import WhenPresent
 
     at_least("seed", options.seed, 0)
     policies = tuple(options.policies.split(",")) if options.policies else tuple(POLICIES)

@@ -13,11 +13,19 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, demo, lexicon, probe, study
+from vergence.cli import align, audit, demo, lexicon, probe, study, train
 from vergence.errors import VergenceError
 
 _COMMANDS = MappingProxyType(
-    {"demo": demo, "align": align, "audit": audit, "lexicon": lexicon, "probe": probe, "study": study}
+    {
+        "demo": demo,
+        "train": train,
+        "audit": audit,
+        "lexicon": lexicon,
+        "align": align,
+        "probe": probe,
+        "study": study,
+    }
 )
 
 
@@ -30,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 130 if interrupted.
     """
-    options = _parser().parse_args(list(sys.argv[1:] if arguments is None else arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given).parse_args(given)
     try:
         return int(_COMMANDS[options.command].run(options[options.command]) or 0)
     except VergenceError as error:
@@ -50,7 +59,7 @@ class _Parser(ArgumentParser):
         sys.exit(2)
 
 
-def _parser() -> ArgumentParser:
+def _parser(given: Sequence[str]) -> ArgumentParser:
     parser = _Parser(
         prog="vergence",
         description="Say what an image-text model will learn, miss and ignore; measure it; change it on purpose.",
@@ -62,5 +71,7 @@ def _parser() -> ArgumentParser:
     for name, command in _COMMANDS.items():
         options = _Parser(description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
         command.add_options(options)
+        if name in given[:1] and command is train:  # its settings are known to what takes time to import
+            train.add_settings(options)
         commands.add_subcommand(name, options, help=command.DESCRIPTION)
     return parser

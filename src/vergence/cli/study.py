@@ -25,9 +25,9 @@ def run(options: Namespace) -> None:
         raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
     from pathlib import Path
 
-    from vergence.studies.folder import WhenPresent
     from vergence.studies.misalignment2025 import STUDIES, run_study, study_of
     from vergence.studies.progress import StudyProgress
+    from vergence.training.folder import WhenPresent
 
     if options.action == "list":
         for name, study in STUDIES.items():

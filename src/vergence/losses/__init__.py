@@ -7,6 +7,8 @@ from vergence.losses.distance import l2_info_nce, lp_info_nce
 from vergence.losses.entropy import align_max_entropy, neighbour_entropy
 from vergence.losses.multimodal import all_pairs, one_versus_rest, over_pairs
 from vergence.losses.objective import LossParts, Objective, PosteriorTerm, Ramp, WeightedTerm
+from vergence.losses.processes import gather_rows, process_count, process_rank, sum_over_processes
+from vergence.losses.shares import share_of
 from vergence.losses.standardize import Standardize, standardize
 from vergence.losses.temperature import LearnedScalar, LearnedTemperature
 
@@ -24,6 +26,7 @@ __all__ = [
     "alignment_penalty",
     "all_pairs",
     "cached_backward",
+    "gather_rows",
     "info_nce",
     "l2_info_nce",
     "lp_info_nce",
@@ -32,7 +35,11 @@ __all__ = [
     "one_versus_rest",
     "one_way_info_nce",
     "over_pairs",
+    "process_count",
+    "process_rank",
+    "share_of",
     "sigmoid_loss",
     "standardize",
+    "sum_over_processes",
     "variational_bottleneck",
 ]

@@ -69,7 +69,8 @@ class _PairLogSumExp(Function):
     @staticmethod
     def backward(ctx: Any, grad_rows: Tensor | None, grad_columns: Tensor | None) -> tuple[Tensor | None, ...]:
         _refuse_second_derivatives()
-        a, b, rows, columns = ctx.saved_tensors
+        a, b, *sums = ctx.saved_tensors
+        rows, columns = (part.masked_fill(part == -torch.inf, 0) for part in sums)  # of nothing: has no gradient
         grad_rows = torch.zeros_like(rows) if grad_rows is None else grad_rows.double()
         grad_columns = torch.zeros_like(columns) if grad_columns is None else grad_columns.double()
         grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)

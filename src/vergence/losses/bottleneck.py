@@ -58,7 +58,7 @@ class DiagonalGaussian:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def __getitem__(self, rows: Bool[Tensor, " batch"]) -> "DiagonalGaussian":
+    def __getitem__(self, rows: Bool[Tensor, " batch"] | slice) -> "DiagonalGaussian":
         return DiagonalGaussian(self.mean[rows], self.log_variance[rows])
 
 

@@ -118,7 +118,7 @@ def lp_info_nce(
     fresh = _fresh(z_image, negatives_image=negatives_image, negatives_text=negatives_text)
     check_vectors(z_image, z_text, minimum=1 if fresh else 2)
     images, texts = widen(z_image), widen(z_text)
-    compare = _Comparison(p, temperature, block_size)
+    compare = Comparison(p, temperature, block_size)
     positives = -(images - texts).abs().pow(p).sum(-1) / temperature
     if fresh:
         rows, columns = compare.with_strangers(images, fresh[0]), compare.with_strangers(texts, fresh[1])
@@ -132,28 +132,31 @@ def lp_info_nce(
     return checked(value, z_image=z_image, z_text=z_text, **inputs)
 
 
-class _Comparison:
+class Comparison:
     """Minus the p-th power of the L_p distance over the temperature, for all pairs."""
 
     def __init__(self, p: float, temperature: float | Tensor, block_size: int | None) -> None:
         self.p, self.temperature, self.block_size = p, temperature, block_size
 
     def with_each_other(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Summarise the negatives of rows and columns, where partners are in the same place."""
         if self.p == 2:
-            pairs = summarize_products(*self._as_products(a, b), block_size=self.block_size)
+            pairs = summarize_products(*self.as_products(a, b), block_size=self.block_size)
         else:
-            pairs = summarize(self._similarity, a, b, block_size=self.block_size)
+            pairs = summarize(self.similarity, a, b, block_size=self.block_size)
         return pairs.rows, pairs.columns
 
     def with_strangers(self, a: Tensor, b: Tensor) -> Tensor:
+        """Summarise each row, where no two are partners."""
         if self.p == 2:
-            return summarize_strangers(None, *self._as_products(a, b), block_size=self.block_size)
-        return summarize_strangers(self._similarity, a, b, block_size=self.block_size)
+            return summarize_strangers(None, *self.as_products(a, b), block_size=self.block_size)
+        return summarize_strangers(self.similarity, a, b, block_size=self.block_size)
 
-    def _similarity(self, a: Tensor, b: Tensor) -> Tensor:
+    def similarity(self, a: Tensor, b: Tensor) -> Tensor:
+        """Compare all pairs."""
         return -torch.cdist(a, b, p=self.p).pow(self.p) / self.temperature
 
-    def _as_products(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def as_products(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Write -|a - b|^2 as a dot product with two more dimensions: 2 a.b - |a|^2 - |b|^2."""
         centre = b.detach().mean(0)  # distances do not see it; rounding does
         a, b = a - centre, b - centre

@@ -96,16 +96,22 @@ def neighbour_entropy(
     n, dim = z.shape
     if n <= neighbours:
         raise ShapeError(f"batch must hold more items than neighbours = {neighbours}; got {n}")
-    distances: Tensor = torch.linalg.vector_norm(z - z[_kth_neighbour(z.detach(), neighbours, block_size)], dim=1)
-    log_distance = distances.clamp_min(torch.finfo(z.dtype).eps).log().mean()
+    nearest = kth_neighbour(z.detach(), z.detach(), neighbours, block_size)
+    return entropy_from(torch.linalg.vector_norm(z - z[nearest], dim=1), dim=dim, n=n, neighbours=neighbours)
+
+
+def entropy_from(distances: Tensor, *, dim: int, n: int, neighbours: int) -> Tensor:
+    """Estimate the entropy of n samples from the distances that some of them have to their k-th neighbours."""
+    log_distance = distances.clamp_min(torch.finfo(distances.dtype).eps).log().mean()
     log_volume = dim / 2 * log(pi) - lgamma(dim / 2 + 1)
     return log_distance * dim + (log_volume + _digamma(n) - _digamma(neighbours))
 
 
-def _kth_neighbour(z: Tensor, k: int, block_size: int | None) -> Tensor:
+def kth_neighbour(anchors: Tensor, z: Tensor, k: int, block_size: int | None) -> Tensor:
+    """Find the k-th nearest other item of each of the first items of z, which are the anchors."""
     found = []
-    for start in range(0, len(z), block_size or len(z)):
-        rows = z[start : start + (block_size or len(z))]
+    for start in range(0, len(anchors), block_size or len(anchors)):
+        rows = anchors[start : start + (block_size or len(anchors))]
         distances = torch.cdist(rows, z)
         distances.diagonal(start).fill_(torch.inf)
         found.append(distances.topk(k, largest=False).indices[:, -1])

@@ -12,6 +12,7 @@ from vergence.checks import non_negative, probability
 from vergence.errors import ConfigError
 from vergence.losses.bottleneck import DiagonalGaussian
 from vergence.losses.multimodal import Pairing, all_pairs, over_pairs
+from vergence.losses.shares import share_of
 
 Schedule = Callable[[float], float]  # share of the training done, in [0, 1] -> weight
 Representation = Tensor | DiagonalGaussian
@@ -101,10 +102,12 @@ class WeightedTerm(nn.Module):
         self.learned = nn.ModuleDict({name: value for name, value in settings.items() if isinstance(value, nn.Module)})
         self.settings = {name: value for name, value in settings.items() if name not in self.learned}
 
-    def forward(self, z_image: Representation, z_text: Representation) -> Tensor:
-        """Return the term, not weighted."""
-        learned = {name: module() for name, module in self.learned.items()}
-        return self.fn(z_image, z_text, **self.settings, **learned)
+    def forward(self, z_image: Representation, z_text: Representation, *, rows: slice | None = None) -> Tensor:
+        """Return the term, not weighted; or, see `share_of`, what some rows contribute to it."""
+        settings = self.settings | {name: module() for name, module in self.learned.items()}
+        if rows is None:
+            return self.fn(z_image, z_text, **settings)
+        return share_of(self.fn, z_image, z_text, rows=rows, **settings)
 
     def weight_at(self, progress: float | None) -> float:
         """Return the weight at a share of the training done.
@@ -172,6 +175,7 @@ class Objective(nn.Module):
         present: Mapping[str, Tensor] | None = None,
         progress: float | None = None,
         generator: torch.Generator | None = None,
+        rows: slice | None = None,
     ) -> LossParts:
         """Evaluate every term; those of weight 0 too, so that their values are reported.
 
@@ -181,18 +185,23 @@ class Objective(nn.Module):
             present: Which items have which modality, when modalities are given by name: see `over_pairs`.
             progress: Share of the training done, in [0, 1]; needed by scheduled weights only.
             generator: What samples of stochastic representations are drawn with.
+            rows: Evaluate only what these items contribute, as one of several processes does: over slices that divide
+                the batch, every term adds up to its value on all of it. Not together with `present`.
 
         Raises:
-            ConfigError: If a weight is scheduled and the progress is missing, or a `PosteriorTerm` gets plain tensors.
+            ConfigError: If rows and `present` are given, a weight is scheduled and the progress is missing, or a
+                `PosteriorTerm` gets plain tensors.
         """
         named = isinstance(z_image, Mapping)
         if named == (z_text is not None) or (present is not None and not named):
             raise ConfigError("give z_image and z_text, or one mapping of modalities with, at most, what is present")
+        if rows is not None and present is not None:
+            raise ConfigError("rows must be None where modalities are missing; got both rows and present")
         z = dict(z_image) if isinstance(z_image, Mapping) else {"image": z_image, "text": z_text}
         drawn = {name: self._draw(part, generator) for name, part in z.items()}
         terms = cast(Mapping[str, WeightedTerm], self.terms)
         weights = {name: term.weight_at(progress) for name, term in terms.items()}
-        evaluate = partial(over_pairs, pairs=self.pairs, present=present)
+        evaluate = partial(over_pairs, pairs=self.pairs, present=present, rows=rows)
         values = {
             name: evaluate(term, _posteriors(name, z) if isinstance(term, PosteriorTerm) else drawn)
             for name, term in terms.items()

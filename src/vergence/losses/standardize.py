@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vergence.checks import at_least, positive, probability
 from vergence.errors import ShapeError
+from vergence.losses.processes import process_count, sum_over_processes
 
 
 def standardize(z: Float[Tensor, "batch dim"], *, eps: float = 1e-5) -> Float[Tensor, "batch dim"]:
@@ -35,6 +36,8 @@ def standardize(z: Float[Tensor, "batch dim"], *, eps: float = 1e-5) -> Float[Te
 
 class Standardize(nn.Module):
     """Standardise with the batch's statistics in training, and with running ones in evaluation.
+
+    Where several processes train together, the batch is all of theirs: each must call the layer, and equally often.
 
     Args:
         dim: Size of the representation.
@@ -67,9 +70,9 @@ class Standardize(nn.Module):
         """Standardise, and in training move the running statistics towards the batch's."""
         if not self.training:
             return (z - self.mean) / (self.variance + self.eps).sqrt()
-        mean, variance = _statistics(z)
+        n, mean, variance = _global_statistics(z)
         with torch.no_grad():
-            unbiased = variance * (len(z) / (len(z) - 1))  # what the population's variance is, by this batch
+            unbiased = variance * (n / (n - 1))  # what the population's variance is, by this batch
             self.mean.lerp_(mean.to(self.mean), self.momentum)
             self.variance.lerp_(unbiased.to(self.variance), self.momentum)
         return (z - mean) / (variance + self.eps).sqrt()
@@ -85,3 +88,15 @@ def _statistics(z: Tensor) -> tuple[Tensor, Tensor]:
     z = z if z.dtype == torch.float64 else z.float()
     mean = z.mean(0)
     return mean, (z - mean).square().mean(0)
+
+
+def _global_statistics(z: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Count, mean and variance over the rows of all processes."""
+    if process_count() == 1:
+        return len(z), *_statistics(z)
+    z = z if z.dtype == torch.float64 else z.float()
+    n = int(sum_over_processes(torch.tensor(len(z), device=z.device)))
+    if n < 2:
+        raise ShapeError(f"batch must hold >= 2 rows (one row has no variance); got {n} on all processes")
+    mean = sum_over_processes(z.sum(0)) / n
+    return n, mean, sum_over_processes((z - mean).square().sum(0)) / n

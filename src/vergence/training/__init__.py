@@ -1,7 +1,23 @@
-"""Fitting a dual encoder to paired views: settings, loop, checkpoints."""
+"""Fitting a dual encoder to paired views: settings, loop, checkpoints, runs with everything in one folder."""
 
 from vergence.training.checkpoint import Checkpoints
-from vergence.training.config import TrainConfig
+from vergence.training.config import EarlyStop, TrainConfig
+from vergence.training.export import load_encoder
 from vergence.training.loop import EpochEnd, TrainResult, train
+from vergence.training.processes import join_processes
+from vergence.training.run import run_training
+from vergence.training.spec import LOSSES, RunConfig
 
-__all__ = ["Checkpoints", "EpochEnd", "TrainConfig", "TrainResult", "train"]
+__all__ = [
+    "LOSSES",
+    "Checkpoints",
+    "EarlyStop",
+    "EpochEnd",
+    "RunConfig",
+    "TrainConfig",
+    "TrainResult",
+    "join_processes",
+    "load_encoder",
+    "run_training",
+    "train",
+]

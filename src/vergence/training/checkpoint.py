@@ -18,8 +18,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
 
 from vergence.errors import ConfigError
+from vergence.losses import process_rank
 
 _KEPT = 2
 _NAME = re.compile(r"epoch-(\d{6})\.safetensors")
@@ -36,21 +39,31 @@ class Checkpoints:
     folder: Path
 
     def save(
-        self, epoch: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
+        self,
+        epoch: int,
+        modules: Mapping[str, nn.Module],
+        optimizers: Mapping[str, Optimizer],
+        about: Mapping[str, Any],
     ) -> None:
         """Save the state at the end of an epoch and keep the one before it; drop all others.
+
+        Every process calls it, for shards are put together, and the first one writes.
 
         Args:
             epoch: Epochs done.
             modules: By name; their parameters and buffers.
-            optimizer: Its state tensors are saved; its settings come from the configuration.
+            optimizers: By name; their state tensors are saved, their settings come from the configuration.
             about: Anything that JSON can say: the configuration, the history.
         """
         tensors = {
-            f"{name}:{key}": value for name, module in modules.items() for key, value in module.state_dict().items()
+            f"{name}:{key}": value for name, module in modules.items() for key, value in whole_state(module).items()
         }
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer:{index}:{key}": value for key, value in state.items()}
+        for name, optimizer in optimizers.items():
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{name}:{index}:{key}": value for key, value in state.items() if value is not None}
+        tensors = {key: _whole_tensor(value) for key, value in tensors.items()}
+        if process_rank() > 0:
+            return
         path = self.folder / f"epoch-{epoch:06d}.safetensors"
         write_tensors(path, tensors, {"about": json.dumps(about)})
         for number, other in self._files():
@@ -77,8 +90,10 @@ class Checkpoints:
         return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
 
-def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put the tensors of a checkpoint back in place.
+def restore(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+) -> None:
+    """Put the tensors of a checkpoint back in place, or each process's shard of them.
 
     Raises:
         ConfigError: If they belong to modules of another structure.
@@ -89,15 +104,36 @@ def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], opt
         parts.setdefault(owner, {})[name] = value
     try:
         for owner, module in modules.items():
-            module.load_state_dict(parts.get(owner, {}))
+            present = module.state_dict()
+            module.load_state_dict(
+                {name: _like(value, present.get(name)) for name, value in parts.get(owner, {}).items()}
+            )
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ConfigError(f"the checkpoint is of another model ({reason}); train in another folder") from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts.get("optimizer", {}).items():
-        index, _, key = name.partition(":")
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for owner, optimizer in optimizers.items():
+        fitted = [weight for group in optimizer.param_groups for weight in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts.get(owner, {}).items():
+            index, _, key = name.partition(":")
+            state.setdefault(int(index), {})[key] = _like(value, fitted[int(index)])
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and buffers, put together where processes hold shards: all must call it then."""
+    return {name: _whole_tensor(value) for name, value in module.state_dict().items()}
+
+
+def _whole_tensor(value: Tensor) -> Tensor:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _like(value: Tensor, present: Tensor | None) -> Tensor:
+    """Shard a tensor as the one whose place it takes, or whose moment it is."""
+    if isinstance(present, DTensor) and value.shape == present.shape:
+        return distribute_tensor(value, present.device_mesh, present.placements)
+    return value
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:

@@ -3,30 +3,41 @@
 The order of each epoch comes from a generator of its own, split from the caller's before training starts. So the state
 at the end of an epoch is the weights and the optimiser's moments alone, and a resumed training is the uninterrupted
 one, bit for bit on one machine.
+
+Several processes, as `torchrun` starts them, take one training's batches apart and come to its weights: each encodes
+its part of a batch, all get all representations, each evaluates its share of the objective, and gradients are added.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from vergence.checks import one_of
 from vergence.encoders import DualEncoder
-from vergence.errors import ConfigError, MissingExtraError, ShapeError
-from vergence.losses import LossParts, Objective, WeightedTerm
+from vergence.errors import ConfigError, MissingExtraError
+from vergence.losses import Objective, WeightedTerm, process_count
 from vergence.random import spawn
 from vergence.training.checkpoint import Checkpoints, restore, write_text
 from vergence.training.config import TrainConfig
+from vergence.training.optimizers import make_optimizers, set_rate
+from vergence.training.processes import Batches, join_processes, of_each_process, own_generator
+from vergence.training.step import Step, diverged
 from vergence.views import ViewPair
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -61,24 +72,32 @@ def train(
     device: str = "cpu",
     out: Path | None = None,
     resume: bool = False,
+    sharded: bool = False,
     augment: Augment | None = None,
+    evaluate: Callable[[EpochEnd], Mapping[str, float]] | None = None,
     callbacks: Sequence[Callable[[EpochEnd], None]] = (),
     progress: Progress | None = None,
     label: str = "training",
 ) -> TrainResult:
-    """Fit a dual encoder to paired views.
+    """Fit a dual encoder to paired views, on this process or on all that `torchrun` has started.
 
     Args:
         encoder: Fitted in place.
         views: The pairs to train on.
-        objective: What to minimise; what it learns, such as a temperature, is fitted too.
+        objective: What to minimise; what it learns, such as a temperature, is fitted too. On several processes, the
+            result is that of one: losses and gradients are those of the batch of all processes, as long as encoders
+            treat items one by one or use `Standardize`; a batch norm's statistics are each process's own.
         config: Settings.
         generator: Source of all randomness: order, augmentation, dropout.
         device: "cpu", or "auto" for what accelerate finds.
         out: Folder for checkpoints and `history.jsonl`; nothing is written if `None`.
         resume: Continue from the newest checkpoint in `out`, if there is one; without, a folder with one is refused.
-        augment: Changes a batch of images; is given a generator.
-        callbacks: Called at the end of every epoch, with the encoder in evaluation mode.
+        sharded: Whether each of several processes has views of its own, in any number, instead of all the same.
+        augment: Changes a batch of images; is given a generator. Each process draws its own augmentation and dropout.
+        evaluate: Measures the encoder at the end of every epoch, in evaluation mode: metrics by name, which enter the
+            history and can end the training early. Every process calls it.
+        callbacks: Called at the end of every epoch, once it is saved, with the encoder in evaluation mode; on the first
+            process only.
         progress: A running progress display to add a bar to; one of its own if `None`.
         label: What to call the bar.
 
@@ -105,84 +124,92 @@ def train(
         ['epoch', 'rate', 'total', 'contrast']
     """
     one_of("device", device, ("cpu", "auto"))
-    steps = config.steps_per_epoch(len(views))
-    accelerator = _accelerator(config, device, out)
-    optimizer = torch.optim.AdamW(_parameter_groups(encoder, objective, config.weight_decay), lr=config.learning_rate)
-    modules: dict[str, nn.Module] = {"encoder": encoder, "objective": objective}
-    checkpoints = Checkpoints(out / "checkpoints") if out else None
-    streams = spawn(generator, config.epochs)
-    about = _about(config, objective, pairs=len(views), seed=streams[0].initial_seed())
-    done, history = _started(checkpoints, modules, optimizer, about, resume=resume) if checkpoints else (0, [])
-    order = _EpochOrder(len(views), config.batch_size)
-    loader = DataLoader(_Rows(views), batch_sampler=order, collate_fn=lambda batch: batch)
-    model, learned, optimizer, loader = accelerator.prepare(encoder, objective, optimizer, loader)
     with ExitStack() as stack:
-        stack.callback(accelerator.end_training)
-        display = progress or stack.enter_context(_display())
+        accelerator = _accelerator(config, device, out, stack)
+        batches = Batches.plan(len(views), config, sharded=sharded, device=accelerator.device)
+        _start_trackers(accelerator, config, stack)
+        step = _prepared(encoder, objective, config, accelerator, stack)
+        modules: dict[str, nn.Module] = {"encoder": encoder, "objective": objective}
+        checkpoints = Checkpoints(out / "checkpoints") if out else None
+        streams = spawn(generator, config.epochs)
+        about = _about(config, objective, pairs=batches.total, seed=streams[0].initial_seed())
+        done, history = (
+            _started(checkpoints, modules, step.optimizers, about, resume=resume) if checkpoints else (0, [])
+        )
+        _refuse_other_epochs(of_each_process(done, device=accelerator.device))
+        display = progress or stack.enter_context(_display(shown=accelerator.is_main_process))
+        steps = len(batches.sizes) // config.accumulation
         bar = display.add_task(label, total=config.epochs * steps, completed=done * steps)
         if progress:
             stack.callback(progress.remove_task, bar)
         for epoch, epoch_generator in enumerate(streams):
-            if epoch < done:
+            if epoch < done or (config.early_stop and history and config.early_stop(history)):
                 continue
-            order.generator, augmentation, dropout = spawn(epoch_generator, 3)
-            sums: dict[str, float] = {}
-            model.train()
-            learned.train()
+            encoder.train()
+            objective.train()
             with torch.random.fork_rng():
-                torch.manual_seed(dropout.initial_seed())
-                for step, (image, text) in enumerate(loader, start=epoch * steps):
-                    share = step / (config.epochs * steps)
-                    _set_rate(optimizer, config.rate_at(share))
-                    z_image, z_text = model(augment(image, augmentation) if augment else image, text)
-                    parts = _loss(learned, z_image, z_text, share)
-                    _descend(parts, accelerator, optimizer, config.max_grad_norm)
-                    for name, value in parts.to_floats().items():
-                        sums[name] = sums.get(name, 0.0) + value / steps
-                    display.advance(bar)
-            model.eval()
+                losses = _epoch(
+                    step,
+                    views=views,
+                    batches=batches,
+                    epoch=epoch,
+                    generator=epoch_generator,
+                    augment=augment,
+                    advance=partial(display.advance, bar),
+                )
+            encoder.eval()
             _refuse_broken_weights(modules)
-            history.append({"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **sums})
-            accelerator.log(sums, step=epoch + 1)
+            end = EpochEnd(epoch=epoch + 1, epochs=config.epochs, encoder=encoder, losses=losses)
+            metrics = dict(evaluate(end)) if evaluate else {}
+            row = {"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **losses, **metrics}
+            history.append(_agreed(row, accelerator.device))
+            accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
-                write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-                checkpoints.save(epoch + 1, modules, optimizer, {**about, "history": history})
-            for callback in callbacks:
-                callback(EpochEnd(epoch=epoch + 1, epochs=config.epochs, encoder=encoder, losses=sums))
-    encoder.eval()
+                if accelerator.is_main_process:
+                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+                checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
+            for callback in callbacks if accelerator.is_main_process else ():
+                callback(end)
+        encoder.eval()
     return TrainResult(encoder=encoder, history=pd.DataFrame(history), resumed_from=done)
 
 
-class _EpochOrder:
-    """Batches of row numbers in the order that the present generator draws; the remainder is left out."""
+def _epoch(
+    step: Step,
+    *,
+    views: ViewPair,
+    batches: Batches,
+    epoch: int,
+    generator: torch.Generator,
+    augment: Augment | None,
+    advance: Callable[[], None],
+) -> dict[str, float]:
+    """Fit to every batch of an epoch; return the mean of the total and of every term."""
+    config, device = step.config, step.accelerator.device
+    batches.generator, augmentation, dropout, noise = spawn(generator, 4)
+    augmentation = own_generator(augmentation)
+    torch.manual_seed(own_generator(dropout).initial_seed())
+    steps = len(batches.sizes) // config.accumulation
+    sums: dict[str, float] = {}
+    for number, (rows, sizes) in enumerate(batches):
+        progress = (epoch * steps + number // config.accumulation) / (config.epochs * steps)
+        last = (number + 1) % config.accumulation == 0
+        batch = views.take(rows)
+        image = augment(batch.image, augmentation) if augment else batch.image
+        found = step.add_gradient(
+            image.to(device), batch.text.to(device), sizes, last=last, progress=progress, generator=noise
+        )
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + value / len(batches.sizes)
+        if last:
+            set_rate(step.optimizers, config.rate_at(progress))
+            step.descend()
+            advance()
+    return sums
 
-    def __init__(self, n: int, batch_size: int) -> None:
-        self.n, self.batch_size, self.drop_last = n, batch_size, True
-        self.generator = torch.Generator()
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(self.n, generator=self.generator)
-        yield from order[: len(self) * self.batch_size].reshape(len(self), self.batch_size).tolist()
-
-    def __len__(self) -> int:
-        return self.n // self.batch_size
-
-
-class _Rows(Dataset[tuple[Tensor, Tensor]]):
-    """Paired views as a data set whose batches are taken at once, not row by row."""
-
-    def __init__(self, views: ViewPair) -> None:
-        self.views = views
-
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        batch = self.views.take(rows)
-        return batch.image, batch.text
-
-
-def _accelerator(config: TrainConfig, device: str, out: Path | None) -> Accelerator:
+def _accelerator(config: TrainConfig, device: str, out: Path | None, stack: ExitStack) -> Accelerator:
+    """Join the processes, if there are several, and make the accelerator."""
     if config.tracker and not out:
         raise ConfigError(f"tracker {config.tracker!r} needs a folder to write to; pass out")
     if config.tracker == "tensorboard":
@@ -190,17 +217,72 @@ def _accelerator(config: TrainConfig, device: str, out: Path | None) -> Accelera
             import tensorboard  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("tensorboard", extra="tensorboard") from error
-    accelerator = Accelerator(cpu=device == "cpu", log_with=config.tracker, project_dir=out)
+    stack.enter_context(join_processes(device))
+    precision = "bf16" if config.precision == "bf16" else "no"
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision, log_with=config.tracker, project_dir=out)
+
+
+def _start_trackers(accelerator: Accelerator, config: TrainConfig, stack: ExitStack) -> None:
     if config.tracker:
-        accelerator.init_trackers("tensorboard", config=asdict(config))
-    return accelerator
+        said = {
+            name: value if isinstance(value, (int, float)) else str(value) for name, value in asdict(config).items()
+        }
+        accelerator.init_trackers(config.tracker, config=said)
+        for tracker in accelerator.trackers:
+            stack.callback(tracker.finish)
 
 
-def _parameter_groups(encoder: nn.Module, objective: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices and kernels of the encoder only: not on biases, scales or what the objective learns."""
-    matrices = [weight for weight in encoder.parameters() if weight.ndim >= 2]
-    others = [weight for weight in encoder.parameters() if weight.ndim < 2] + list(objective.parameters())
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _prepared(
+    encoder: DualEncoder, objective: Objective, config: TrainConfig, accelerator: Accelerator, stack: ExitStack
+) -> Step:
+    """Bring encoder and objective to the device and to all processes, and make their optimisers."""
+    if config.parallel == "fsdp" and process_count() > 1:
+        encoder.to(accelerator.device)
+        for weight in encoder.parameters():
+            weight.data = weight.data.contiguous()  # channels-last kernels cannot be sharded
+        mesh = init_device_mesh(accelerator.device.type, (process_count(),))
+        for tower in {id(tower): tower for tower in encoder.children()}.values():
+            fully_shard(tower, mesh=mesh)
+        model: nn.Module = encoder
+    else:
+        model = _copied(encoder, accelerator)
+    learned = _copied(objective, accelerator)
+    for module in (encoder, objective):  # mixed precision patches what the caller keeps
+        stack.callback(vars(module).pop, "forward", None)
+        stack.callback(vars(module).pop, "_original_forward", None)
+    return Step(
+        encoder=encoder,
+        objective=objective,
+        model=model,
+        learned=learned,
+        optimizers=make_optimizers(encoder, objective, config),
+        accelerator=accelerator,
+        config=config,
+    )
+
+
+def _copied(module: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Prepare a module; each process has a copy, and gradients are averaged where there are any."""
+    fitted = any(weight.requires_grad for weight in module.parameters())
+    prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not fitted)
+    return prepared
+
+
+def _agreed(row: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Take the first process's numbers everywhere, so that all decide alike."""
+    if process_count() == 1:
+        return row
+    values = torch.tensor(list(row.values()), dtype=torch.float64, device=device)
+    dist.broadcast(values, 0)
+    return {**dict(zip(row, values.tolist(), strict=True)), "epoch": row["epoch"]}
+
+
+def _refuse_other_epochs(done: list[int]) -> None:
+    if len(set(done)) > 1:
+        raise ConfigError(
+            f"every process must see the same checkpoints; they are {', '.join(map(str, done))} epochs in. "
+            "Use a folder that all share"
+        )
 
 
 def _about(config: TrainConfig, objective: Objective, *, pairs: int, seed: int) -> dict[str, object]:
@@ -213,7 +295,7 @@ def _about(config: TrainConfig, objective: Objective, *, pairs: int, seed: int) 
 def _started(
     checkpoints: Checkpoints,
     modules: dict[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Mapping[str, Optimizer],
     about: dict[str, object],
     *,
     resume: bool,
@@ -233,51 +315,21 @@ def _started(
             f"{checkpoints.folder} holds a training with other settings: {differences}. "
             "Use the same settings or another folder"
         )
-    restore(tensors, modules, optimizer)
+    restore(tensors, modules, optimizers)
     return epoch, history
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _loss(objective: nn.Module, z_image: Tensor, z_text: Tensor, share: float) -> LossParts:
-    try:
-        parts: LossParts = objective(z_image, z_text, progress=share)
-    except ShapeError as error:
-        if z_image.isfinite().all() and z_text.isfinite().all():
-            raise
-        raise _diverged(str(error)) from error
-    if not parts.total.isfinite():
-        raise _diverged(f"the loss is {parts.to_floats()}")
-    return parts
 
 
 def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
     """A finite loss can have an infinite gradient: without this, a checkpoint of such weights would be saved."""
     for module in modules.values():
         for name, weight in module.named_parameters():
-            if not weight.isfinite().all():
-                raise _diverged(f"weights of {name} are NaN or infinite")
+            local = weight.to_local() if isinstance(weight, DTensor) else weight
+            if not local.isfinite().all():
+                raise diverged(f"weights of {name} are NaN or infinite")
 
 
-def _diverged(what: str) -> ConfigError:
-    return ConfigError(f"training diverged: {what}; lower learning_rate, and check that the views hold no NaN")
-
-
-def _descend(
-    parts: LossParts, accelerator: Accelerator, optimizer: torch.optim.Optimizer, max_grad_norm: float | None
-) -> None:
-    accelerator.backward(parts.total)
-    if max_grad_norm is not None:
-        accelerator.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def _display() -> Progress:
+def _display(*, shown: bool) -> Progress:
     """A bar on the terminal, with the time left; nothing where errors go to a file."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=not (shown and console.is_terminal))

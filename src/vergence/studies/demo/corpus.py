@@ -10,11 +10,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vergence.data import EmojiSet, load_emoji, split_by_concept
+from vergence.data import EmojiSet, load_emoji, split_by_concept, write_captions
 from vergence.encoders import Vocabulary
 from vergence.random import named
-from vergence.studies.demo.spec import POLICIES, STYLE, DemoSpec
-from vergence.views import ViewPair, render_captions, text_record
+from vergence.studies.demo.spec import DemoSpec
+from vergence.views import ViewPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +61,7 @@ def load_corpus(spec: DemoSpec, *, seed: int, data: Path | None = None) -> Corpu
 
 def caption(corpus: Corpus, policy: str, *, seed: int) -> Captioned:
     """Write the captions of a policy and number their words; words that no training caption has are unknown."""
-    chosen = POLICIES[policy]
-    if chosen.real_labels:
-        captions = corpus.emoji.captions
-    else:
-        record = text_record(
-            corpus.emoji.labels,
-            corpus.emoji.space,
-            chosen.misalignment,
-            perturbation_probability=chosen.perturbation_probability,
-            generator=named(seed, "record"),
-        )
-        captions = render_captions(record, STYLE, generator=named(seed, "wording"))
+    captions = write_captions(corpus.emoji, policy, seed=seed)
     vocabulary = Vocabulary.of(captions[row] for row in corpus.train)
     views = ViewPair(image=corpus.pixels, text=vocabulary.encode(captions))
     return Captioned(captions=captions, vocabulary=vocabulary, views=views)

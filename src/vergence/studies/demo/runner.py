@@ -16,18 +16,19 @@ from rich.progress import Progress
 from torch import Tensor
 
 import vergence
+from vergence.data import POLICIES, STYLE
 from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder
 from vergence.losses import Objective, WeightedTerm, alignment_penalty, info_nce
 from vergence.probes import Labelled, encode, oracle_scores, predict, probe
 from vergence.random import named
 from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
-from vergence.studies.demo.spec import POLICIES, STYLE, DemoSpec
-from vergence.studies.folder import JobFolder, WhenPresent
+from vergence.studies.demo.spec import DemoSpec
 from vergence.studies.pool import Teller, run_in_pool
 from vergence.studies.progress import StudyProgress
 from vergence.training import train
 from vergence.training.checkpoint import write_tensors
+from vergence.training.folder import JobFolder, WhenPresent
 from vergence.views import ViewPair, random_shift
 
 Results = dict[str, Any]

@@ -1,63 +1,11 @@
-"""What the main job trains: caption policies, output sizes, settings, all of it decided before any training."""
+"""What the main job trains: output sizes, settings, all of it decided before any training."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from vergence.checks import at_least, non_negative, one_of, positive
+from vergence.data import POLICIES
 from vergence.errors import ConfigError
-from vergence.misalignment import Misalignment
 from vergence.training import TrainConfig
-from vergence.views import CaptionStyle
-
-_EVERYTHING = ("skin_tone", "gender", "group", "subgroup")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """A way to caption the set.
-
-    Args:
-        description: What the captions do, in a few words.
-        misalignment: What they mention and what they may get wrong.
-        perturbation_probability: Chance that a perturbed factor is redrawn.
-        real_labels: Whether captions are the set's own labels instead of rendered from factors.
-        all_sizes: Whether to train it at every output size, or at the main one only.
-    """
-
-    description: str
-    misalignment: Misalignment
-    perturbation_probability: float = 0.0
-    real_labels: bool = False
-    all_sizes: bool = False
-
-
-POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {
-        "labels": Policy(
-            description="the real labels as they are: they name the thing, its gender and its skin tone",
-            misalignment=Misalignment({"skin_tone", "gender"}),
-            real_labels=True,
-        ),
-        "faithful": Policy(
-            description="every factor is mentioned, correctly",
-            misalignment=Misalignment(_EVERYTHING),
-            all_sizes=True,
-        ),
-        "omit": Policy(
-            description="skin tone is never mentioned",
-            misalignment=Misalignment(set(_EVERYTHING) - {"skin_tone"}),
-            all_sizes=True,
-        ),
-        "perturb": Policy(
-            description="skin tone is redrawn at random with probability 0.9",
-            misalignment=Misalignment(_EVERYTHING, {"skin_tone"}),
-            perturbation_probability=0.9,
-        ),
-    }
-)
-
-STYLE = CaptionStyle(phrases=MappingProxyType({"skin_tone": "{value} skin tone"}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ from vergence.checks import at_least, one_of
 from vergence.errors import ConfigError
 from vergence.plots.style import svg
 from vergence.random import named
-from vergence.studies.folder import JobFolder, WhenPresent
 from vergence.studies.misalignment2025.batched import train_together
 from vergence.studies.misalignment2025.measure import measure
 from vergence.studies.misalignment2025.objectives import objective_of
@@ -28,6 +27,7 @@ from vergence.studies.misalignment2025.published import PublishedConfig, train_p
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
 from vergence.studies.progress import StudyProgress
+from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
 

@@ -1,0 +1,100 @@
+"""A run of `vergence train`: data, training, metrics and export, in one folder, resumable."""
+
+import platform
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import vergence
+from vergence.encoders import Vocabulary
+from vergence.losses import Objective, process_rank
+from vergence.metrics import retrieve
+from vergence.random import named
+from vergence.training.export import make_encoder, model_card, save_encoder
+from vergence.training.folder import JobFolder, WhenPresent
+from vergence.training.loop import EpochEnd, TrainResult, train
+from vergence.training.pairs import load_pairs
+from vergence.training.processes import join_processes, wait_for_all
+from vergence.training.spec import HELD_OUT, RunConfig
+from vergence.views import ViewPair, random_shift
+
+_AT_ONCE = 512  # held-out pairs encoded together
+
+
+def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> TrainResult:
+    """Train what a configuration says and export the encoder.
+
+    The folder holds `config.yaml`, as resolved; `job.json`, which says what it is for, with versions in
+    `versions.json`; `history.jsonl`, a line of metrics for each epoch; `checkpoints`; and `encoder`, which
+    `load_encoder` reads. Where `torchrun` has started several processes, the first one writes it.
+
+    Args:
+        config: Data, encoders, objective and settings.
+        out: The folder.
+        present: What to do if it is not empty: see `JobFolder.claim`.
+
+    Returns:
+        What `train` returns.
+
+    Raises:
+        CorpusError: If the data cannot be read; nothing has been written then.
+        ConfigError: If the folder cannot be used, or settings do not fit the data; it is as it was then.
+    """
+    pairs = load_pairs(config.data, seed=config.seed)
+    config.train.steps_per_epoch(len(pairs.fit))
+    vocabulary = Vocabulary.of((pairs.captions[row] for row in pairs.fit), min_count=config.encoder.min_count)
+    encoder = make_encoder(config.encoder, vocabulary, seed=config.seed)
+    versions = _versions()
+    job = {"job": "train", "settings": config.to_mapping(), "data": pairs.digest()}
+    views = ViewPair(image=pairs.images, text=vocabulary.encode(pairs.captions))
+    objective = config.make_objective()
+    held_out = views.take(pairs.held_out)
+    with join_processes(config.device):
+        if process_rank() == 0:
+            folder = JobFolder.claim(out, job, present=present)
+            folder.write_text("config.yaml", config.to_yaml())
+            folder.write_json("versions.json", versions)
+        wait_for_all()  # until the folder is what it is to be
+        result = train(
+            encoder,
+            views.take(pairs.fit),
+            objective,
+            config.train,
+            generator=named(config.seed, "training"),
+            device=config.device,
+            out=out,
+            resume=True,
+            augment=partial(_shifted, config.data.shift) if config.data.shift else None,
+            evaluate=partial(_measure, held_out, objective, config.train.batch_size) if len(held_out) > 1 else None,
+        )
+        last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
+        card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
+        save_encoder(out / "encoder", encoder, vocabulary, config, card=card)
+    return result
+
+
+def _measure(held_out: ViewPair, objective: Objective, batch_size: int, end: EpochEnd) -> dict[str, float]:
+    """Loss and retrieval on held-out pairs; the names are those of `HELD_OUT`."""
+    device = next(end.encoder.parameters()).device
+    spans = [slice(at, at + _AT_ONCE) for at in range(0, len(held_out), _AT_ONCE)]
+    with torch.no_grad():
+        encoded = [end.encoder(held_out.image[span].to(device), held_out.text[span].to(device)) for span in spans]
+        z_image, z_text = (torch.cat(parts) for parts in zip(*encoded, strict=True))
+        size = min(batch_size, len(z_image))
+        batches = [slice(at, at + size) for at in range(0, len(z_image) - size + 1, size)]
+        totals = [objective(z_image[rows], z_text[rows], progress=1.0).total.item() for rows in batches]
+    found = retrieve(z_image.cpu(), z_text.cpu())
+    recall = (found.image_retrieval.recall(1) + found.text_retrieval.recall(1)) / 2
+    return dict(zip(HELD_OUT, (sum(totals) / len(totals), recall), strict=True))
+
+
+def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
+    return random_shift(images, pixels=pixels, generator=generator)
+
+
+def _versions() -> dict[str, str]:
+    installed = {name: version(name) for name in ("torch", "accelerate", "safetensors", "numpy")}
+    return {"vergence": vergence.__version__, "python": platform.python_version(), **installed}
