@@ -78,7 +78,7 @@ def write_captions(emoji: EmojiSet, policy: str, *, seed: int) -> list[str]:
         >>> from vergence.data import load_emoji
         >>> emoji = load_emoji()
         >>> write_captions(emoji.take(emoji.concepts == "farmer"), "omit", seed=0)[0]
-        'a drawing of people & body, person-role, man'
+        'picture of man, people & body, person role'
     """
     one_of("policy", policy, POLICIES)
     chosen = POLICIES[policy]
