@@ -1,6 +1,11 @@
 """Runs in worker processes."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +30,11 @@ def die(number: int, tell: Teller) -> None:
     os._exit(1)
 
 
+def wait_for_ever(path: str, tell: Teller) -> None:
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
 def outcomes(work, n: int) -> dict:
     with StudyProgress("runs") as progress:
         progress.start(n)
@@ -46,3 +56,36 @@ def test_a_mistake_in_a_run_reaches_the_caller_as_it_was() -> None:
 def test_a_killed_worker_is_said_with_the_remedy() -> None:
     with pytest.raises(VergenceError, match=r"a worker process was killed during '0'.*--resume"):
         outcomes(die, 1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    written = tmp_path / "pid"
+    script = (
+        "from tests.studies.test_pool import *\n"
+        "if __name__ == '__main__':\n"
+        "    with StudyProgress('runs') as progress:\n"
+        f"        dict(run_in_pool(wait_for_ever, {{'only': {str(written)!r}}}, progress=progress))\n"
+    )
+    (tmp_path / "parent.py").write_text(script)
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'src'}"}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment)
+    deadline = time.monotonic() + 120
+    while not (written.exists() and written.read_text()):
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker = int(written.read_text())
+    assert alive(worker)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while alive(worker):
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.05)

@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +29,7 @@ _WORKERS = 4  # at most: each holds its own copy of the data
 
 @dataclass(frozen=True)
 class Teller:
-    """What a run calls to say how far it is; when nobody listens any more, it fails, and so ends an orphaned run."""
+    """What a run calls to say how far it is; when the job has been given up, it fails, and so ends the run."""
 
     queue: Any
     run: str
@@ -78,9 +79,17 @@ def run_in_pool(
 
 
 def _prepare() -> None:
-    """One thread; and an interrupt is the parent's business."""
+    """One thread; an interrupt is the parent's business; and a worker does not outlive a parent that was killed."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _show(heard: Any, progress: StudyProgress) -> None:
