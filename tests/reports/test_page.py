@@ -9,11 +9,12 @@ from tests.reports.test_render import hostile
 
 from vergence.reports import build_report
 
-_CORNER = """async () => {
+_CORNER = """async dark => {
     const image = document.querySelector(".plot img"); await image.decode();
     const canvas = document.createElement("canvas"); canvas.width = canvas.height = 4;
     const context = canvas.getContext("2d"); context.drawImage(image, 0, 0);
-    return context.getImageData(1, 1, 1, 1).data[0];
+    const corner = context.getImageData(1, 1, 1, 1).data[0];
+    return dark ? corner < 40 : corner > 240;
 }"""
 
 
@@ -38,17 +39,16 @@ def test_a_hostile_report_does_nothing_in_a_browser(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_follow_the_theme_and_the_width(page: Path) -> None:
-    corners, shapes = {}, {}
+    shapes = {}
     with open_page(page) as (tab, _):
         for width, theme in ((1200, "light"), (1200, "dark"), (400, "dark")):
             tab.set_viewport_size({"width": width, "height": 900})
             tab.emulate_media(color_scheme=theme)
-            corners[width, theme] = tab.evaluate(_CORNER)
+            # The page is told before its pictures are drawn again: wait for the corner, and fail if it never comes.
+            tab.wait_for_function(_CORNER, arg=theme == "dark")
             box = tab.locator(".plot img").first.bounding_box()
             assert box is not None
             shapes[width] = box["width"] / box["height"]
-    assert corners[1200, "light"] > 240
-    assert corners[1200, "dark"] < 40
     assert shapes[400] < 1 < shapes[1200]
 
 
