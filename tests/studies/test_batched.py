@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from vergence import Factor, FactorSpace, Misalignment
 from vergence.errors import VergenceError
+from vergence.latent import LatentModel
 from vergence.losses import l2_info_nce, standardize
 from vergence.random import generator, named
 from vergence.studies.misalignment2025.batched import BatchedConfig, BatchedEncoders, train_together
@@ -16,6 +18,7 @@ from vergence.studies.misalignment2025.stacked import (
     residual_block,
     standardize_batches,
 )
+from vergence.views.numeric import draw_mixings, render
 
 QUICK = BatchedConfig(steps=40, batch_size=64, width=32, drawn_at_once=16)
 
@@ -139,6 +142,21 @@ def test_a_run_that_is_not_narrowed_stays_as_it_is() -> None:
     encoders.narrow([2, 3], pairs)
     assert torch.equal(encoders.of_run(0, 0, pairs[0][0]), before)
     assert encoders.of_run(1, 0, pairs[1][0]).shape == (64, 3)
+
+
+def test_two_hundred_factors_train_in_the_same_code() -> None:
+    space = FactorSpace(tuple(Factor(f"s{i}") for i in range(200)))
+    model, bias = LatentModel(space), Misalignment(space.names[:120], space.names[100:120])
+    mixings = draw_mixings(model, bias, generator=generator(0))
+
+    def draw(n: int, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        views = render(model.sample(n, bias, generator=stream), mixings)
+        return views.image, views.text
+
+    few = BatchedConfig(steps=2, wide_steps=2, batch_size=128, width=32)
+    encoders = train_together([draw], [100], few, generators=[generator(1)], wide=[120])
+    assert encoders.of_run(0, 0, draw(8, generator(2))[0]).isfinite().all()
+    assert encoders.sizes == (100,)
 
 
 @pytest.mark.parametrize(
