@@ -8,7 +8,7 @@ from torch import nn
 
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.errors import VergenceError
-from vergence.latent import LatentModel
+from vergence.latent import LatentModel, orthogonal_mixing
 from vergence.losses import l2_info_nce, standardize
 from vergence.random import generator, named
 from vergence.studies.misalignment2025.batched import BatchedConfig, BatchedEncoders, train_together
@@ -147,7 +147,7 @@ def test_a_run_that_is_not_narrowed_stays_as_it_is() -> None:
 def test_two_hundred_factors_train_in_the_same_code() -> None:
     space = FactorSpace(tuple(Factor(f"s{i}") for i in range(200)))
     model, bias = LatentModel(space), Misalignment(space.names[:120], space.names[100:120])
-    mixings = draw_mixings(model, bias, generator=generator(0))
+    mixings = draw_mixings(model, bias, generator=generator(0), draw=orthogonal_mixing)
 
     def draw(n: int, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         views = render(model.sample(n, bias, generator=stream), mixings)
