@@ -29,6 +29,7 @@ from vergence.losses import (
     sigmoid_loss,
 )
 from vergence.training.config import TrainConfig
+from vergence.training.towers import EncoderConfig
 
 T = TypeVar("T")
 
@@ -91,33 +92,6 @@ class DataConfig:
             at_least("items", self.items, 2)
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation must be a share in [0, 1); got {self.validation!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """A convolutional image encoder and a bag-of-words text encoder.
-
-    Args:
-        dim: Output size of both, >= 1.
-        widths: Channels after each convolution, at least one.
-        hidden: Width of both heads.
-        word_width: Size of a word embedding.
-        min_count: How often a word must come in training captions to be known, >= 1.
-
-    Raises:
-        ConfigError: Naming the setting, what it got and what is allowed.
-    """
-
-    dim: int = 16
-    widths: tuple[int, ...] = (32, 64, 128, 256)
-    hidden: int = 256
-    word_width: int = 128
-    min_count: int = 1
-
-    def __post_init__(self) -> None:
-        at_least("widths", min(self.widths, default=0), 1)
-        for name in ("dim", "hidden", "word_width", "min_count"):
-            at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +172,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
         one_of("device", self.device, ("cpu", "auto"))
+        self.encoder.check(side=self.data.side)
         self.make_objective()
+        for name in HELD_OUT:
+            if name in self.objective:
+                raise ConfigError(f"a term must not be called {name!r}, which is a metric; choose another name")
         if self.train.early_stop:
             metrics = ("total", *self.objective, *(HELD_OUT if self.data.validation else ()))
             one_of("metric in train.early_stop", self.train.early_stop.metric, metrics)
