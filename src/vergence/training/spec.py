@@ -217,8 +217,10 @@ def check_keys(cls: type, mapping: object, *, path: str = "") -> None:
         if of_each and isinstance(value, Mapping):
             for name, part in value.items():
                 check_keys(of_each, part, path=f"{here}.{name}")
-        elif inner and (value is not None if isinstance(known[key], type) else isinstance(value, Mapping)):
+        elif inner and (isinstance(value, Mapping) or not _allowed_plain(known[key], value)):
             check_keys(inner, value, path=here)
+        elif get_origin(known[key]) is dict and not isinstance(value, Mapping):
+            raise ConfigError(f"{here} must be keys with values; got {value!r}")
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: str = "") -> T:
@@ -234,7 +236,10 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: str = "") ->
         value, here = mapping[entry.name], f"{path}.{entry.name}" if path else entry.name
         inner, of_each = _class_in(entry.type)
         if of_each:
-            value = {name: from_mapping(of_each, part, path=f"{here}.{name}") for name, part in value.items()}
+            value = {
+                name: part if isinstance(part, of_each) else from_mapping(of_each, part, path=f"{here}.{name}")
+                for name, part in value.items()
+            }
         elif inner and isinstance(value, Mapping):
             value = from_mapping(inner, value, path=here)
         elif isinstance(value, list):
@@ -253,6 +258,12 @@ def _class_in(annotation: Any) -> tuple[Any, Any]:
         return None, of_each if is_dataclass(of_each) else None
     options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return next((option for option in options if is_dataclass(option)), None), None
+
+
+def _allowed_plain(annotation: Any, value: object) -> bool:
+    """Whether a field that may hold a configuration class may hold this value, which is none, instead."""
+    options = [option for option in get_args(annotation) if not is_dataclass(option)]
+    return (value is None and type(None) in options) or (value is not None and options not in ([], [type(None)]))
 
 
 def _plain(value: Any) -> Any:
