@@ -302,13 +302,15 @@ def _output_size(encoder: nn.Module, *, side: int) -> int:
         return int(encoder(torch.zeros(1, 3, side, side)).shape[1])
 
 
+def setting_names(make: Callable[..., nn.Module]) -> list[str]:
+    """Return which settings a configuration may have for what makes an encoder: its keyword arguments."""
+    every = inspect.signature(make).parameters.items()
+    return [name for name, entry in every if entry.kind == entry.KEYWORD_ONLY and name not in _IMPLIED]
+
+
 def _check_settings(kind: str, make: Callable[..., nn.Module], settings: Mapping[str, Any]) -> None:
     """Require settings to be keyword arguments of what makes an encoder, each of the type that it is annotated with."""
-    parameters = {
-        name: entry
-        for name, entry in inspect.signature(make).parameters.items()
-        if entry.kind == entry.KEYWORD_ONLY and name not in _IMPLIED
-    }
+    parameters = {name: inspect.signature(make).parameters[name] for name in setting_names(make)}
     for name, value in settings.items():
         one_of(f"setting of {kind}", name, parameters)
         annotation = parameters[name].annotation
