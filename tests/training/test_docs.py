@@ -39,7 +39,7 @@ def test_every_objective_has_a_row_that_says_which_forms_it_has() -> None:
 @pytest.mark.parametrize("kinds", [IMAGE_ENCODERS, TEXT_ENCODERS, HEADS])
 def test_every_encoder_is_named_with_every_setting(kinds: Mapping[str, Callable[..., Any]]) -> None:
     for kind, make in kinds.items():
-        rows = [line for line in PAGE.splitlines() if f"`{kind}`" in (line.split("|") + [""])[1]]
+        rows = [line for line in PAGE.splitlines() if f"`{kind}`" in [*line.split("|"), ""][1]]
         assert any(set(setting_names(make)) <= set(re.findall(r"`(\w+)`", row)) for row in rows), kind
 
 
