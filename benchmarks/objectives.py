@@ -41,7 +41,7 @@ def modality_cases() -> Iterator[Case]:
                 name=f"{name}, {count} modalities, against 2: batch 512, dim 64",
                 ours=Side(make=modality_step, sizes=sizes | {"count": count}, small=SMALL),
                 peer=Side(make=modality_step, sizes=sizes | {"count": 2}, small=SMALL),
-                repeats=5,
+                repeats=3,
                 rounds=1,
             )
 

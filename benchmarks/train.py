@@ -29,29 +29,25 @@ def cases() -> Iterator[Case]:
         name=f"train, against the bare loop of torch: {what}",
         ours=Side(make=epoch, sizes=sizes, small=SMALL),
         peer=Side(make=bare_epoch, sizes=sizes, small=SMALL),
-        rounds=1,
     )
     for setting, value in (("optimizer", "muon"), ("precision", "bf16"), ("accumulation", 4)):
         yield Case(
             name=f"train with {setting} = {value}, against the defaults: {what}",
             ours=Side(make=epoch, sizes=sizes | {setting: value}, small=SMALL | {setting: 1 if value == 4 else value}),
             peer=Side(make=epoch, sizes=sizes, small=SMALL),
-            rounds=1,
         )
     large = {"pairs": 4096, "batch": 4096, "width": 1024, "block_size": 512}
     yield Case(
         name="train with chunks of 256, against the whole batch at once: a batch of 4,096, 4-layer MLPs of width 1,024",
         ours=Side(make=epoch, sizes=large | {"chunk_size": 256}, small=SMALL | {"chunk_size": 8}),
         peer=Side(make=epoch, sizes=large, small=SMALL),
-        repeats=2,
-        rounds=1,
+        repeats=1,
     )
     for block_size in (None, 512):
         yield Case(
             name=f"a quarter's share of info_nce, blocks of {block_size}, against all of it: batch 8,192, dim 128",
             ours=Side(make=share, sizes={"batch": 8192, "of": 4, "block_size": block_size}, small={"batch": 64}),
             peer=Side(make=share, sizes={"batch": 8192, "of": 1, "block_size": None}, small={"batch": 64}),
-            rounds=1,
         )
 
 

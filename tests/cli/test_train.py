@@ -43,7 +43,18 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ({"data": {"policy": "fathful"}}, "unknown policy 'fathful'; known: labels, faithful, omit, perturb"),
         ({"data": {"validation": 1.0}}, "in data: validation must be a share in [0, 1); got 1.0"),
         ({"data": {"parquet": "none.parquet"}}, "none.parquet does not exist; set data.parquet"),
+        ({"train": {"early_stop": 3}}, "train.early_stop must be keys with values; got 3"),
+        ({"encoder": {"image": {"head": 3}}}, "encoder.image.head must be keys with values; got 3"),
+        ({"encoder": {"image": {"settings": [3]}}}, "encoder.image.settings must be keys with values; got [3]"),
+        ({"encoder": {"image": {"kind": "vitt"}}}, "in encoder.image: unknown kind 'vitt'; known: conv, mlp"),
+        (
+            {"encoder": {"image": {"kind": "vit", "settings": {"depht": 3}}}},
+            "unknown setting of vit 'depht'; known: pat",
+        ),
+        ({"encoder": {"text": {"kind": "cnn", "settings": {"widths": 3}}}}, "a list of whole numbers; got 3"),
         ({"encoder": {"dim": 0}}, "in encoder: dim must be >= 1; got 0"),
+        ({"objective": 3}, "objective must be keys with values; got 3"),
+        ({"objective": {"rate": {"loss": "info_nce"}}}, "columns of a history: total, epoch, rate; got 'rate'"),
         ({"objective": {}}, "an objective needs at least one term"),
         ({"objective": {"a": {"loss": "infonce"}}}, "in objective.a: unknown loss 'infonce'; known: info_nce"),
         ({"objective": {"a": {"los": "info_nce"}}}, "unknown key in objective.a 'los'; known: loss, weight, settings"),
@@ -96,6 +107,18 @@ def test_the_printed_configuration_is_complete_with_overrides_and_reads_back(cap
     assert capsys.readouterr().out == printed
 
 
+def test_what_a_file_leaves_out_has_a_default_and_options_reach_every_depth(capsys, tmp_path: Path) -> None:
+    path = written(tmp_path, {"encoder": {"image": {"kind": "vit", "settings": {"depth": 1, "width": 12}}}})
+    settings = "{patch: 8, depth: 2}"
+    assert (
+        main(["train", path, "--encoder.image.settings", settings, "--encoder.text.kind", "cnn", "--print-config"]) == 0
+    )
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["encoder"]["image"]["settings"] == {"patch": 8, "depth": 2}
+    assert printed["encoder"]["text"] == {"kind": "cnn", "settings": {}}
+    assert printed["objective"]["contrast"]["loss"] == "info_nce"
+
+
 def test_a_run_leaves_all_that_it_takes_to_use_its_encoder(capsys, tmp_path: Path) -> None:
     path, out = written(tmp_path, SMALL), tmp_path / "out"
     assert main(["train", path, "--out", str(out)]) == 0
@@ -108,7 +131,8 @@ def test_a_run_leaves_all_that_it_takes_to_use_its_encoder(capsys, tmp_path: Pat
     assert {"total", "contrast", "bottleneck", "held_out_total", "held_out_recall_at_1"} <= set(history[0])
     card = (out / "encoder" / "README.md").read_text()
     assert "Captions mention gender, group, subgroup and get them right." in card
-    assert "`bottleneck`: alignment_penalty" in card
+    assert "`bottleneck`: alignment_penalty, weight 0 to 0.1, from 0% to 100% of the training, default settings" in card
+    assert "`contrast`: info_nce, weight 1, settings {temperature: 0.2}, learned: temperature" in card
     assert f"held_out_total | {history[-1]['held_out_total']:.6g}" in card
     encoder, vocabulary = load_encoder(out / "encoder")
     assert encoder.image(torch.zeros(2, 3, 16, 16)).shape == encoder.text(vocabulary.encode(["a", "b"])).shape == (2, 4)

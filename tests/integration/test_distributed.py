@@ -17,7 +17,7 @@ from tests.training.run_config import SMALL, written
 from torch import Tensor, nn
 
 from vergence.cli.main import main
-from vergence.encoders import DualEncoder
+from vergence.encoders import DualEncoder, resnet_cifar, save_weights
 from vergence.errors import ConfigError
 from vergence.losses import (
     DiagonalGaussian,
@@ -257,7 +257,10 @@ def refusals() -> None:
 
 
 def test_torchrun_trains_from_a_configuration_to_the_weights_of_one_process(tmp_path: Path) -> None:
-    encoder = {"dim": 4, "widths": [2], "hidden": 4, "word_width": 4}
+    image = {"kind": "resnet_cifar", "settings": {"depth": 8}, "weights": str(tmp_path / "backbone.safetensors")}
+    save_weights(resnet_cifar(7, depth=8), image["weights"])
+    image |= {"features": 7, "head": {"kind": "mlp", "settings": {"hidden": [8]}}}
+    encoder = {"dim": 4, "image": image, "text": {"kind": "transformer", "settings": {"depth": 1, "width": 8}}}
     content = {**SMALL, "encoder": encoder, "data": {**SMALL["data"], "shift": 0}}
     content["train"] = {"epochs": 1, "batch_size": 16, "parallel": "fsdp"}
     path = written(tmp_path, content)

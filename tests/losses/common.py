@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import exp
 from typing import Any
 
 import torch
@@ -29,18 +28,19 @@ class Case:
     """An objective with settings, the loop that transcribes it, and what is true of it."""
 
     fn: Callable[..., Tensor]
-    reference: Callable[..., float]
+    reference: Callable[..., Tensor]
     settings: dict[str, Any] = field(default_factory=dict)
     reference_settings: dict[str, Any] | None = None  # the same settings, where the loop words them differently
     symmetric: bool = True  # images and texts can be swapped
     blockwise: bool = True  # takes a block size
     twice: bool = True  # has second derivatives
+    alone: bool = False  # one pair is enough
     shrinks: tuple[int, int] = (6, 32)  # by how much a row's gradient does, at least and at most, in a 16-fold batch
 
     def __call__(self, z_image: Tensor, z_text: Tensor, **more: Any) -> Tensor:
         return self.fn(z_image, z_text, **self.settings, **more)
 
-    def slow(self, z_image: Tensor, z_text: Tensor) -> float:
+    def slow(self, z_image: Tensor, z_text: Tensor) -> Tensor:
         chosen = self.settings if self.reference_settings is None else self.reference_settings
         return self.reference(z_image, z_text, **chosen)
 
@@ -65,7 +65,7 @@ def bilinear(z_image: Tensor, z_text: Tensor) -> Tensor:
     return (z_image * weights) @ z_text.flip(1).T
 
 
-def slow_bilinear(a: list[float], b: list[float]) -> float:
+def slow_bilinear(a: list[Tensor], b: list[Tensor]) -> slow.Number:
     return sum((k + 1) * x * y for k, (x, y) in enumerate(zip(a, reversed(b), strict=True)))
 
 
@@ -88,13 +88,13 @@ def divergence(z_image: Tensor, z_text: Tensor) -> Tensor:
     return variational_bottleneck(*posteriors(z_image, z_text))
 
 
-def slow_divergence(z_image: Tensor, z_text: Tensor) -> float:
-    parts = [part.tolist() for z in posteriors(z_image, z_text) for part in (z.mean, z.log_variance)]
+def slow_divergence(z_image: Tensor, z_text: Tensor) -> slow.Number:
+    parts = [slow.numbers(part) for z in posteriors(z_image, z_text) for part in (z.mean, z.log_variance)]
     return slow.slow_variational_bottleneck(*parts)
 
 
-def slow_sigmoid(z: Tensor) -> list[list[float]]:
-    return [[1 / (1 + exp(-value)) for value in row] for row in z.tolist()]
+def slow_sigmoid(z: Tensor) -> slow.Rows:
+    return [[1 / (1 + slow.exp(-value)) for value in row] for row in slow.numbers(z)]
 
 
 CASES = {
@@ -115,12 +115,13 @@ CASES = {
         reference_settings={"temperature": 5.0, "similarity": slow_bilinear, "label_smoothing": 0.2},
         symmetric=False,
     ),
-    "alignment_penalty": Case(fn=alignment_penalty, reference=slow.slow_alignment_penalty, blockwise=False),
+    "alignment_penalty": Case(fn=alignment_penalty, reference=slow.slow_alignment_penalty, blockwise=False, alone=True),
     "alignment_penalty, cosine": Case(
         fn=alignment_penalty,
         reference=slow.slow_alignment_penalty,
         settings={"distance": "cosine"},
         blockwise=False,
+        alone=True,
     ),
     "one_way_info_nce": Case(
         fn=one_way_info_nce,
@@ -134,7 +135,10 @@ CASES = {
     ),
     "l2_info_nce": Case(fn=l2_info_nce, reference=slow.slow_lp_info_nce, settings={"temperature": 2.0}),
     "l2_info_nce, fresh": Case(
-        fn=with_fresh_negatives(l2_info_nce), reference=with_fresh_negatives(slow.slow_lp_info_nce), symmetric=False
+        fn=with_fresh_negatives(l2_info_nce),
+        reference=with_fresh_negatives(slow.slow_lp_info_nce),
+        symmetric=False,
+        alone=True,
     ),
     "lp_info_nce, p = 1": Case(
         fn=lp_info_nce, reference=slow.slow_lp_info_nce, settings={"p": 1.0, "temperature": 0.5}, twice=False
@@ -144,6 +148,7 @@ CASES = {
         reference=with_fresh_negatives(slow.slow_lp_info_nce),
         settings={"p": 2.5},
         symmetric=False,
+        alone=True,
         twice=False,
     ),
     "align_max_entropy": Case(
@@ -158,5 +163,7 @@ CASES = {
         settings={"neighbours": 3, "bound": torch.sigmoid},
         reference_settings={"neighbours": 3, "bound": slow_sigmoid},
     ),
-    "variational_bottleneck": Case(fn=divergence, reference=slow_divergence, symmetric=False, blockwise=False),
+    "variational_bottleneck": Case(
+        fn=divergence, reference=slow_divergence, symmetric=False, blockwise=False, alone=True
+    ),
 }

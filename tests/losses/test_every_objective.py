@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.losses.common import CASES, Case, gradients, pairs
 
-from vergence.errors import ConfigError
+from vergence.errors import ConfigError, ShapeError
 
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 BLOCKWISE = {name: case for name, case in CASES.items() if case.blockwise}
@@ -13,9 +13,13 @@ every_blockwise = pytest.mark.parametrize("case", BLOCKWISE.values(), ids=BLOCKW
 
 @every
 @pytest.mark.parametrize("noise", [None, 0.1])
-def test_agrees_with_the_equation_written_as_loops(case: Case, noise: float | None) -> None:
+def test_value_and_gradient_agree_with_the_equation_written_as_loops(case: Case, noise: float | None) -> None:
     z = pairs(7, 4, noise=noise)
-    torch.testing.assert_close(case(*z).item(), case.slow(*z), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(case(*z), case.slow(*z), rtol=1e-12, atol=1e-13)
+    exact = gradients(case.slow, *z)
+    for settings in [{}, {"block_size": 3}] if case.blockwise else [{}]:
+        found = gradients(lambda *z, settings=settings: case(*z, **settings), *z)
+        assert (found - exact).norm() <= 1e-12 * exact.norm()
 
 
 @every
@@ -76,6 +80,16 @@ def test_values_that_are_not_finite_are_named(case: Case, value: float) -> None:
     z_text[1, 2] = value
     with pytest.raises(ValueError, match="_text holds 1 entries that are NaN or infinite, of 15"):
         case(z_image, z_text)
+
+
+@every
+def test_one_pair_alone_is_refused_where_a_negative_is_needed_and_finite_elsewhere(case: Case) -> None:
+    z = pairs(1, 3)
+    if case.alone:
+        assert case(*z).isfinite()
+    else:
+        with pytest.raises(ShapeError, match="batch must hold"):
+            case(*z)
 
 
 @every_blockwise

@@ -71,6 +71,12 @@ def test_contradictory_objectives_are_refused() -> None:
         Objective({"keys": WeightedTerm(info_nce)})
 
 
+@pytest.mark.parametrize("name", ["total", "epoch", "rate"])
+def test_a_term_cannot_take_the_place_of_a_column_of_the_history(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"columns of a history: total, epoch, rate; got '{name}'"):
+        Objective({name: WeightedTerm(info_nce)})
+
+
 def test_ramps_move_between_their_ends() -> None:
     ramp = Ramp(first=1.0, last=3.0, start=0.25, stop=0.75)
     assert [ramp(share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)] == [1.0, 1.0, 2.0, 3.0, 3.0]

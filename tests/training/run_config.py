@@ -8,7 +8,11 @@ import yaml
 SMALL: dict[str, Any] = {
     "seed": 2,
     "data": {"policy": "omit", "items": 96, "side": 16, "validation": 0.2},
-    "encoder": {"dim": 4, "widths": [4, 8], "hidden": 8, "word_width": 8},
+    "encoder": {
+        "dim": 4,
+        "image": {"settings": {"widths": [4, 8], "hidden": 8}},
+        "text": {"settings": {"width": 8, "hidden": 8}},
+    },
     "objective": {
         "contrast": {"loss": "info_nce", "settings": {"temperature": 0.2}, "learn": ["temperature"]},
         "bottleneck": {"loss": "alignment_penalty", "weight": {"first": 0.0, "last": 0.1}},

@@ -308,3 +308,9 @@ def test_the_tensorboard_tracker_writes_every_term_of_every_epoch(tmp_path: Path
 def test_a_tracker_needs_a_folder() -> None:
     with pytest.raises(ConfigError, match="tracker 'tensorboard' needs a folder to write to; pass out"):
         run(config=TrainConfig(batch_size=16, tracker="tensorboard"))
+
+
+@pytest.mark.parametrize("name", ["epoch", "rate", "total", "term"])
+def test_a_metric_cannot_take_the_place_of_a_column_of_the_history(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"evaluate must not name a metric '{name}', a column of the history"):
+        fit(info_nce, evaluate=lambda end: {name: 0.0})

@@ -3,21 +3,29 @@
 from vergence.encoders.conv import ConvEncoder
 from vergence.encoders.dual import DualEncoder
 from vergence.encoders.frozen import FrozenFeatures
-from vergence.encoders.mlp import MLP, PixelMLP, ResidualMLP
+from vergence.encoders.mlp import MLP, PixelMLP, PixelResidualMLP, ResidualMLP
 from vergence.encoders.preprocessing import Preprocessing
-from vergence.encoders.pretrained import TransformersImageEncoder, load_preprocessing, load_weights, save_weights
+from vergence.encoders.pretrained import (
+    TRANSFORMERS_DESCRIPTIONS,
+    TransformersImageEncoder,
+    load_preprocessing,
+    load_weights,
+    save_weights,
+)
 from vergence.encoders.resnet import ResNet, resnet18, resnet34, resnet_cifar
 from vergence.encoders.text import BagOfWordsEncoder, TextCNN, TextTransformer, Vocabulary
 from vergence.encoders.vit import ClassTokenTransformer, ViT
 
 __all__ = [
     "MLP",
+    "TRANSFORMERS_DESCRIPTIONS",
     "BagOfWordsEncoder",
     "ClassTokenTransformer",
     "ConvEncoder",
     "DualEncoder",
     "FrozenFeatures",
     "PixelMLP",
+    "PixelResidualMLP",
     "Preprocessing",
     "ResNet",
     "ResidualMLP",

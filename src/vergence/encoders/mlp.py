@@ -143,3 +143,42 @@ class PixelMLP(nn.Module):
         pixels = self.preprocessing(image, dtype=self.mlp.head.weight.dtype)
         encoded: Tensor = self.mlp(pixels.flatten(1))
         return encoded
+
+
+class PixelResidualMLP(nn.Module):
+    """A `ResidualMLP` on the pixels of an image.
+
+    Args:
+        dim: Output size, >= 1.
+        side: Height and width of the images in pixels, >= 1.
+        width: Size of the residual stream, >= 1.
+        n_blocks: How many blocks, >= 1.
+        preprocessing: How pixels are scaled; its side must be this one or `None`.
+
+    Raises:
+        ConfigError: If a size is below 1, or the preprocessing is for another side.
+
+    Example:
+        >>> import torch
+        >>> PixelResidualMLP(10, side=8)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8)).shape
+        torch.Size([4, 10])
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        side: int,
+        width: int = 128,
+        n_blocks: int = 2,
+        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing.of_side(side)
+        self.mlp = ResidualMLP(3 * side * side, dim, width=width, n_blocks=n_blocks)
+
+    def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Encode images given as numbers in [0, 255], of any type."""
+        pixels = self.preprocessing(image, dtype=self.mlp.skip.weight.dtype)
+        encoded: Tensor = self.mlp(pixels.flatten(1))
+        return encoded

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from vergence.encoders.preprocessing import Preprocessing
 from vergence.errors import ConfigError, CorpusError, MissingExtraError
 
+TRANSFORMERS_DESCRIPTIONS = ("config.json", "preprocessor_config.json")
+"""Files of a model's folder that say what it is, without its weights."""
+
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 _SHOWN = 3
 
@@ -114,16 +117,18 @@ class TransformersImageEncoder(nn.Module):
 
     Args:
         folder: With `config.json`, `model.safetensors` and `preprocessor_config.json`.
+        fitted: Whether to read the weights; if not, they are random until others are loaded, and the two descriptions
+            are all that the folder needs to hold.
 
     Raises:
         CorpusError: If the folder or one of its files is missing, broken or not complete.
         MissingExtraError: If `transformers` is not installed.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, fitted: bool = True) -> None:
         super().__init__()
         self.preprocessing = _transformers_preprocessing(Path(folder))
-        self.model = _transformers_model(Path(folder))
+        self.model = _transformers_model(Path(folder), fitted=fitted)
 
     def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Encode images given as numbers in [0, 255], of any type.
@@ -196,12 +201,16 @@ def _preprocessing_of(file: Path) -> Preprocessing:
     return Preprocessing.from_json(beside.read_text(encoding="utf-8"))
 
 
-def _transformers_model(folder: Path) -> Any:
+def _transformers_model(folder: Path, *, fitted: bool) -> Any:
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise MissingExtraError("transformers", "transformers") from error
     try:
+        if not fitted:
+            config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+            model = transformers.AutoModel.from_config(config)
+            return model.to(getattr(config, "dtype", None) or torch.float32).eval()
         model, info = transformers.AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -213,7 +222,7 @@ def _transformers_model(folder: Path) -> Any:
 
 
 def _transformers_preprocessing(folder: Path) -> Preprocessing:
-    for name in ("config.json", "preprocessor_config.json"):
+    for name in TRANSFORMERS_DESCRIPTIONS:
         if not (folder / name).is_file():
             raise CorpusError(
                 f"{folder / name} is missing: name a folder that save_pretrained of a model and of its image processor "

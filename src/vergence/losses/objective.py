@@ -17,6 +17,9 @@ from vergence.losses.shares import share_of
 Schedule = Callable[[float], float]  # share of the training done, in [0, 1] -> weight
 Representation = Tensor | DiagonalGaussian
 
+RESERVED = ("total", "epoch", "rate")
+"""Columns of a training's history that are not terms; no term may have such a name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp:
@@ -164,6 +167,9 @@ class Objective(nn.Module):
         for name in terms:
             if not name.isidentifier() or hasattr(nn.ModuleDict, name):
                 raise ConfigError(f"a term's name must be an identifier that modules leave free; got {name!r}")
+            if name in RESERVED:
+                columns = ", ".join(RESERVED)
+                raise ConfigError(f"a term must not be called as these columns of a history: {columns}; got {name!r}")
         self.terms = nn.ModuleDict(terms)
         self.pairs = pairs
 

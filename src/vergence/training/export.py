@@ -1,38 +1,27 @@
 """An encoder to take away: weights, vocabulary, what it was made of, and a card that says what it is."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder, Vocabulary
+from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
 from vergence.errors import CorpusError
-from vergence.losses import process_rank
+from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
-from vergence.random import named
 from vergence.training.checkpoint import whole_state, write_tensors, write_text
 from vergence.training.pairs import Captioned
-from vergence.training.spec import EncoderConfig, RunConfig, from_mapping
+from vergence.training.spec import RunConfig, TermConfig, from_mapping
+from vergence.training.towers import EncoderConfig
 
 _WEIGHTS, _WORDS, _SHAPE = "encoder.safetensors", "vocabulary.json", "encoder.json"
-
-
-def make_encoder(config: EncoderConfig, vocabulary: Vocabulary, *, seed: int) -> DualEncoder:
-    """Make encoders, initialised from a stream of their own; torch's own stream is left as it was.
-
-    Example:
-        >>> encoder = make_encoder(EncoderConfig(dim=4), Vocabulary.of(["a red cube"]), seed=0)
-        >>> encoder.image(torch.zeros(2, 3, 64, 64)).shape
-        torch.Size([2, 4])
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(named(seed, "weights").initial_seed())
-        return DualEncoder(
-            ConvEncoder(config.dim, widths=config.widths, hidden=config.hidden),
-            BagOfWordsEncoder(len(vocabulary), config.dim, width=config.word_width, hidden=config.hidden),
-        )
+_MODEL = "image_model"  # what describes a model of transformers; its weights are with all others
 
 
 def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, config: RunConfig, *, card: str) -> None:
@@ -40,7 +29,7 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
 
     Args:
         folder: Where to.
-        encoder: Made by `make_encoder`.
+        encoder: Made from the configuration.
         vocabulary: What its text encoder numbers words with.
         config: What it was made from.
         card: What to say about it: `README.md`.
@@ -50,8 +39,14 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
         return
     write_tensors(folder / _WEIGHTS, weights, {"format": "pt"})
     write_text(folder / _WORDS, vocabulary.to_json() + "\n")
-    shape = config.to_mapping()["encoder"] | {"side": config.data.side}
+    shape = encoder_settings(config) | {"side": config.data.side}
+    if (preprocessing := getattr(encoder.image, "preprocessing", None)) is not None:
+        shape["preprocessing"] = json.loads(preprocessing.to_json())
     write_text(folder / _SHAPE, json.dumps(shape, indent=2) + "\n")
+    if config.encoder.image.kind == "transformers":
+        (folder / _MODEL).mkdir(exist_ok=True)
+        for name in TRANSFORMERS_DESCRIPTIONS:
+            shutil.copyfile(Path(str(config.encoder.image.weights)) / name, folder / _MODEL / name)
     write_text(folder / "README.md", card)
 
 
@@ -66,11 +61,14 @@ def load_encoder(folder: Path) -> tuple[DualEncoder, Vocabulary]:
 
     Raises:
         CorpusError: If a file is missing or damaged, or files do not belong together; one line.
+        MissingExtraError: If the image encoder is a model of `transformers`, which is not installed.
 
     Example:
         >>> import tempfile
+        >>> from vergence.training.towers import make_image_encoder, make_text_encoder
         >>> vocabulary, config = Vocabulary.of(["a red cube"]), RunConfig()
-        >>> encoder = make_encoder(config.encoder, vocabulary, seed=0)
+        >>> image = make_image_encoder(config.encoder, side=config.data.side, seed=0)
+        >>> encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_encoder(Path(folder), encoder, vocabulary, config, card="")
         ...     same, words = load_encoder(Path(folder))
@@ -80,8 +78,7 @@ def load_encoder(folder: Path) -> tuple[DualEncoder, Vocabulary]:
     try:
         vocabulary = Vocabulary.from_json((folder / _WORDS).read_text(encoding="utf-8"))
         shape = json.loads((folder / _SHAPE).read_text(encoding="utf-8"))
-        shape.pop("side")
-        encoder = make_encoder(from_mapping(EncoderConfig, shape), vocabulary, seed=0)
+        encoder = _unfitted(folder, shape, vocabulary)
         encoder.load_state_dict(load_file(folder / _WEIGHTS))
     except FileNotFoundError as error:
         missing = error.filename or folder / _WEIGHTS
@@ -101,14 +98,9 @@ def model_card(
     vocabulary: Vocabulary,
 ) -> str:
     """Say what an encoder was trained on, to what end, how far it came, and how to load it."""
-    encoder = config.encoder
-    sizes = f"output {encoder.dim}; convolutions {', '.join(map(str, encoder.widths))}; heads {encoder.hidden}"
     made_by = ", ".join(f"{name} {number}" for name, number in versions.items())
-    terms = [
-        f"- `{name}`: {term.loss}, weight {term.weight}, settings {term.settings or 'default'}"
-        + (f", learned: {', '.join(term.learn)}" if term.learn else "")
-        for name, term in config.objective.items()
-    ]
+    terms = [f"- `{name}`: {_term(term)}" for name, term in config.objective.items()]
+    encoders = yaml.safe_dump(encoder_settings(config), sort_keys=False, allow_unicode=True)
     numbers = [f"| {name} | {value:.6g} |" for name, value in metrics.items()]
     return "\n".join(
         [
@@ -122,8 +114,11 @@ def model_card(
             "## Objective",
             *terms,
             "",
-            "## Sizes",
-            f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {len(vocabulary)} words; {sizes}.",
+            "## Encoders",
+            f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {len(vocabulary)} words.",
+            "```yaml",
+            *encoders.splitlines(),
+            "```",
             "",
             "## Results of the last epoch",
             "| | value |",
@@ -143,6 +138,34 @@ def model_card(
             "",
         ]
     )
+
+
+def encoder_settings(config: RunConfig) -> dict[str, Any]:
+    """Return what the encoders are, as plain values; of the weights that they started from, the name alone."""
+    settings: dict[str, Any] = config.to_mapping()["encoder"]
+    if settings["image"]["weights"]:
+        settings["image"]["weights"] = Path(settings["image"]["weights"]).name
+    return settings
+
+
+def _unfitted(folder: Path, shape: Mapping[str, Any], vocabulary: Vocabulary) -> DualEncoder:
+    """Make what `encoder.json` says, with any weights; the file that training started from is not needed."""
+    config = from_mapping(EncoderConfig, shape)
+    stored = Preprocessing.from_json(json.dumps(shape["preprocessing"])) if "preprocessing" in shape else None
+    with torch.random.fork_rng(devices=[]):
+        image = config.image.make(config.dim, side=shape["side"], preprocessing=stored, folder=folder / _MODEL)
+        return DualEncoder(image, config.text.make(len(vocabulary), config.dim))
+
+
+def _term(term: TermConfig) -> str:
+    if isinstance(term.weight, Ramp):
+        ends = f"{term.weight.first:g} to {term.weight.last:g}"
+        weight = f"weight {ends}, from {term.weight.start:.0%} to {term.weight.stop:.0%} of the training"
+    else:
+        weight = f"weight {term.weight:g}"
+    said = yaml.safe_dump(term.settings, sort_keys=False, default_flow_style=True, width=10_000).strip()
+    settings = f"settings {said}" if term.settings else "default settings"
+    return f"{term.loss}, {weight}, {settings}" + (f", learned: {', '.join(term.learn)}" if term.learn else "")
 
 
 def _bias(misalignment: Misalignment | None) -> str:

@@ -105,8 +105,8 @@ def train(
         The encoder, in evaluation mode, and its history.
 
     Raises:
-        ConfigError: If there are fewer pairs than a batch, training diverges, `out` holds another training, or the
-            device is neither of the two.
+        ConfigError: If there are fewer pairs than a batch, training diverges, `out` holds another training, the device
+            is neither of the two, or a metric is called as another column of the history is.
         MissingExtraError: If the tracker is not installed.
 
     Example:
@@ -161,8 +161,8 @@ def train(
             _refuse_broken_weights(modules)
             end = EpochEnd(epoch=epoch + 1, epochs=config.epochs, encoder=encoder, losses=losses)
             metrics = dict(evaluate(end)) if evaluate else {}
-            row = {"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **losses, **metrics}
-            history.append(_agreed(row, accelerator.device))
+            row = {"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **losses}
+            history.append(_agreed(_joined(row, metrics), accelerator.device))
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
@@ -266,6 +266,13 @@ def _copied(module: nn.Module, accelerator: Accelerator) -> nn.Module:
     fitted = any(weight.requires_grad for weight in module.parameters())
     prepared: nn.Module = accelerator.prepare_model(module, evaluation_mode=not fitted)
     return prepared
+
+
+def _joined(row: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
+    for name in metrics:
+        if name in row:
+            raise ConfigError(f"evaluate must not name a metric {name!r}, a column of the history; choose another name")
+    return row | metrics
 
 
 def _agreed(row: dict[str, float], device: torch.device) -> dict[str, float]:

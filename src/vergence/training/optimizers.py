@@ -33,7 +33,7 @@ def make_optimizers(encoder: nn.Module, objective: nn.Module, config: TrainConfi
     if config.optimizer == "muon" and not hidden:
         raise ConfigError("optimizer 'muon' needs a matrix between hidden layers; the encoder has none. Use 'adamw'")
     taken = {id(weight) for weight in hidden}
-    rest = [weight for weight in encoder.parameters() if id(weight) not in taken]
+    rest = [weight for weight in encoder.parameters() if weight.requires_grad and id(weight) not in taken]
     groups = [
         {"params": [weight for weight in rest if weight.ndim >= 2], "weight_decay": decay},
         {
@@ -59,7 +59,7 @@ def hidden_matrices(encoder: nn.Module) -> Iterator[nn.Parameter]:
     for tower in towers:
         layers = [layer for layer in tower.modules() if any(p.ndim >= 2 for p in layer.parameters(recurse=False))]
         for layer in layers[1:-1]:
-            if isinstance(layer, nn.Linear) and id(layer.weight) not in seen:
+            if isinstance(layer, nn.Linear) and layer.weight.requires_grad and id(layer.weight) not in seen:
                 seen.add(id(layer.weight))
                 yield layer.weight
 

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 import vergence
-from vergence.encoders import Vocabulary
+from vergence.encoders import DualEncoder, Vocabulary
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
 from vergence.random import named
-from vergence.training.export import make_encoder, model_card, save_encoder
+from vergence.training.export import model_card, save_encoder
 from vergence.training.folder import JobFolder, WhenPresent
 from vergence.training.loop import EpochEnd, TrainResult, train
 from vergence.training.pairs import load_pairs
 from vergence.training.processes import join_processes, wait_for_all
 from vergence.training.spec import HELD_OUT, RunConfig
+from vergence.training.towers import make_image_encoder, make_text_encoder
 from vergence.views import ViewPair, random_shift
 
 _AT_ONCE = 512  # held-out pairs encoded together
@@ -40,16 +41,18 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
         What `train` returns.
 
     Raises:
-        CorpusError: If the data cannot be read; nothing has been written then.
+        CorpusError: If data or weights cannot be read; nothing has been written then.
         ConfigError: If the folder cannot be used, or settings do not fit the data; it is as it was then.
     """
+    image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)  # its weights may be refused
     pairs = load_pairs(config.data, seed=config.seed)
     config.train.steps_per_epoch(len(pairs.fit))
     vocabulary = Vocabulary.of((pairs.captions[row] for row in pairs.fit), min_count=config.encoder.min_count)
-    encoder = make_encoder(config.encoder, vocabulary, seed=config.seed)
+    encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=config.seed))
     versions = _versions()
     job = {"job": "train", "settings": config.to_mapping(), "data": pairs.digest()}
-    views = ViewPair(image=pairs.images, text=vocabulary.encode(pairs.captions))
+    words = vocabulary.encode(pairs.captions)[:, : getattr(encoder.text, "max_length", None)]
+    views = ViewPair(image=pairs.images, text=words)
     objective = config.make_objective()
     held_out = views.take(pairs.held_out)
     with join_processes(config.device):

@@ -29,6 +29,7 @@ from vergence.losses import (
     sigmoid_loss,
 )
 from vergence.training.config import TrainConfig
+from vergence.training.towers import EncoderConfig
 
 T = TypeVar("T")
 
@@ -91,33 +92,6 @@ class DataConfig:
             at_least("items", self.items, 2)
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation must be a share in [0, 1); got {self.validation!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """A convolutional image encoder and a bag-of-words text encoder.
-
-    Args:
-        dim: Output size of both, >= 1.
-        widths: Channels after each convolution, at least one.
-        hidden: Width of both heads.
-        word_width: Size of a word embedding.
-        min_count: How often a word must come in training captions to be known, >= 1.
-
-    Raises:
-        ConfigError: Naming the setting, what it got and what is allowed.
-    """
-
-    dim: int = 16
-    widths: tuple[int, ...] = (32, 64, 128, 256)
-    hidden: int = 256
-    word_width: int = 128
-    min_count: int = 1
-
-    def __post_init__(self) -> None:
-        at_least("widths", min(self.widths, default=0), 1)
-        for name in ("dim", "hidden", "word_width", "min_count"):
-            at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +172,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
         one_of("device", self.device, ("cpu", "auto"))
+        self.encoder.check(side=self.data.side)
         self.make_objective()
+        for name in HELD_OUT:
+            if name in self.objective:
+                raise ConfigError(f"a term must not be called {name!r}, which is a metric; choose another name")
         if self.train.early_stop:
             metrics = ("total", *self.objective, *(HELD_OUT if self.data.validation else ()))
             one_of("metric in train.early_stop", self.train.early_stop.metric, metrics)
@@ -239,8 +217,10 @@ def check_keys(cls: type, mapping: object, *, path: str = "") -> None:
         if of_each and isinstance(value, Mapping):
             for name, part in value.items():
                 check_keys(of_each, part, path=f"{here}.{name}")
-        elif inner and (value is not None if isinstance(known[key], type) else isinstance(value, Mapping)):
+        elif inner and (isinstance(value, Mapping) or not _allowed_plain(known[key], value)):
             check_keys(inner, value, path=here)
+        elif get_origin(known[key]) is dict and not isinstance(value, Mapping):
+            raise ConfigError(f"{here} must be keys with values; got {value!r}")
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: str = "") -> T:
@@ -256,7 +236,10 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, path: str = "") ->
         value, here = mapping[entry.name], f"{path}.{entry.name}" if path else entry.name
         inner, of_each = _class_in(entry.type)
         if of_each:
-            value = {name: from_mapping(of_each, part, path=f"{here}.{name}") for name, part in value.items()}
+            value = {
+                name: part if isinstance(part, of_each) else from_mapping(of_each, part, path=f"{here}.{name}")
+                for name, part in value.items()
+            }
         elif inner and isinstance(value, Mapping):
             value = from_mapping(inner, value, path=here)
         elif isinstance(value, list):
@@ -275,6 +258,12 @@ def _class_in(annotation: Any) -> tuple[Any, Any]:
         return None, of_each if is_dataclass(of_each) else None
     options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return next((option for option in options if is_dataclass(option)), None), None
+
+
+def _allowed_plain(annotation: Any, value: object) -> bool:
+    """Whether a field that may hold a configuration class may hold this value, which is none, instead."""
+    options = [option for option in get_args(annotation) if not is_dataclass(option)]
+    return (value is None and type(None) in options) or (value is not None and options not in ([], [type(None)]))
 
 
 def _plain(value: Any) -> Any:
