@@ -1,6 +1,8 @@
 """Checks every annotation of the package at run time, shapes included, in all tests and doctests."""
 
 import os
+from importlib import import_module
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -15,3 +17,10 @@ settings.register_profile(
     "vergence", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("vergence")
+
+
+def pytest_collect_file(file_path: Path) -> None:
+    """Import the package of a module first: pytest would run a second time a module that its package has imported."""
+    source = Path(__file__).parent / "src"
+    if file_path.suffix == ".py" and file_path.is_relative_to(source):
+        import_module(".".join(file_path.relative_to(source).parts[:-1]))

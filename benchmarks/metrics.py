@@ -17,7 +17,7 @@ from vergence.random import generator
 
 SEED = 0
 PACKAGES = ("scikit-learn", "numpy")
-SMALL = {"n": 300}
+SMALL = {"n": 600}  # more rows than columns, so that the same code warms up
 
 
 def cases() -> Iterator[Case]:
@@ -26,7 +26,10 @@ def cases() -> Iterator[Case]:
     for peer, how in ((knn_by_argsort, "a full argsort and masks, as published"), (knn_by_masks, "top-k and masks")):
         yield compare(f"mutual k-NN (k = 10), n = 20,000, d = 512, against {how}", knn_ours, peer, knn)
     unbiased = {"n": 10_000, "dim": 512}
-    for peer, how in ((cka_by_matrix_products, "n by n by n, as published"), (cka_by_sums, "competent n by n")):
+    for peer, how in (
+        (cka_by_matrix_products, "n by n by n in float32, as published"),
+        (cka_by_sums, "competent n by n, also in float32"),
+    ):
         yield compare(f"unbiased linear CKA, n = 10,000, d = 512, against {how}", cka_ours, peer, unbiased)
     yield alone("linear CKA, streamed over n = 1,000,000, d = 512", cka_streamed, {"n": 1_000_000, "dim": 512})
     yield alone("R@{1,5,10} both ways, 50,000 by 50,000, d = 512", recall_ours, {"n": 50_000, "dim": 512})
@@ -90,21 +93,28 @@ def cka_ours(*, n: int, dim: int = 512) -> Run:
 
 
 def cka_by_matrix_products(*, n: int, dim: int = 512) -> Run:
-    return partial(cka_of_kernels, *two_views(n, dim), lambda k, l: (k @ l).sum())  # noqa: E741
+    """The sum over K L from the product of the two, three times n³."""
+
+    def hsic(k: Tensor, l: Tensor) -> float:  # noqa: E741
+        spread = k.sum() * l.sum() / ((n - 1) * (n - 2))
+        return float((k * l).sum() + spread - 2 * (k @ l).sum() / (n - 2))
+
+    return partial(cka_of_kernels, *two_views(n, dim), hsic)
 
 
 def cka_by_sums(*, n: int, dim: int = 512) -> Run:
-    return partial(cka_of_kernels, *two_views(n, dim), lambda k, l: k.sum(0) @ l.sum(1))  # noqa: E741
+    """The same from sums of rows; the kernels stay in float32, where the two products take half as long."""
+
+    def hsic(k: Tensor, l: Tensor) -> float:  # noqa: E741
+        k_rows, l_rows = k.sum(1, dtype=torch.float64), l.sum(1, dtype=torch.float64)
+        spread = k_rows.sum() * l_rows.sum() / ((n - 1) * (n - 2))
+        return float((k * l).sum() + spread - 2 * k_rows @ l_rows / (n - 2))
+
+    return partial(cka_of_kernels, *two_views(n, dim), hsic)
 
 
-def cka_of_kernels(x: Tensor, y: Tensor, sum_of_product: Any) -> float:
+def cka_of_kernels(x: Tensor, y: Tensor, hsic: Any) -> float:
     k, l = ((side @ side.T).fill_diagonal_(0.0) for side in (x - x.mean(0), y - y.mean(0)))  # noqa: E741
-    n = len(k)
-
-    def hsic(a: Tensor, b: Tensor) -> float:
-        spread = a.sum() * b.sum() / ((n - 1) * (n - 2))
-        return float((a * b).sum() + spread - 2 * sum_of_product(a, b) / (n - 2))
-
     return hsic(k, l) / (hsic(k, k) * hsic(l, l)) ** 0.5
 
 
@@ -155,8 +165,13 @@ def grid_search(z: Tensor, targets: Tensor) -> GridSearchCV:
 
 
 def grid_sklearn(*, n: int) -> Run:
+    """Its one choice for all targets has another score than ours, so none is returned."""
     z, targets = grid_data(n)
-    return lambda: float(grid_search(z, targets).best_score_)
+
+    def run() -> None:
+        grid_search(z, targets)
+
+    return run
 
 
 def grid_sklearn_of_one_target(*, n: int) -> Run:

@@ -155,7 +155,10 @@ def mean_cka_of_independent_data(*, n: int, draws: int, dim: int = 64) -> Run:
 def pairs(
     g: torch.Generator, *, selected: int, perturbed: int, dependent: bool, nonlinear: bool
 ) -> tuple[Tensor, Tensor]:
-    """4096 pairs: ten factors, of which the text has the first few and gets the last of those wrong; five private."""
+    """4096 pairs: ten factors, of which the text has the first few and gets the last of those wrong; five private.
+
+    Where dependent, the covariances of factors, errors and private dimensions are drawn from Wishart(d, I).
+    """
 
     def normal(dim: int) -> Tensor:
         mixed = torch.randn(dim, dim, generator=g) if dependent else torch.eye(dim)
@@ -173,8 +176,8 @@ def pairs(
     if perturbed:
         wrong = torch.rand(4096, perturbed, generator=g) < 0.75
         recorded[:, -perturbed:] += wrong * normal(perturbed)
-    image = torch.cat([factors, torch.randn(4096, 5, generator=g)], dim=1)
-    text = torch.cat([recorded, torch.randn(4096, 5, generator=g)], dim=1)
+    image = torch.cat([factors, normal(5)], dim=1)
+    text = torch.cat([recorded, normal(5)], dim=1)
     return mixing(image), mixing(text)
 
 

@@ -8,23 +8,31 @@ from vergence.metrics import suggest_encoding_size
 from vergence.random import named
 
 
-def linear_pairs(selected: int, perturbed: int, *, n: int = 1500, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def linear_pairs(
+    selected: int, perturbed: int, *, dependent: bool = False, n: int = 1500, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Images that mix eight factors, texts that mix the first few, the last of those perturbed; three private each."""
     g = named(seed, selected, perturbed)
-    factors = torch.randn(n, 8, generator=g)
+
+    def normal(dim: int) -> torch.Tensor:
+        mixed = torch.randn(dim, dim, generator=g) if dependent else torch.eye(dim)  # covariance: Wishart(dim, I)
+        return torch.randn(n, dim, generator=g) @ mixed
+
+    factors = normal(8)
     recorded = factors[:, :selected].clone()
     if perturbed:
-        recorded[:, -perturbed:] += (torch.rand(n, perturbed, generator=g) < 0.75) * torch.randn(
-            n, perturbed, generator=g
-        )
-    image = torch.cat([factors, torch.randn(n, 3, generator=g)], dim=1)
-    text = torch.cat([recorded, torch.randn(n, 3, generator=g)], dim=1)
+        recorded[:, -perturbed:] += (torch.rand(n, perturbed, generator=g) < 0.75) * normal(perturbed)
+    image, text = (torch.cat([side, normal(3)], dim=1) for side in (factors, recorded))
     return tuple(side @ torch.randn(side.shape[1], side.shape[1], generator=g) for side in (image, text))
 
 
-@pytest.mark.parametrize(("selected", "perturbed"), [(1, 0), (5, 0), (5, 2), (8, 4)])
-def test_both_sizes_are_found_under_linear_mixing(selected: int, perturbed: int) -> None:
-    size = suggest_encoding_size(*linear_pairs(selected, perturbed), generator=named(1), n_resamples=100)
+@pytest.mark.parametrize(
+    ("selected", "perturbed", "dependent"),
+    [(1, 0, False), (5, 0, False), (5, 2, False), (8, 4, False), (5, 0, True), (5, 2, True), (6, 4, True)],
+)
+def test_both_sizes_are_found_under_linear_mixing(selected: int, perturbed: int, dependent: bool) -> None:
+    image, text = linear_pairs(selected, perturbed, dependent=dependent)
+    size = suggest_encoding_size(image, text, generator=named(1), n_resamples=100)
     assert (size.shared, size.exact) == (selected, selected - perturbed)
     for count, (low, high) in ((size.shared, size.shared_interval), (size.exact, size.exact_interval)):
         assert low <= count <= high

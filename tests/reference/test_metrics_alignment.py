@@ -13,6 +13,7 @@ from vergence.metrics import (
     cka,
     cknna,
     effective_rank,
+    hsic,
     mutual_knn,
     pair_distance,
     procrustes,
@@ -93,6 +94,23 @@ def test_streamed_cka_is_cka_whatever_the_batches_and_the_offset(unbiased: bool)
         streamed.update(x[rows], y[rows])
     expected = cka(x - x.mean(0), y - y.mean(0), unbiased=unbiased)
     assert streamed.compute(unbiased=unbiased) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_unbiased_cka_of_several_blocks_is_that_of_whole_kernel_matrices(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hsic, "_BLOCK", 2**16)
+    x, y = (side.to(dtype) for side in pair(1300, 60, 90, offset=5.0))
+    kernels = []
+    for side in (x.double(), y.double()):
+        kernel = (side @ side.T).fill_diagonal_(0.0)
+        rows = kernel.sum(1)
+        kernel = kernel - (rows[:, None] + rows) / (1300 - 2) + rows.sum() / ((1300 - 1) * (1300 - 2))
+        kernels.append(kernel.fill_diagonal_(0.0))
+    k, l = kernels  # noqa: E741
+    expected = float((k * l).sum() / (torch.linalg.norm(k) * torch.linalg.norm(l)))
+    assert cka(x, y, unbiased=True) == pytest.approx(expected, rel=1e-10)
 
 
 def neighbours(rows: Rows, k: int) -> list[list[int]]:

@@ -5,12 +5,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, one_of, positive
+from vergence.checks import at_least, finite, one_of, positive
 from vergence.errors import ShapeError
 from vergence.metrics import hsic
 from vergence.metrics.arrays import Array, as_float64, same_rows
 
-_ROWS = 4096  # rows turned to float64 at once
+_ORIGIN_ROWS = 4096  # rows whose mean sums are taken relative to
 _MEDIAN_ROWS = 4096  # rows whose distances give the median
 
 
@@ -58,9 +58,7 @@ def cka(
     n = _paired_rows(x, y, at_least_rows=4 if unbiased else 2)
     if kernel == "linear" and max(x.shape[1], y.shape[1]) < n:
         accumulated = CKA()
-        accumulated._start(x, y)
-        for start in range(0, n, _ROWS):
-            accumulated.update(x[start : start + _ROWS], y[start : start + _ROWS])
+        accumulated.update(x, y)
         return accumulated.compute(unbiased=unbiased)
     make = _linear_kernel if kernel == "linear" else _rbf_kernel
     kernel_x, kernel_y = (make(side - hsic.origin(side), bandwidth) for side in as_float64(x=x, y=y))
@@ -70,7 +68,7 @@ def cka(
 class CKA:
     """Linear CKA of rows that come in batches, in memory that does not grow with their number.
 
-    Sums are taken relative to the mean of the first batch, in float64, so that a large common offset costs no digits.
+    Sums are taken relative to the mean of the first rows, in float64, so that a large common offset costs no digits.
 
     Example:
         >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -91,18 +89,16 @@ class CKA:
             ShapeError: If rows do not pair, an entry is NaN or infinite, or a width differs from earlier batches.
         """
         same_rows(x=x, y=y)
+        x, y = (torch.as_tensor(side).detach() for side in (x, y))
+        finite(x=x, y=y)
         if self._sums is None:
-            self._start(x, y)
-        assert self._sums is not None
+            origin_x, origin_y = (hsic.origin(side[:_ORIGIN_ROWS]) for side in (x, y))
+            self._sums = hsic.LinearSums(origin_x=origin_x, origin_y=origin_y)
         widths = {"x": len(self._sums.origin_x), "y": len(self._sums.origin_y)}
         for name, batch in (("x", x), ("y", y)):
             if batch.shape[1] != widths[name]:
                 raise ShapeError(f"{name} had {widths[name]} columns in earlier batches; got {tuple(batch.shape)}")
-        self._sums.add(*as_float64(x=x, y=y))
-
-    def _start(self, x: Array, y: Array) -> None:
-        origin_x, origin_y = (hsic.origin(torch.as_tensor(side).detach()) for side in (x, y))
-        self._sums = hsic.LinearSums(origin_x=origin_x, origin_y=origin_y)
+        self._sums.add(x, y)
 
     def compute(self, *, unbiased: bool = False) -> float:
         """Linear CKA of all rows so far; see `cka` for the two forms.

@@ -6,9 +6,11 @@ from math import sqrt
 
 import torch
 from jaxtyping import Float
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
-_BLOCK = 2**22  # kernel entries held at once: 32 MB
+_BLOCK = 2**22  # entries held at once: 32 MB
+_LEAST_ROWS = 512  # of wide data, so that products outweigh adding them up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,65 +56,69 @@ def origin(x: Float[Tensor, "n dim"]) -> Float[Tensor, "dim"]:
 
 @dataclass(kw_only=True)
 class LinearSums:
-    """Sums for linear kernels, gathered over batches in d by d matrices."""
+    """Sums for linear kernels, gathered over batches in one matrix of moments of every row's x, y, |x|², |y|² and 1."""
 
     origin_x: Float[Tensor, "dim_x"]
     origin_y: Float[Tensor, "dim_y"]
     n: int = 0
-    xx: Float[Tensor, "dim_x dim_x"] = field(init=False)
-    yy: Float[Tensor, "dim_y dim_y"] = field(init=False)
-    xy: Float[Tensor, "dim_x dim_y"] = field(init=False)
-    x_rest: Float[Tensor, "dim_x 3"] = field(init=False)
-    y_rest: Float[Tensor, "dim_y 3"] = field(init=False)
-    rest: Float[Tensor, "3 3"] = field(init=False)
+    moments: Float[Tensor, "width width"] = field(init=False)  # its upper triangle counts, the rest is left as it is
 
     def __post_init__(self) -> None:
-        zeros, dim_x, dim_y = self.origin_x.new_zeros, len(self.origin_x), len(self.origin_y)
-        self.xx, self.yy, self.xy = zeros(dim_x, dim_x), zeros(dim_y, dim_y), zeros(dim_x, dim_y)
-        self.x_rest, self.y_rest, self.rest = zeros(dim_x, 3), zeros(dim_y, 3), zeros(3, 3)
+        self.moments = self.origin_x.new_zeros(sum(self._widths), sum(self._widths))
+
+    @property
+    def _widths(self) -> list[int]:
+        return [len(self.origin_x), len(self.origin_y), 3]
 
     def add(self, x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"]) -> None:
-        """Add a batch of float64 rows."""
-        x, y = x - self.origin_x, y - self.origin_y
-        rest = torch.stack([(x**2).sum(1), (y**2).sum(1), torch.ones_like(x[:, 0])], dim=1)
+        """Add a batch of rows of any float width; some of them at a time become float64."""
+        step = max(_LEAST_ROWS, _BLOCK // len(self.moments))
+        rows = self.moments.new_empty(min(step, len(x)), len(self.moments))
+        for start in range(0, len(x), step):
+            some_x, some_y = x[start : start + step], y[start : start + step]
+            filled = rows[: len(some_x)]
+            from_x, from_y, rest = filled.split_with_sizes(self._widths, dim=1)
+            from_x.copy_(some_x).sub_(self.origin_x)
+            from_y.copy_(some_y).sub_(self.origin_y)
+            rest.copy_(torch.stack([(from_x**2).sum(1), (from_y**2).sum(1), torch.ones_like(rest[:, 2])], dim=1))
+            _add_upper_gram(self.moments, filled)
         self.n += len(x)
-        self.xx.addmm_(x.T, x)
-        self.yy.addmm_(y.T, y)
-        self.xy.addmm_(x.T, y)
-        self.x_rest.addmm_(x.T, rest)
-        self.y_rest.addmm_(y.T, rest)
-        self.rest.addmm_(rest.T, rest)
 
     def without(self, other: "LinearSums") -> "LinearSums":
         """The sums over the rows of this one that are not in the other, taken relative to the same origin."""
         rest = LinearSums(origin_x=self.origin_x, origin_y=self.origin_y, n=self.n - other.n)
-        for name in ("xx", "yy", "xy", "x_rest", "y_rest", "rest"):
-            setattr(rest, name, getattr(self, name) - getattr(other, name))
+        rest.moments = self.moments - other.moments
         return rest
 
     def pairs(self) -> tuple[PairSums, PairSums, PairSums]:
         """The sums for x with y, x with itself and y with itself."""
-        x, y = (self.x_rest, 0), (self.y_rest, 1)
-        return self._pair(self.xy, x, y), self._pair(self.xx, x, x), self._pair(self.yy, y, y)
-
-    def _pair(
-        self,
-        moments: Float[Tensor, "dim_a dim_b"],
-        a: tuple[Float[Tensor, "dim_a 3"], int],
-        b: tuple[Float[Tensor, "dim_b 3"], int],
-    ) -> PairSums:
-        (a_rest, a_norm), (b_rest, b_norm) = a, b
-        a_sum, b_sum = a_rest[:, 2], b_rest[:, 2]  # K_i. is a_i · a_sum
-        a_total, b_total = a_sum @ a_sum, b_sum @ b_sum
-        return PairSums(
-            n=self.n,
-            products=float((moments**2).sum()),
-            rows=float(a_sum @ moments @ b_sum),
-            totals=float(a_total * b_total),
-            diagonals=float(self.rest[a_norm, b_norm]),
-            row_diagonals=float(a_sum @ a_rest[:, b_norm] + b_sum @ b_rest[:, a_norm]),
-            off_diagonal_totals=float((a_total - self.rest[a_norm, 2]) * (b_total - self.rest[b_norm, 2])),
+        whole = self.moments.triu() + self.moments.triu(1).T
+        (xx, xy, x_rest), (_, yy, y_rest), (*_, rest) = (
+            part.split_with_sizes(self._widths, dim=1) for part in whole.split_with_sizes(self._widths)
         )
+
+        def pair(moments: Tensor, a_rest: Tensor, a_norm: int, b_rest: Tensor, b_norm: int) -> PairSums:
+            a_sum, b_sum = a_rest[:, 2], b_rest[:, 2]  # K_i. is a_i · a_sum
+            a_total, b_total = a_sum @ a_sum, b_sum @ b_sum
+            return PairSums(
+                n=self.n,
+                products=float((moments**2).sum()),
+                rows=float(a_sum @ moments @ b_sum),
+                totals=float(a_total * b_total),
+                diagonals=float(rest[a_norm, b_norm]),
+                row_diagonals=float(a_sum @ a_rest[:, b_norm] + b_sum @ b_rest[:, a_norm]),
+                off_diagonal_totals=float((a_total - rest[a_norm, 2]) * (b_total - rest[b_norm, 2])),
+            )
+
+        return pair(xy, x_rest, 0, y_rest, 1), pair(xx, x_rest, 0, x_rest, 0), pair(yy, y_rest, 1, y_rest, 1)
+
+
+def _add_upper_gram(total: Float[Tensor, "width width"], rows: Float[Tensor, "n width"]) -> None:
+    """Add rows' @ rows to the upper triangle, by the symmetric update of BLAS where there is one: half the products."""
+    if rows.device.type == "cpu":  # PyTorch has no such update, and its general product takes four times as long
+        dsyrk(1.0, rows.numpy().T, beta=1.0, c=total.numpy().T, lower=True, overwrite_c=True)
+    else:
+        total.addmm_(rows.T, rows)
 
 
 Kernel = Callable[[slice], Float[Tensor, "rows n"]]

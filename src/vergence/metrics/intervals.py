@@ -191,7 +191,7 @@ def cka_interval(
     origins = hsic.origin(rows_x), hsic.origin(rows_y)
     groups = [order[k :: min(n_groups, n)] for k in range(min(n_groups, n))]
     everything = _sums_of(rows_x, rows_y, origins)
-    left_out = [everything.without(_sums_of(rows_x[rows], rows_y[rows], origins)) for rows in groups]
+    left_out = (everything.without(_sums_of(rows_x[rows], rows_y[rows], origins)) for rows in groups)
     full = hsic.ratio(*everything.pairs(), unbiased=True)
     partial = torch.tensor([hsic.ratio(*sums.pairs(), unbiased=True) for sums in left_out], dtype=torch.float64)
     pseudo = len(groups) * full - (len(groups) - 1) * partial

@@ -10,6 +10,7 @@ from itertools import product
 
 import torch
 from jaxtyping import Float, Integer
+from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
 
 from vergence.checks import at_least, positive
@@ -254,7 +255,11 @@ def _solve(matrix: Float[Tensor, "m m"], alpha: float, right: Float[Tensor, "m t
     """Solve (matrix + alpha I) w = right for all columns by one Cholesky factorisation."""
     shifted = matrix.clone()
     shifted.diagonal().add_(alpha)
-    return torch.cholesky_solve(right, torch.linalg.cholesky(shifted))
+    if shifted.device.type != "cpu":
+        return torch.cholesky_solve(right, torch.linalg.cholesky(shifted))
+    # In place, which PyTorch cannot do: it copies the matrix and clears half of it, for as long as it factorises.
+    factor = cho_factor(shifted.numpy().T, overwrite_a=True, check_finite=False)
+    return torch.from_numpy(cho_solve(factor, right.numpy(), check_finite=False))
 
 
 def _nystroem_features(

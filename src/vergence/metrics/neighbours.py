@@ -123,7 +123,8 @@ def _neighbours(x: Float[Tensor, "n dim"], k: int) -> Neighbours:
                 offer(other, found.T.contiguous(), start)
     items, places = items.sort(dim=1)
     mean = x.mean(0, dtype=torch.float64)
-    return Neighbours(items=items, excess=cosines.double().gather(1, places) - (x.double() @ mean)[:, None])
+    row_means = torch.cat([x[start : start + tile].double() @ mean for start in range(0, n, tile)])
+    return Neighbours(items=items, excess=cosines.double().gather(1, places) - row_means[:, None])
 
 
 def shared_neighbours(x: Neighbours, y: Neighbours) -> float:

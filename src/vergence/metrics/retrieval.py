@@ -11,7 +11,7 @@ from vergence.checks import at_least, finite
 from vergence.errors import ShapeError
 from vergence.metrics.arrays import Array, same_rows
 
-_BLOCK = 2**25  # similarities held at once: 128 MB of float32
+_BLOCK = 2**22  # similarities held at once: 16 MB of float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +153,10 @@ def _count(
     scores: Float[Tensor, "texts images"], relevant: Float[Tensor, "..."], slack: float, *, dim: int
 ) -> tuple[Tensor, Tensor]:
     """How many scores are above the relevant one, and how many are the same."""
-    at_least_tied = (scores >= relevant - slack).sum(dim)
-    better = (scores > relevant + slack).sum(dim)
-    return better, at_least_tied - better
+    # Counted in 32 bits: to sum in 64, PyTorch first widens every answer to 8 bytes.
+    at_least_tied = (scores >= relevant - slack).sum(dim, dtype=torch.int32)
+    better = (scores > relevant + slack).sum(dim, dtype=torch.int32)
+    return better.long(), (at_least_tied - better).long()
 
 
 def _targets(images: Tensor, texts: Tensor, image_of_text: Array | None) -> Integer[Tensor, "texts"]:

@@ -56,8 +56,9 @@ def suggest_encoding_size(
     [cai2025] Thm 4.1 is about encoders whose output size is $|I_\theta| - |I_\rho|$, which is `exact`. Assumes that
     each modality mixes its factors *linearly*, with at least as many dimensions as factors, and that perturbed factors
     correlate below 1 - `tolerance`: no number of pairs could tell a slight perturbation from noise in the recording, so
-    raise it where recordings are noisy. After a nonlinear mixing one factor can show as several correlations, or as one
-    below 1; take the numbers as a start.
+    raise it where recordings are noisy. Where factors depend on each other, a perturbed one that the others nearly
+    determine adds a correlation near 0, which is found only if it exceeds `chance`. After a nonlinear mixing one factor
+    can show as several correlations, or as one below 1; take the numbers as a start.
 
     Source: [hotelling1936] for the correlations; the two counts and the held-out null are this library's.
 
