@@ -365,8 +365,8 @@ def _dependence(codes: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 def _association(table: np.ndarray) -> dict[str, float]:
     n, (r, c) = table.sum(), table.shape
-    if min(r, c) < 2 or n < 2:
-        return {"cramers_v": float("nan"), "p_value": float("nan")}
+    if min(r, c) < 2 or n < 2:  # a factor that is constant wherever both are known tells nothing of the other
+        return {"cramers_v": float("nan"), "p_value": 1.0 if n >= 2 else float("nan")}
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
     statistic = float(((table - expected) ** 2 / expected).sum())
     spread = max(0.0, statistic / n - (r - 1) * (c - 1) / (n - 1))
