@@ -57,7 +57,7 @@ def train_and_probe(
     Returns:
         Encoders and measurements.
     """
-    encoder = _encoder(len(captioned.vocabulary), size, seed=seed, name=name)
+    encoder = make_encoder(len(captioned.vocabulary), size, seed=seed, name=name)
     result = train(
         encoder,
         captioned.views.take(corpus.train),
@@ -76,9 +76,15 @@ def train_and_probe(
         progress=Progress(disable=True),
     )
     z_image = encode(encoder, captioned.views).normalized().z_image
-    table = probe(*halves(corpus, z_image), corpus.emoji.space, generator=named(seed, name, size, "intervals"))
+    factors = probe_images(corpus, z_image, generator=named(seed, name, size, "intervals"))
     losses = {str(key): float(value) for key, value in result.history.iloc[-1].drop("epoch").items()}
-    return Trained(encoder, z_image, {row["factor"]: _record(row) for _, row in table.iterrows()}, losses)
+    return Trained(encoder, z_image, factors, losses)
+
+
+def probe_images(corpus: Corpus, z_image: Tensor, *, generator: torch.Generator) -> dict[str, dict[str, Any]]:
+    """Probe representations of all images for every factor, as JSON can hold it."""
+    table = probe(*halves(corpus, z_image), corpus.emoji.space, generator=generator)
+    return {row["factor"]: _record(row) for _, row in table.iterrows()}
 
 
 def halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
@@ -91,7 +97,7 @@ def halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
     return fit, test
 
 
-def _encoder(vocabulary_size: int, dim: int, *, seed: int, name: str) -> DualEncoder:
+def make_encoder(vocabulary_size: int, dim: int, *, seed: int, name: str) -> DualEncoder:
     """Make the encoders, initialised from a stream of their own; torch's own stream is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(named(seed, name, dim, "weights").initial_seed())

@@ -14,12 +14,14 @@ import vergence
 from vergence.checks import at_least, one_of
 from vergence.corpus.forecast import LEARNED
 from vergence.plots import forecast_beside_measurement, svg
+from vergence.probes import encode
+from vergence.random import named
 from vergence.studies.demo import DemoSpec
 from vergence.studies.demo.corpus import caption, load_corpus
-from vergence.studies.demo.training import train_and_probe
+from vergence.studies.demo.training import make_encoder, probe_images, train_and_probe
 from vergence.studies.forecast.audit import audit_setting
 from vergence.studies.forecast.rules import HIT, MEANINGS, MISS, NO_NUMBER, Judgement, judge
-from vergence.studies.forecast.spec import REFERENCE, SCALES, SETTINGS, Scale
+from vergence.studies.forecast.spec import REFERENCE, SCALES, SETTINGS, UNTRAINED, Scale
 from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder, WhenPresent
@@ -67,11 +69,9 @@ def run_forecast(
     audits = {(seed, name): audit for seed in trials for name, audit in _audits(sized, seed).items()}
     folder.write_json("forecasts.json", [{"seed": s, "setting": name, **audit} for (s, name), audit in audits.items()])
     progress.say(f"audited and forecast from captions and labels alone: {out / 'forecasts.json'}; training comes now")
-    runs = [
-        _Run(sized.training, setting, size, seed, folder.path)
-        for (seed, setting), audit in audits.items()
-        for size in audit["sizes"]
-    ]
+    wanted = {(seed, setting, size): None for (seed, setting), audit in audits.items() for size in audit["sizes"]}
+    wanted |= {(seed, UNTRAINED, size): None for seed, _, size in wanted}
+    runs = [_Run(sized.training, setting, size, seed, folder.path) for seed, setting, size in wanted]
     named_runs = {run.name: run for run in runs}
     done = finish_runs(_train, named_runs, folder, progress=progress, outcome=_one_line, workers=workers)
     frame = _compare(audits, {(run.seed, run.setting, run.size): done[run.name]["factors"] for run in runs})
@@ -132,11 +132,16 @@ def _audits(scale: Scale, seed: int) -> dict[str, Results]:
 
 
 def _train(run: _Run, tell: Teller) -> Results:
-    """Train on one setting at one size and probe."""
+    """Train on one setting at one size and probe; or probe what there is before any training."""
     started = time.perf_counter()
     tell(0, run.spec.training.epochs)
     corpus = load_corpus(run.spec, seed=run.seed)
-    captioned = caption(corpus, SETTINGS[run.setting], seed=run.seed)
+    captioned = caption(corpus, SETTINGS.get(run.setting, SETTINGS[REFERENCE]), seed=run.seed)
+    if run.setting == UNTRAINED:
+        encoder = make_encoder(len(captioned.vocabulary), run.size, seed=run.seed, name=run.setting)
+        z_image = encode(encoder, captioned.views).normalized().z_image
+        factors = probe_images(corpus, z_image, generator=named(run.seed, run.name, "intervals"))
+        return {"factors": factors, "losses": {}, "seconds": round(time.perf_counter() - started, 1)}
     trained = train_and_probe(
         run.spec, corpus, captioned,
         name=run.setting, size=run.size, seed=run.seed,
@@ -172,6 +177,7 @@ def _compare(audits: dict[tuple[int, str], Results], measured: dict[tuple[int, s
                         "statement": said["statement"],
                         "reason": said["reason"],
                         **{key: factors[name][key] for key in ("value", "low", "high")},
+                        "untrained": measured[seed, UNTRAINED, size][name]["value"],
                         "reference": reference,
                         "told": said["told"],
                         **asdict(judged),

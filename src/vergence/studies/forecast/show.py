@@ -37,10 +37,10 @@ def show(verdict: dict[str, Any], folder: Path) -> Group:
 def _miss(row: dict[str, Any]) -> str:
     rule = f"score ≥ {row['at_least']:.2f}" if row["at_least"] is not None else f"upper end ≤ {row['at_most']:.2f}"
     given = "" if row["given_size"] else " (from the captions alone)"
-    return (
-        f"MISS  {_setting(row)}, {row['encoding_size']} outputs: {_words(row['factor'])} {row['statement']}{given},"
-        f" {rule}; measured {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    )
+    value, low, high, before = (f"{row[key]:.2f}" for key in ("value", "low", "high", "untrained"))
+    said = f"{_words(row['factor'])} {row['statement']}{given}, {rule}"
+    measured = f"measured {value} [{low}, {high}], before training {before}"
+    return f"MISS  {_setting(row)}, {row['encoding_size']} outputs: {said}; {measured}"
 
 
 def _recovered(rows: list[dict[str, Any]]) -> Table:

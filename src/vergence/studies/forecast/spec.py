@@ -13,6 +13,9 @@ from vergence.training import TrainConfig
 REFERENCE = "faithful"
 """The setting that injects nothing: what it teaches at the largest size is what the others are compared with."""
 
+UNTRAINED = "untrained"
+"""Encoders before any training: what probes read from images that no caption has taught."""
+
 _EVERYTHING = POLICIES[REFERENCE].misalignment.selected
 
 
@@ -78,7 +81,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(
             settings=(REFERENCE, "tone omitted 1"),
-            training=DemoSpec(concepts=300, training=TrainConfig(epochs=1, batch_size=64)),
+            training=DemoSpec(concepts=150, training=TrainConfig(epochs=1, batch_size=64)),
         ),
         "cpu": Scale(),
     }
