@@ -30,6 +30,10 @@ def add_options(parser: ArgumentParser) -> None:
         "--cluster-column", metavar="NAME", help="column of --labels, equal for captions that belong together"
     )
     parser.add_argument(
+        "--detector-errors", metavar="FILE",
+        help="JSON {factor: {value: {label: rate}}}, or CSV factor,value,label,rate: errors of --labels to take out",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", metavar="DIR", help="folder for coverage.json, coverage.parquet, report.html; resumable"
     )
     parser.add_argument(
@@ -60,11 +64,13 @@ def run(options: Namespace) -> int:
     from rich.console import Console
 
     from vergence.corpus import concepts_146, load_lexicon, merge_audits
-    from vergence.corpus.labels import estimate_from_file
+    from vergence.corpus.labels import estimate_from_file, read_detectors
     from vergence.reports.audit import audit_table
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
+    if options.detector_errors and not options.labels:
+        raise ConfigError("--detector-errors says how often --labels err; pass --labels FILE as well")
     floors = dict(map(_floor, options.fail_under or ()))
     lexicon: Lexicon = concepts_146() if options.lexicon == "concepts-146" else load_lexicon(options.lexicon)
     chosen = options.lexicon != "concepts-146"
@@ -74,7 +80,11 @@ def run(options: Namespace) -> int:
     if options.labels:
         column = (options.caption_column or ["caption"])[0]
         estimate = estimate_from_file(
-            options.labels, lexicon, caption_column=column, cluster_column=options.cluster_column
+            options.labels,
+            lexicon,
+            caption_column=column,
+            cluster_column=options.cluster_column,
+            detectors=read_detectors(options.detector_errors, lexicon) if options.detector_errors else None,
         )
     console = Console(highlight=False)
     results = coverage.to_dict()
