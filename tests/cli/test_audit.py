@@ -97,8 +97,32 @@ def test_labels_give_estimates(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = str(corpus(tmp_path))
     assert main(["audit", path, "--lexicon", str(lexicon), "--labels", path, "--out", str(tmp_path / "out")]) == 0
     assert "not assessable without image labels" in capsys.readouterr().out
-    factors = json.loads((tmp_path / "out" / "coverage.json").read_text())["misalignment"]
-    assert [row["selection"] for row in factors] == [pytest.approx(1 / 3), None]
+    results = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert [row["selection"] for row in results["misalignment"]] == [pytest.approx(1 / 3), None]
+    assert [row["value"] for row in results["misalignment_by_value"]] == ["a", "b"]
+    assert results["forecast"]["encoding_size"] is None
+
+
+@pytest.mark.parametrize(
+    ("size", "statement"), [(None, "cannot be learned"), (1, "will be missed"), (2, "not determined")]
+)
+def test_a_forecast_follows_from_labels_and_the_output_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int | None, statement: str
+) -> None:
+    """Every caption says what animal there is, and none what color."""
+    table = pa.table(
+        {"caption": ["a dog", "a cat"] * 100, "animal": ["dog", "cat"] * 100, "hue": ["red"] * 100 + ["blue"] * 100}
+    )
+    pq.write_table(table, tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text("group,concept,form\nanimal,dog,dog\nanimal,cat,cat\nhue,red,red\nhue,blue,blue\n")
+    command = ["audit", str(tmp_path / "l.parquet"), "--lexicon", str(tmp_path / "l.csv"), "--out", str(tmp_path / "o")]
+    sized = ["--encoding-size", str(size)] if size else []
+    assert main([*command, "--labels", str(tmp_path / "l.parquet"), *sized]) == 0
+    assert statement in capsys.readouterr().out
+    said = json.loads((tmp_path / "o" / "coverage.json").read_text())["forecast"]["statements"]
+    assert {row["factor"]: row["statement"] for row in said}["hue"] == statement
+    assert main([*command, "--encoding-size", "2"]) == 2
+    assert "--encoding-size needs labels" in capsys.readouterr().err
 
 
 CONFUSION = {"tone": {"a": {"a": 0.9, "b": 0.1}, "b": {"a": 0.2, "b": 0.8}}}

@@ -53,6 +53,9 @@ def test_statements_depend_on_the_output_size() -> None:
     assert said(forecast(estimate(tied=True), encoding_size=1))["b"] == THROUGH_OTHERS
     with pytest.raises(ConfigError, match="encoding_size must be >= 1; got 0"):
         forecast(biased, encoding_size=0)
+    with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\]; got 2"):
+        forecast(biased, encoding_size=1, threshold=2)
+    assert said(forecast(estimate(mention=()), encoding_size=1)) == {"a": OPEN, "b": OPEN, "c": OPEN}
 
 
 def test_nothing_is_said_where_the_intervals_allow_two_blocks_that_disagree() -> None:

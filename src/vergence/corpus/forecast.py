@@ -7,7 +7,7 @@ import pandas as pd
 
 from vergence.checks import at_least
 from vergence.corpus.estimate import NOT_ASSESSABLE, BiasEstimate
-from vergence.misalignment import Misalignment
+from vergence.errors import ConfigError
 
 CANNOT = "cannot be learned"
 OPEN = "not determined"
@@ -48,7 +48,6 @@ def forecast(
 
     Raises:
         ConfigError: If the size is below 1 or the threshold outside (0, 1].
-        FactorError: If a size is given and the captions leave no unbiased factor.
     """
     rows = [
         {"factor": factor, "statement": NOT_ASSESSABLE, "reason": "no labels say what its images show"}
@@ -64,12 +63,14 @@ def forecast(
             rows.append(_row(factor, CANNOT) if silent and not estimate.not_assessable else _open(factor, silent))
         return _ordered(rows, estimate)
     at_least("encoding_size", encoding_size, 1)
-    bias = estimate.to_misalignment(threshold)
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"threshold must be in (0, 1]; got {threshold!r}")
+    wrong = frozenset(known.loc[(known["selection"] >= threshold) & (known["rho"] >= threshold), "factor"])
     blocks = _blocks(known, threshold)
     for factor in known["factor"]:
         # A statement is made if it is the same whether or not what the captions leave undecided is in the block.
         row, other = (
-            _graded(factor, block, dependents.get(factor, set()), bias, encoding_size) for block in blocks.values()
+            _graded(factor, block, dependents.get(factor, set()), wrong, encoding_size) for block in blocks.values()
         )
         undecided = {"factor": factor, "statement": OPEN, "reason": _undecided(blocks, threshold)}
         rows.append(row if row["statement"] == other["statement"] else undecided)
@@ -89,7 +90,7 @@ def _undecided(blocks: Mapping[str, frozenset[str]], threshold: float) -> str:
 
 
 def _graded(
-    factor: str, block: frozenset[str], dependents: set[str], bias: Misalignment, encoding_size: int
+    factor: str, block: frozenset[str], dependents: set[str], wrong: frozenset[str], encoding_size: int
 ) -> dict[str, str]:
     """The statement for one block."""
     if factor in block:
@@ -101,7 +102,7 @@ def _graded(
         return {"factor": factor, "statement": OPEN, "reason": reason}
     if dependents & block:
         return _row(factor, THROUGH_OTHERS)
-    return _row(factor, IGNORED if factor in bias.perturbed else MISSED)
+    return _row(factor, IGNORED if factor in wrong else MISSED)
 
 
 def _dependents(estimate: BiasEstimate, significance: float) -> dict[str, set[str]]:
