@@ -121,6 +121,7 @@ def test_a_forecast_follows_from_labels_and_the_output_size(
     assert statement in capsys.readouterr().out
     said = json.loads((tmp_path / "o" / "coverage.json").read_text())["forecast"]["statements"]
     assert {row["factor"]: row["statement"] for row in said}["hue"] == statement
+    assert f"<td>{statement}<small>" in (tmp_path / "o" / "report.html").read_text()
     assert main([*command, "--encoding-size", "2"]) == 2
     assert "--encoding-size needs labels" in capsys.readouterr().err
 
