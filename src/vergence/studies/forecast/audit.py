@@ -55,7 +55,7 @@ def audit_setting(corpus: Corpus, captions: list[str], policy: Policy, scale: Sc
     )
     block = estimate.to_misalignment().unbiased
     sizes = scale.sizes(len(block))
-    told = _told(corpus, estimate, block)
+    told = _told(corpus, block)
     statements = []
     for size in (None, *sizes):
         for row in forecast(estimate, encoding_size=size).to_dict("records"):
@@ -70,7 +70,7 @@ def audit_setting(corpus: Corpus, captions: list[str], policy: Policy, scale: Sc
     }
 
 
-def _told(corpus: Corpus, estimate: BiasEstimate, block: frozenset[str]) -> dict[str, float]:
+def _told(corpus: Corpus, block: frozenset[str]) -> dict[str, float]:
     """What the block's true values tell of the other factors on unseen concepts."""
     fit, test = halves(corpus, torch.zeros(len(corpus.emoji), 0))
     return oracle_scores(fit, test, corpus.emoji.space, Misalignment(block))

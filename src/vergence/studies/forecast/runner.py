@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
+Trial = tuple[int, str]  # seed and setting
 _OUTCOMES = (HIT, MISS, NO_NUMBER)
 
 
@@ -69,14 +71,10 @@ def run_forecast(
     audits = {(seed, name): audit for seed in trials for name, audit in _audits(sized, seed).items()}
     folder.write_json("forecasts.json", [{"seed": s, "setting": name, **audit} for (s, name), audit in audits.items()])
     progress.say(f"audited and forecast from captions and labels alone: {out / 'forecasts.json'}; training comes now")
-    wanted = {(seed, setting, size): None for (seed, setting), audit in audits.items() for size in audit["sizes"]}
-    wanted |= {(seed, UNTRAINED, size): None for seed, _, size in wanted}
-    runs = [_Run(sized.training, setting, size, seed, folder.path) for seed, setting, size in wanted]
-    named_runs = {run.name: run for run in runs}
-    done = finish_runs(_train, named_runs, folder, progress=progress, outcome=_one_line, workers=workers)
-    frame = _compare(audits, {(run.seed, run.setting, run.size): done[run.name]["factors"] for run in runs})
-    folder.write_text("table.csv", frame.to_csv(index=False, float_format="%.5f"))
+    measured = _measured(sized.training, audits, folder, progress=progress, workers=workers)
+    folder.write_text("table.csv", compare(audits, measured).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
+    recovered = [{"seed": s, "setting": name, **row} for (s, name), a in audits.items() for row in a["recovered"]]
     verdict = {
         "study": "forecast",
         "command": command,
@@ -84,7 +82,7 @@ def run_forecast(
         "settings": {name: SETTINGS[name].description for name in sized.settings},
         "meanings": dict(MEANINGS),
         **summary(frame),
-        "recovered": [{"seed": s, "setting": name, **row} for (s, name), a in audits.items() for row in a["recovered"]],
+        "recovered": recovered,
         "versions": {"vergence": vergence.__version__, "python": platform.python_version()}
         | {name: version(name) for name in ("torch", "numpy", "scikit-learn")},
         "date": datetime.now(UTC).date().isoformat(),
@@ -93,6 +91,49 @@ def run_forecast(
     folder.write_text("figure.svg", svg(forecast_beside_measurement(frame)))
     folder.write_json("verdict.json", verdict)
     return verdict
+
+
+def compare(audits: Mapping[Trial, Results], measured: Mapping[tuple[int, str, int], Results]) -> pd.DataFrame:
+    """Put statements beside measurements.
+
+    Args:
+        audits: By seed and setting, what `audit_setting` gives.
+        measured: By seed, setting and output size, the record of each factor's probe.
+
+    Returns:
+        One row for each statement and size: what was said, what was measured, and what became of it.
+    """
+    rows = []
+    for (seed, setting), audit in audits.items():
+        largest = max(audits[seed, REFERENCE]["sizes"])
+        for said in audit["statements"]:
+            given = said["encoding_size"] is not None
+            if not given and said["statement"] not in MEANINGS:
+                continue  # without a size there is nothing to say of most factors
+            for size in [said["encoding_size"]] if given else audit["sizes"]:
+                factors, name = measured[seed, setting, size], said["factor"]
+                reference = measured[seed, REFERENCE, largest][name]["value"]
+                judged = judge(said["statement"], factors[name], reference=reference, told=said["told"])
+                if (setting, size) == (REFERENCE, largest):
+                    judged = Judgement()  # it would be compared with itself
+                rows.append(
+                    {
+                        "seed": seed,
+                        "setting": setting,
+                        "encoding_size": size,
+                        "block": audit["block"],
+                        "factor": name,
+                        "given_size": given,
+                        "statement": said["statement"],
+                        "reason": said["reason"],
+                        **{key: factors[name][key] for key in ("value", "low", "high")},
+                        "untrained": measured[seed, UNTRAINED, size][name]["value"],
+                        "reference": reference,
+                        "told": said["told"],
+                        **asdict(judged),
+                    }
+                )
+    return pd.DataFrame(rows)
 
 
 def summary(table: pd.DataFrame) -> Results:
@@ -131,6 +172,18 @@ def _audits(scale: Scale, seed: int) -> dict[str, Results]:
     return {name: audit_setting(corpus, texts, SETTINGS[name], scale) for name, texts in written.items()}
 
 
+def _measured(
+    spec: DemoSpec, audits: Mapping[Trial, Results], folder: JobFolder, *, progress: StudyProgress, workers: int
+) -> dict[tuple[int, str, int], Results]:
+    """Probes of every setting at every size, and of untrained encoders at the same sizes; those that are done stay."""
+    wanted = {(seed, setting, size): None for (seed, setting), audit in audits.items() for size in audit["sizes"]}
+    wanted |= {(seed, UNTRAINED, size): None for seed, _, size in wanted}
+    runs = {key: _Run(spec, setting, size, seed, folder.path) for key in wanted for seed, setting, size in [key]}
+    named_runs = {run.name: run for run in runs.values()}
+    done = finish_runs(_train, named_runs, folder, progress=progress, outcome=_one_line, workers=workers)
+    return {key: done[run.name]["factors"] for key, run in runs.items()}
+
+
 def _train(run: _Run, tell: Teller) -> Results:
     """Train on one setting at one size and probe; or probe what there is before any training."""
     started = time.perf_counter()
@@ -149,41 +202,6 @@ def _train(run: _Run, tell: Teller) -> Results:
     )  # fmt: skip
     seconds = round(time.perf_counter() - started, 1)
     return {"factors": trained.factors, "losses": trained.losses, "seconds": seconds}
-
-
-def _compare(audits: dict[tuple[int, str], Results], measured: dict[tuple[int, str, int], Results]) -> pd.DataFrame:
-    """One row for each statement and size: what was said, what was measured, and how they compare."""
-    rows = []
-    for (seed, setting), audit in audits.items():
-        largest = max(audits[seed, REFERENCE]["sizes"])
-        for said in audit["statements"]:
-            given = said["encoding_size"] is not None
-            if not given and said["statement"] not in MEANINGS:
-                continue  # without a size there is nothing to say of most factors
-            for size in [said["encoding_size"]] if given else audit["sizes"]:
-                factors, name = measured[seed, setting, size], said["factor"]
-                reference = measured[seed, REFERENCE, largest][name]["value"]
-                judged = judge(said["statement"], factors[name], reference=reference, told=said["told"])
-                if (setting, size) == (REFERENCE, largest):
-                    judged = Judgement()  # it would be compared with itself
-                rows.append(
-                    {
-                        "seed": seed,
-                        "setting": setting,
-                        "encoding_size": size,
-                        "block": audit["block"],
-                        "factor": name,
-                        "given_size": given,
-                        "statement": said["statement"],
-                        "reason": said["reason"],
-                        **{key: factors[name][key] for key in ("value", "low", "high")},
-                        "untrained": measured[seed, UNTRAINED, size][name]["value"],
-                        "reference": reference,
-                        "told": said["told"],
-                        **asdict(judged),
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 def _count(table: pd.DataFrame) -> dict[str, int]:
