@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 
-Run = Callable[[], float | None]  # what is timed; returns a value that both sides must agree on, if there is one
+Value = float | Mapping[str, Any] | None
+Run = Callable[[], Value]  # what is timed; returns what both sides must agree on, or what else it found, if anything
 Result = dict[str, Any]
 
 _PROC = Path("/proc/self")

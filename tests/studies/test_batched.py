@@ -9,14 +9,12 @@ from torch import nn
 from vergence.errors import VergenceError
 from vergence.losses import l2_info_nce, standardize
 from vergence.random import generator, named
-from vergence.studies.misalignment2025.batched import (
-    BatchedConfig,
-    BatchedEncoders,
-    _Block,
+from vergence.studies.misalignment2025.batched import BatchedConfig, BatchedEncoders, train_together
+from vergence.studies.misalignment2025.stacked import (
     batched_l2_info_nce,
     orthogonalize,
+    residual_block,
     standardize_batches,
-    train_together,
 )
 
 QUICK = BatchedConfig(steps=40, batch_size=64, width=32, drawn_at_once=16)
@@ -60,7 +58,7 @@ def test_a_block_is_a_residual_layer_and_so_is_its_gradient() -> None:
     ]
     hidden, up, bias, down = inputs
     plain = hidden + torch.relu(nn.functional.rms_norm(hidden, (16,)) @ up + bias) @ down
-    outputs = [plain, _Block.apply(*inputs)]
+    outputs = [plain, residual_block(*inputs)]
     torch.testing.assert_close(*outputs, rtol=0.03, atol=0.15)  # products in bfloat16
     weights = torch.randn(plain.shape, generator=generator(9))
     gradients = [torch.autograd.grad((out * weights).sum(), inputs) for out in outputs]
@@ -110,14 +108,51 @@ def test_what_a_run_learns_does_not_depend_on_its_company() -> None:
     torch.testing.assert_close(first, second, rtol=0.03, atol=0.03)  # rounding of bfloat16
 
 
+def noisy_pairs(n: int, stream: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs of which the text has two inputs right and two inputs half wrong, all of them rotated."""
+    rotation = torch.linalg.qr(torch.randn(4, 4, generator=generator(4))).Q
+    image = torch.randn(n, 4, generator=stream)
+    noise = torch.randn(n, 4, generator=stream) * torch.tensor([0.0, 0.0, 1.0, 1.0])
+    return image, (image + noise) @ rotation
+
+
+def test_narrowing_keeps_what_both_sides_agree_on() -> None:
+    config = BatchedConfig(steps=200, batch_size=128, width=32)
+    encoders = train_together([noisy_pairs], [4], config, generators=[generator(0)])
+    image, text = noisy_pairs(8192, generator(1))
+    encoders.narrow([2], [(image, text)])
+    left, right = (encoders.of_run(0, side, views) for side, views in ((0, image), (1, text)))
+    assert left.shape == (8192, 2)
+    for column in range(2):
+        assert torch.corrcoef(torch.stack([left[:, column], right[:, column]]))[0, 1] > 0.95
+    fitted = torch.linalg.lstsq(left - left.mean(0), image).solution
+    unexplained = (image - (left - left.mean(0)) @ fitted).var(0)
+    assert (unexplained[:2] < 0.1).all()
+    assert (unexplained[2:] > 0.9).all()
+
+
+def test_a_run_that_is_not_narrowed_stays_as_it_is() -> None:
+    draws = [linear_pairs(3), linear_pairs(5)]
+    pairs = [draw(64, generator(1)) for draw in draws]
+    encoders = BatchedEncoders(pairs, [2, 4], QUICK, [named(0, run) for run in range(2)])
+    before = encoders.of_run(0, 0, pairs[0][0])
+    encoders.narrow([2, 3], pairs)
+    assert torch.equal(encoders.of_run(0, 0, pairs[0][0]), before)
+    assert encoders.of_run(1, 0, pairs[1][0]).shape == (64, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: BatchedConfig(steps=0), "steps must be >= 1"),
         (lambda: BatchedConfig(batch_size=1), r"batch_size must be >= 2 \(InfoNCE needs a negative\)"),
         (lambda: BatchedConfig(rate=0.0), "rate must be a finite number > 0"),
-        (lambda: BatchedConfig(decay=1.5), "decay must be a probability"),
+        (lambda: BatchedConfig(wide_steps=-1), "wide_steps must be >= 0"),
         (lambda: train_together([linear_pairs(3)], [0], QUICK, generators=[generator(0)]), "output size must be >= 1"),
+        (
+            lambda: train_together([linear_pairs(3)], [2], QUICK, generators=[generator(0)], wide=[1]),
+            "wide output size must be >= 2",
+        ),
         (lambda: batched_l2_info_nce(torch.ones(1, 4, 2), torch.ones(1, 4, 2), temperature=0.0), "temperature must be"),
     ],
 )

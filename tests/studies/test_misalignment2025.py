@@ -14,8 +14,14 @@ from vergence.errors import VergenceError
 from vergence.plots.sweep import scores_over_sweep
 from vergence.random import generator
 from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
+from vergence.studies.misalignment2025.graded import fit_recovery
 from vergence.studies.misalignment2025.measure import label, two_means
-from vergence.studies.misalignment2025.verdicts import omitting_what_shifts_helps, paired_interval, reaches_the_oracle
+from vergence.studies.misalignment2025.verdicts import (
+    follows_a_curve,
+    omitting_what_shifts_helps,
+    paired_interval,
+    reaches_the_oracle,
+)
 from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder
 
@@ -27,6 +33,12 @@ def test_every_run_of_a_study_has_a_name_of_its_own(name: str) -> None:
         assert len({spec.name for spec in specs}) == len(specs)
         assert {spec.seed for spec in specs} == {0, 1}
         assert all("/" not in spec.name for spec in specs)
+
+
+def test_runs_that_differ_in_what_learns_see_the_same_pairs() -> None:
+    first, second = (RunSpec(seed=3, perturbed=5, **more) for more in ({}, {"objective": "nt_xent", "output_size": 10}))
+    assert first.name != second.name
+    assert first.pairs_name == second.pairs_name != RunSpec(seed=3, perturbed=4).pairs_name
 
 
 def test_both_sweeps_with_three_seeds_are_a_hundred_and_twenty_trainings() -> None:
@@ -96,6 +108,31 @@ def test_a_verdict_is_computed_from_the_table_alone() -> None:
     assert claims["independent: mean |measured - oracle| over semantics"]["measured"] == 0.015
     assert not claims["independent: mean R2 of image-private variables"]["holds"]
     assert claims["independent: mean R2 of text-private variables"]["holds"]
+
+
+def test_a_curve_is_found_again_and_checked_where_it_was_not_fitted() -> None:
+    rng = np.random.default_rng(0)
+    settings = [
+        {"mention": q, "mismatch": r, "output_size": n, "n_unbiased": 10, "seed": seed}
+        for q in (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
+        for r in (0.0, 0.2)
+        for n in (5, 10, 20)
+        for seed in range(3)
+    ]
+    runs = pd.DataFrame(settings)
+    logit = 4 + 2 * np.log10(runs["mention"]) - 3 * runs["mismatch"] + 0.5 * np.log2(runs["output_size"] / 10)
+    runs["value"] = np.minimum(1, runs["output_size"] / 10) / (1 + np.exp(-logit)) + rng.normal(0, 0.01, len(runs))
+    intervals = list(fit_recovery(runs).intervals())
+    for (term, value, low, high), truth in zip(intervals, (4, 2, -3, 0.5), strict=True):
+        assert low < value < high
+        assert value == pytest.approx(truth, abs=0.3), term
+    table = runs.assign(side="image", role="unbiased", factor="s1", share=1.0, run=range(len(runs)))
+    claims = {claim["claim"]: claim for claim in follows_a_curve(table)}
+    assert claims["held-out settings: mean |fitted - measured| R2"]["holds"]
+    assert claims["held-out settings: share inside the 95 % interval"]["holds"]
+    moved = table.assign(value=table["value"].where(~table["mention"].isin((0.1, 0.01)), 0.0))
+    claims = {claim["claim"]: claim for claim in follows_a_curve(moved)}
+    assert not claims["held-out settings: mean |fitted - measured| R2"]["holds"]
 
 
 def test_the_shift_verdict_needs_an_interval_that_excludes_zero() -> None:
@@ -171,6 +208,7 @@ def test_the_command_line_lists_studies_and_refuses_unknown_ones(capsys: pytest.
         (lambda: RunSpec(seed=0, mention=1.5), "mention must be a probability"),
         (lambda: RunSpec(seed=0, objective="triplet"), "unknown objective 'triplet'"),
         (lambda: RunSpec(seed=0, violation="all"), "unknown violation 'all'"),
+        (lambda: fit_recovery(pd.DataFrame({"mention": [1.0]})), "needs more runs than that; got 1"),
         (lambda: study_of("numeric"), "unknown study 'numeric'"),
         (lambda: scores_over_sweep(pd.DataFrame(), over="k", label="k"), "table needs rows and the columns"),
     ],

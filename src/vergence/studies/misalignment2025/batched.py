@@ -5,34 +5,31 @@ and on a loss that passes over the distance matrix fourteen times. Choices here,
 
 - views are whitened by a first draw: a mixing can stretch some directions a thousand times more than others;
 - parameters of all runs are stacked, and each layer is one batched product in bfloat16 with float32 sums and residuals;
-- a block's backward pass is written out, so that nothing is copied or zeroed that a product does not need;
-- the contrastive loss takes distances from one product of augmented vectors, exponentiates them once in place for both
-  directions, and its gradient is two more products: no second matrix of that size is ever made;
-- hidden matrices are updated by Muon ([jordan2024]), the rest by Adam; outputs are standardised over the batch.
+- hidden matrices are updated by Muon ([jordan2024]), the rest by Adam; outputs are standardised over the batch;
+- runs learn wide first, with as many outputs as the text has factors: all of them help to undo the mixing, also those
+  that the text gets wrong. Then the outputs in which both sides agree best are kept, and training goes on with them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import gt
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vergence.checks import at_least, positive, probability
+from vergence.checks import at_least, positive
 from vergence.random import spawn
-
-_LOWEST = -85.0  # exp of it is still a normal float32: distances beyond cannot empty a sum
-_EPS = 1e-5
-_PILOT = 8192  # pairs of the first draw
-_SAFETY = 1.01  # keeps values that rounding has lifted above 1 inside the range of the next step
-# Coefficients of five odd quintics that carry singular values from [0.001, 1] to 1, the best in each step [amsel2025].
-_POLAR = (
-    (8.28721201814563, -23.595886519098837, 17.300387312530933),
-    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
-    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
-    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
-    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+from vergence.studies.misalignment2025.stacked import (
+    batched_l2_info_nce,
+    muon_step,
+    residual_block,
+    standardize_batches,
 )
+
+_PILOT = 8192  # pairs of the first draw
+_LOWEST_SHARE = 0.05  # of the rates, at the end of the wide steps
+_SECOND = 16_384  # pairs of the draw by which outputs are chosen
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # that many images and texts of one run
 BatchLoss = Callable[[Tensor, Tensor, Sequence[int]], Tensor]  # (runs, batch, dim) twice, sizes → one loss per run
@@ -43,26 +40,29 @@ class BatchedConfig:
     """How runs are trained together.
 
     Args:
-        steps: Updates, each on pairs that have not been seen, at least 1.
+        steps: Updates with the final outputs, at least 1.
+        wide_steps: Updates before them with wide outputs, at least 0; runs that never are wider skip them.
         batch_size: Pairs in a step, for each run, at least 2.
         width: Of the hidden layers, at least 1.
         n_blocks: Residual blocks of each encoder, at least 1.
         matrix_rate: Learning rate of the hidden matrices (Muon), > 0.
         rate: Learning rate of everything else (Adam), > 0.
-        decay: Share of the steps, the last ones, over which both rates fall linearly to 0; in (0, 1].
+        narrow_rate: Share of the rates at which the final outputs start if there were wide ones, > 0. Large rates undo
+            what both sides had agreed on where another combination of factors is nearly as good.
         drawn_at_once: Steps whose pairs are drawn together, at least 1.
 
     Raises:
         ConfigError: If a setting is outside its range.
     """
 
-    steps: int = 2000
-    batch_size: int = 512
+    steps: int = 900
+    wide_steps: int = 1700
+    batch_size: int = 1024
     width: int = 128
     n_blocks: int = 2
     matrix_rate: float = 0.04
     rate: float = 1e-2
-    decay: float = 0.5
+    narrow_rate: float = 0.15
     drawn_at_once: int = 32
 
     def __post_init__(self) -> None:
@@ -71,8 +71,22 @@ class BatchedConfig:
         at_least("batch_size", self.batch_size, 2, why="InfoNCE needs a negative")
         positive("matrix_rate", self.matrix_rate)
         positive("rate", self.rate)
-        positive("decay", self.decay)
-        probability("decay", self.decay)
+        positive("narrow_rate", self.narrow_rate)
+        at_least("wide_steps", self.wide_steps, 0)
+
+    def n_wide(self, sizes: Sequence[int], wide: Sequence[int]) -> int:
+        """Number of wide steps of runs with these final and wide output sizes."""
+        return self.wide_steps if any(map(gt, wide, sizes)) else 0
+
+    def share_of_rates(self, step: int, *, n_wide: int) -> float:
+        """Share of both rates that a step takes, counted from 0, when so many steps are wide.
+
+        The first outputs learn at full rates for half of their steps, which then fall linearly.
+        """
+        if step < n_wide:
+            return max(_LOWEST_SHARE, min(1.0, 2 * (1 - step / n_wide)))
+        left = 1 - (step - n_wide) / self.steps
+        return self.narrow_rate * left if n_wide else min(1.0, 2 * left)
 
 
 class BatchedEncoders:
@@ -97,8 +111,7 @@ class BatchedEncoders:
         self.whitenings = [tuple(_Whitening(views) for views in pair) for pair in pilots]
         n_inputs = [(image.shape[1], text.shape[1]) for image, text in pilots]
         self.n_inputs = tuple(max(widths) for widths in zip(*n_inputs, strict=True))
-        self.sizes = tuple(sizes)
-        self.mask = torch.stack([(torch.arange(max(sizes)) < size).float() for size in sizes])[:, None]
+        self._resize(sizes)
         drawn = [_weights(*run, config) for run in zip(n_inputs, sizes, generators, strict=True)]
         stacks = {name: _stack([weights[name] for weights in drawn]).requires_grad_() for name in drawn[0]}
         self.matrices = {name: stack for name, stack in stacks.items() if name.startswith(("up", "down"))}
@@ -107,6 +120,29 @@ class BatchedEncoders:
     def __call__(self, side: int, views: Float[Tensor, "runs batch inputs"]) -> Float[Tensor, "runs batch outputs"]:
         """Encode the images (side 0) or texts (side 1) of all runs, without standardising."""
         return self._encode(side, views, {**self.matrices, **self.others})
+
+    def narrow(self, sizes: Sequence[int], pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Keep of each run the linear combinations of its outputs in which both sides correlate best.
+
+        Args:
+            sizes: New output sizes; a run that has no more outputs than that keeps them as they are.
+            pairs: Images and texts of each run, to measure the correlations on.
+        """
+        kept: dict[str, list[Tensor]] = {f"{name}{side}": [] for name in ("out", "linear") for side in (0, 1)}
+        for run, (size, views) in enumerate(zip(sizes, pairs, strict=True)):
+            had = self.sizes[run]
+            maps: Sequence[Tensor] = [torch.eye(had)] * 2
+            if size < had:
+                image, text = (self.of_run(run, side, views[side]) for side in (0, 1))
+                maps = _canonical_maps(image, text, size)
+            for name, runs in kept.items():
+                runs.append(self.others[name].detach()[run, :, :had] @ maps[int(name[-1])])
+        self.others |= {name: _stack(runs).requires_grad_() for name, runs in kept.items()}
+        self._resize(sizes)
+
+    def _resize(self, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+        self.mask = torch.stack([(torch.arange(max(sizes)) < size).float() for size in sizes])[:, None]
 
     def of_run(self, run: int, side: int, views: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """Encode images or texts of one run, padded or not, into its own number of outputs."""
@@ -124,7 +160,7 @@ class BatchedEncoders:
         hidden = torch.baddbmm(weights[f"in_bias{side}"], views, weights[f"in{side}"])
         for block in range(self.n_blocks):
             names = (f"up{side}{block}", f"bias{side}{block}", f"down{side}{block}")
-            hidden = _Block.apply(hidden, *(weights[name] for name in names))  # type: ignore[no-untyped-call]
+            hidden = residual_block(hidden, *(weights[name] for name in names))
         return torch.baddbmm(torch.bmm(views, weights[f"linear{side}"]), hidden, weights[f"out{side}"])
 
 
@@ -135,8 +171,12 @@ def train_together(
     *,
     generators: Sequence[torch.Generator],
     loss: BatchLoss | None = None,
+    wide: Sequence[int] | None = None,
+    watch: Callable[[int, BatchedEncoders], bool] | None = None,
 ) -> BatchedEncoders:
     """Train several runs at once; what a run learns does not depend on its company, but for rounding.
+
+    That holds if all or none of them start wide: those that need no wide steps wait for those that do.
 
     Args:
         draws: Of each run, what draws so many pairs of views.
@@ -144,89 +184,75 @@ def train_together(
         config: How to train.
         generators: One per run, for its weights and its pairs.
         loss: Of all runs at once; `batched_l2_info_nce` if `None`.
+        wide: Output size of each run in the wide steps, at least its final one; the final one if `None`.
+        watch: Called after every step with how many are done; training ends where it returns `True`.
 
     Returns:
         The trained encoders.
+
+    Raises:
+        ConfigError: If a size is below 1, or a wide one below the final one.
     """
-    for size in sizes:
+    wide = sizes if wide is None else wide
+    for size, larger in zip(sizes, wide, strict=True):
         at_least("output size", size, 1)
+        at_least("wide output size", larger, size)
     loss = loss or _l2_loss
     streams = [spawn(generator, 2) for generator in generators]
     pilots = [draw(_PILOT, stream[1]) for draw, stream in zip(draws, streams, strict=True)]
-    encoders = BatchedEncoders(pilots, sizes, config, [weights for weights, _ in streams])
-    matrices, others = list(encoders.matrices.values()), list(encoders.others.values())
-    adam = torch.optim.Adam(others, lr=config.rate, betas=(0.9, 0.95), fused=True)
-    momentum = torch.zeros(len(matrices), *matrices[0].shape)
-    for step in range(config.steps):
-        within = step % config.drawn_at_once
+    encoders = BatchedEncoders(pilots, wide, config, [weights for weights, _ in streams])
+    n_wide = config.n_wide(sizes, wide)
+    n_steps = n_wide + config.steps
+    optimizer = _Optimizer(encoders, config)
+    for step in range(n_steps):
+        if step == n_wide > 0:
+            encoders.narrow(sizes, [draw(_SECOND, stream[1]) for draw, stream in zip(draws, streams, strict=True)])
+            optimizer = _Optimizer(encoders, config)
+        within = (step if step < n_wide else step - n_wide) % config.drawn_at_once
         if within == 0:
-            count = min(config.drawn_at_once, config.steps - step)
+            count = min(config.drawn_at_once, (n_wide if step < n_wide else n_steps) - step)
             images, texts = _drawn(draws, streams, encoders, count * config.batch_size)
         rows = slice(within * config.batch_size, (within + 1) * config.batch_size)
         z_image = standardize_batches(encoders(0, images[:, rows])) * encoders.mask
         z_text = standardize_batches(encoders(1, texts[:, rows])) * encoders.mask
         total = loss(z_image, z_text, encoders.sizes).sum()
-        gradients = torch.autograd.grad(total, [*matrices, *others])
-        remaining = min(1.0, (1 - step / config.steps) / config.decay)
-        with torch.no_grad():
-            _muon(matrices, gradients[: len(matrices)], momentum, rate=config.matrix_rate * remaining)
-            for weight, gradient in zip(others, gradients[len(matrices) :], strict=True):
-                weight.grad = gradient
-            adam.param_groups[0]["lr"] = config.rate * remaining
-            adam.step()
+        optimizer.step(total, share=config.share_of_rates(step, n_wide=n_wide))
+        if watch is not None and watch(step + 1, encoders):
+            break
     return encoders
 
 
-def batched_l2_info_nce(
-    z_image: Float[Tensor, "runs batch dim"], z_text: Float[Tensor, "runs batch dim"], *, temperature: float = 1.0
-) -> Float[Tensor, " runs"]:
-    r"""`l2_info_nce` of several runs at once, negatives in the batch, up to a constant.
+class _Optimizer:
+    """Muon for the hidden matrices, Adam for everything else."""
 
-    $\mathrm{mean}_i \|a_i - b_i\|^2/\tau + \tfrac12 \mathrm{mean}_i \log \sum_j e^{-\|a_i - b_j\|^2/\tau}
-    + \tfrac12 \mathrm{mean}_j \log \sum_i e^{-\|a_i - b_j\|^2/\tau}$.
+    def __init__(self, encoders: BatchedEncoders, config: BatchedConfig) -> None:
+        self.matrices, self.others = list(encoders.matrices.values()), list(encoders.others.values())
+        self.config = config
+        self.momentum = torch.zeros(len(self.matrices), *self.matrices[0].shape)
+        self.adam = torch.optim.Adam(self.others, lr=config.rate, betas=(0.9, 0.95), fused=True)
 
-    [cai2025], numerical simulation; differs: in-batch negatives of the other modality, and no division by the number of
-    candidates, which is a constant.
-
-    Args:
-        z_image: Representations of the images, run by run; of unit scale, since squares above 85 τ are cut.
-        z_text: Of the texts that they pair with.
-        temperature: τ > 0.
-
-    Returns:
-        One loss per run, in nats.
-
-    Raises:
-        ConfigError: If the temperature is not above 0.
-
-    Example:
-        >>> z = torch.randn(3, 8, 2)
-        >>> batched_l2_info_nce(z, z).shape
-        torch.Size([3])
-    """
-    positive("temperature", temperature)
-    loss: Tensor = _L2InfoNCE.apply(z_image, z_text, temperature)  # type: ignore[no-untyped-call]
-    return loss
+    def step(self, total: Tensor, *, share: float) -> None:
+        """Update everything, at that share of the rates."""
+        gradients = torch.autograd.grad(total, [*self.matrices, *self.others])
+        n_matrices = len(self.matrices)
+        with torch.no_grad():
+            rate = self.config.matrix_rate * share
+            muon_step(self.matrices, gradients[:n_matrices], self.momentum, rate=rate)
+            for weight, gradient in zip(self.others, gradients[n_matrices:], strict=True):
+                weight.grad = gradient
+            self.adam.param_groups[0]["lr"] = self.config.rate * share
+            self.adam.step()
 
 
-def standardize_batches(z: Float[Tensor, "runs batch dim"]) -> Float[Tensor, "runs batch dim"]:
-    """Give every output of every run mean 0 and variance 1 over its batch."""
-    standardised: Tensor = _Standardize.apply(z)  # type: ignore[no-untyped-call]
-    return standardised
-
-
-def orthogonalize(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """Replace singular values by about 1, in five steps of matrix products in bfloat16.
-
-    Source: [jordan2024] with the coefficients of [amsel2025].
-    """
-    x = matrices.bfloat16()
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) * _SAFETY + 1e-7)
-    for a, b, c in _POLAR:
-        gram = x @ x.mT
-        square = torch.baddbmm(gram, gram, gram, beta=b / _SAFETY**3, alpha=c / _SAFETY**5)
-        x = torch.baddbmm(x, square, x, beta=a / _SAFETY)
-    return x.to(matrices.dtype)
+def _canonical_maps(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], size: int) -> list[Tensor]:
+    """Linear maps of both sides onto their first canonical variables."""
+    sides = [(z - z.mean(0)).double() for z in (a, b)]
+    whitening = []
+    for z in sides:
+        values, vectors = torch.linalg.eigh(z.T @ z / len(z))
+        whitening.append(vectors * (values + 1e-9 * values[-1]).rsqrt())
+    left, _, right = torch.linalg.svd((sides[0] @ whitening[0]).T @ (sides[1] @ whitening[1]) / len(a))
+    return [(whitening[0] @ left[:, :size]).float(), (whitening[1] @ right.mT[:, :size]).float()]
 
 
 def _l2_loss(z_image: Tensor, z_text: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -284,85 +310,3 @@ def _drawn(
         torch.stack([encoders.prepare(run, side, pair[side]) for run, pair in enumerate(views)]) for side in (0, 1)
     )
     return images, texts
-
-
-def _muon(matrices: list[Tensor], gradients: Sequence[Tensor], momentum: Tensor, *, rate: float) -> None:
-    """Move each matrix along its orthogonalised momentum (Nesterov's), all of them in one batch of products."""
-    gradient = torch.stack(list(gradients))
-    momentum.lerp_(gradient, 0.05)
-    update = orthogonalize(gradient.lerp_(momentum, 0.95).flatten(0, 1)).view_as(gradient)
-    torch._foreach_add_(matrices, list(update.unbind(0)), alpha=-rate)
-
-
-class _Block(torch.autograd.Function):
-    """hidden + relu(norm(hidden) up + bias) down, with the root-mean-square norm; products in bfloat16."""
-
-    @staticmethod
-    def forward(ctx, hidden, up, bias, down):  # type: ignore[no-untyped-def]
-        up, down = up.bfloat16(), down.bfloat16()
-        norm = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).clamp_min_(1e-6)
-        scale = norm.reciprocal_().mul_(hidden.shape[-1] ** 0.5)
-        normed = (hidden * scale).bfloat16()
-        active = torch.baddbmm(bias.bfloat16(), normed, up).relu_()
-        ctx.save_for_backward(scale, normed, active, up, down)
-        return torch.bmm(active, down).float().add_(hidden)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        scale, normed, active, up, down = ctx.saved_tensors
-        outer = gradient.bfloat16()
-        d_down = torch.bmm(active.mT, outer)
-        d_active = torch.ops.aten.threshold_backward(torch.bmm(outer, down.mT), active, 0)
-        d_up, d_bias = torch.bmm(normed.mT, d_active), d_active.sum(1, keepdim=True)
-        d_normed = torch.bmm(d_active, up.mT)
-        along = (d_normed * normed).mean(-1, keepdim=True)  # the norm does not see a change of length
-        d_hidden = torch.addcmul(gradient, torch.addcmul(d_normed, normed, along, value=-1), scale)
-        return d_hidden, d_up.float(), d_bias.float(), d_down.float()
-
-
-class _Standardize(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, z):  # type: ignore[no-untyped-def]
-        variance, mean = torch.var_mean(z, 1, keepdim=True, correction=0)
-        scale = (variance + _EPS).rsqrt()
-        standardised = (z - mean) * scale
-        ctx.save_for_backward(standardised, scale)
-        return standardised
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        z, scale = ctx.saved_tensors
-        return (gradient - gradient.mean(1, keepdim=True) - z * (gradient * z).mean(1, keepdim=True)) * scale
-
-
-class _L2InfoNCE(torch.autograd.Function):
-    """The loss, with a gradient that never makes a second matrix.
-
-    With E_ij = exp(-|a_i - b_j|²/τ), r its row sums and c its column sums, the gradient needs E only in the products
-    E [b, b/c, 1/c] and Eᵀ [a, a/r, 1/r].
-    """
-
-    @staticmethod
-    def forward(ctx, a, b, temperature):  # type: ignore[no-untyped-def]
-        ones = a.new_ones(*a.shape[:2], 1)
-        squares = [z.square().sum(-1, keepdim=True).neg_().div_(temperature) for z in (a, b)]
-        left, right = torch.cat([a * (2 / temperature), squares[0], ones], -1), torch.cat([b, ones, squares[1]], -1)
-        kernel = torch.bmm(left, right.mT).clamp_min_(_LOWEST).exp_()
-        rows, columns = kernel.sum(2, keepdim=True), torch.bmm(ones.mT, kernel).mT
-        ctx.save_for_backward(a, b, kernel, rows.reciprocal(), columns.reciprocal())
-        ctx.temperature = temperature
-        apart = (a - b).square().sum(-1).mean(1) / temperature
-        return apart + (rows.log() + columns.log()).mean((1, 2)) / 2
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        a, b, kernel, rows, columns = ctx.saved_tensors
-        dim = a.shape[-1]
-        by_row = torch.bmm(kernel, torch.cat([b, b * columns, columns], -1))
-        by_column = torch.bmm(kernel.mT, torch.cat([a, a * rows, rows], -1))
-        d_a = a - b - (a * (1 + by_row[..., -1:]) - rows * by_row[..., :dim] - by_row[..., dim : 2 * dim]) / 2
-        d_b = (
-            b - a - (b * (1 + by_column[..., -1:]) - columns * by_column[..., :dim] - by_column[..., dim : 2 * dim]) / 2
-        )
-        scale = gradient[:, None, None] * (2 / (a.shape[1] * ctx.temperature))
-        return d_a * scale, d_b * scale, None

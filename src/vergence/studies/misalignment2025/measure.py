@@ -27,7 +27,7 @@ PROBE = NystroemRidge(alphas=(0.1, 0.01), gammas=(0.003, 0.01, 0.03, 0.1, 0.3), 
 LABELS = {"y1": 3, "y2": 5, "y3": 7, "y4": 9}  # of how many first semantics each is made
 
 
-def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[Row]:
+def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int, share: float = 1.0) -> list[Row]:
     """Fit probes on n fresh pairs and score them on n more.
 
     Args:
@@ -35,6 +35,7 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[Row]
         encoders: The trained encoders.
         run: Which of their runs this is.
         n: Pairs to fit on, and to score on.
+        share: How much of the training is done; before the end only the image side is measured.
 
     Returns:
         One row per variable and side, ready for a table.
@@ -47,7 +48,7 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[Row]
     (fit, *z_fit), (test, *z_test) = halves
     oracle = oracle_r2(model, spec.misalignment)
     rows: list[Row] = []
-    for side, name in enumerate(("image", "text")):
+    for side, name in enumerate(("image", "text") if share == 1 else ("image",)):
         private = [f"{name}_private"] * fit.image_private.shape[1]
         wanted = [torch.cat([part.semantics, getattr(part, f"{name}_private")], dim=1) for part in (fit, test)]
         scores = r2_score(wanted[1], PROBE.fit(z_fit[side], wanted[0]).predict(z_test[side])).tolist()
@@ -55,11 +56,11 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[Row]
             row: Row = {"side": name, "factor": factor, "role": _role(spec, factor), "metric": "r2", "domain": "in"}
             row |= {"value": score, "oracle": oracle.get(factor, 0.0), "oracle_error": oracle.errors.get(factor, 0.0)}
             rows.append(row)
-    if spec.downstream:
+    if spec.downstream and share == 1:
         rows += _downstream(spec, encoders, run, n=n)
     status = oracle.status(spec.n_outputs)
     for row in rows:
-        row["status"] = status
+        row |= {"status": status, "share": share}
         if not _predicted(spec, row["role"]):
             row["oracle"] = row["oracle_error"] = None
     return rows

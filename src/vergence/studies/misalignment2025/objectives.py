@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from vergence.losses import align_max_entropy, alignment_penalty, info_nce, nt_xent, sigmoid_loss
-from vergence.studies.misalignment2025.batched import BatchLoss, batched_l2_info_nce
+from vergence.studies.misalignment2025.batched import BatchLoss
 from vergence.studies.misalignment2025.spec import RunSpec
+from vergence.studies.misalignment2025.stacked import batched_l2_info_nce
 
 # A sigmoid loss sums over the batch: divided by its size it is of the others' order, as its learned scale would see to.
 _SINGLE: Mapping[str, Callable[..., Tensor]] = MappingProxyType(

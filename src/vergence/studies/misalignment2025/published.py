@@ -1,5 +1,6 @@
 """The published protocol of the numerical study, one run at a time: its encoders, its loss, its optimiser."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -69,7 +70,14 @@ class PublishedEncoders(nn.Module):
         return encoded
 
 
-def train_published(draw: Draw, size: int, config: PublishedConfig, *, generator: torch.Generator) -> PublishedEncoders:
+def train_published(
+    draw: Draw,
+    size: int,
+    config: PublishedConfig,
+    *,
+    generator: torch.Generator,
+    watch: Callable[[int, PublishedEncoders], bool] | None = None,
+) -> PublishedEncoders:
     """Train one run by the published protocol.
 
     Source: [cai2025], numerical simulation: squared distances, temperature 1, negatives freshly drawn of the
@@ -80,6 +88,7 @@ def train_published(draw: Draw, size: int, config: PublishedConfig, *, generator
         size: Output size, at least 1.
         config: How to train.
         generator: Of weights and pairs.
+        watch: Called after every step with how many are done; training ends where it returns `True`.
 
     Returns:
         The trained encoders.
@@ -92,7 +101,7 @@ def train_published(draw: Draw, size: int, config: PublishedConfig, *, generator
     image, text = draw(1, pairs)
     encoders = PublishedEncoders((image.shape[1], text.shape[1]), size, weights)
     optimizer = torch.optim.Adam(encoders.parameters(), lr=config.rate)
-    for _ in range(config.steps):
+    for step in range(config.steps):
         z_image, z_text = encoders(*draw(2 * config.batch_size, pairs))
         (image, fresh_image), (text, fresh_text) = z_image.chunk(2), z_text.chunk(2)
         loss = l2_info_nce(image, text, negatives_image=fresh_image, negatives_text=fresh_text, temperature=1.0)
@@ -100,6 +109,8 @@ def train_published(draw: Draw, size: int, config: PublishedConfig, *, generator
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(encoders.parameters(), config.clip)
         optimizer.step()
+        if watch is not None and watch(step + 1, encoders):
+            break
     return encoders
 
 

@@ -20,7 +20,7 @@ from vergence.checks import at_least, one_of
 from vergence.errors import ConfigError
 from vergence.plots.style import svg
 from vergence.random import named
-from vergence.studies.misalignment2025.batched import train_together
+from vergence.studies.misalignment2025.batched import BatchedEncoders, train_together
 from vergence.studies.misalignment2025.measure import measure
 from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
@@ -79,9 +79,9 @@ def run_study(
     for spec in specs:
         if spec not in pending:
             progress.finished(spec.name, "done before")
-    for spec, rows in _trained(pending, sized, workers=workers):
-        folder.write_json(f"runs/{spec.name}.json", rows)
-        progress.finished(spec.name, _one_line(rows))
+    for spec, done in _trained(pending, sized, workers=workers):
+        folder.write_json(f"runs/{spec.name}.json", done)
+        progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
     frame.to_parquet(folder.path / "table.parquet", index=False)
@@ -92,6 +92,7 @@ def run_study(
         "versions": {"vergence": vergence.__version__, "torch": version("torch"), "python": platform.python_version()},
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(sum(folder.read_json(f"runs/{spec.name}.json")["cpu_seconds"] for spec in specs)),
     }
     folder.write_json("verdict.json", verdict)
     folder.write_text("figure.svg", svg(study.figure(frame)))
@@ -103,12 +104,12 @@ def table(specs: Sequence[RunSpec], folder: JobFolder) -> pd.DataFrame:
     parts = []
     for spec in specs:
         settings = asdict(spec) | {"output_size": spec.n_outputs, "n_unbiased": len(spec.misalignment.unbiased)}
-        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(f"runs/{spec.name}.json")]
+        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(f"runs/{spec.name}.json")["rows"]]
     frame = pd.DataFrame(parts)
     return frame.astype({"oracle": float, "oracle_error": float})  # None where theory is silent
 
 
-def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any]]]:
+def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[Results]:
     """Train some runs together and measure each.
 
     Args:
@@ -116,23 +117,58 @@ def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any
         scale: How to train and probe.
 
     Returns:
-        Rows of each run.
+        Of each run its rows, and its share of the processor's seconds.
     """
+    started = time.process_time()
+    measured = _measured(specs, scale)
+    seconds = round((time.process_time() - started) / len(specs), 2)
+    return [{"cpu_seconds": seconds, "rows": rows} for rows in measured]
+
+
+def _measured(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any]]]:
     draws, sizes = [spec.pairs() for spec in specs], [spec.n_outputs for spec in specs]
-    generators = [named(spec.seed, spec.name, "training") for spec in specs]
-    if isinstance(scale.training, PublishedConfig):
+    generators = [named(spec.seed, spec.pairs_name, "training") for spec in specs]
+    config = scale.training
+    if isinstance(config, PublishedConfig):
         alone = [
-            train_published(draw, size, scale.training, generator=generator)
+            train_published(draw, size, config, generator=generator)
             for draw, size, generator in zip(draws, sizes, generators, strict=True)
         ]
         return [measure(spec, encoders, 0, n=scale.n_probe) for spec, encoders in zip(specs, alone, strict=True)]
-    encoders = train_together(draws, sizes, scale.training, generators=generators, loss=objective_of(specs))
-    return [measure(spec, encoders, run, n=scale.n_probe) for run, spec in enumerate(specs)]
+    wide = [spec.n_wide for spec in specs]
+    on_the_way = _OnTheWay(specs, scale, config.n_wide(sizes, wide) + config.steps)
+    encoders = train_together(
+        draws,
+        sizes,
+        config,
+        generators=generators,
+        loss=objective_of(specs),
+        wide=wide,
+        watch=on_the_way,
+    )
+    return [on_the_way.rows[run] + measure(spec, encoders, run, n=scale.n_probe) for run, spec in enumerate(specs)]
 
 
-def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterator[tuple[RunSpec, list[dict[str, Any]]]]:
-    """Train in worker processes; give each group's runs as they are finished."""
-    groups = [specs[start : start + scale.together] for start in range(0, len(specs), scale.together)]
+class _OnTheWay:
+    """Measures runs at their milestones."""
+
+    def __init__(self, specs: Sequence[RunSpec], scale: Scale, total: int) -> None:
+        self.specs, self.scale, self.total = specs, scale, total
+        self.rows: list[list[dict[str, Any]]] = [[] for _ in specs]
+
+    def __call__(self, step: int, encoders: BatchedEncoders) -> bool:
+        for run, spec in enumerate(self.specs):
+            parts, total = spec.milestones + 1, self.total
+            if step < total and step * parts // total > (step - 1) * parts // total:
+                share = round(step / total, 4)
+                self.rows[run] += measure(spec, encoders, run, n=self.scale.n_probe // 2, share=share)
+        return False
+
+
+def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterator[tuple[RunSpec, Results]]:
+    """Train in worker processes; give each group's runs as they are finished. Those that start wide keep together."""
+    kinds = [[spec for spec in specs if (spec.n_wide > spec.n_outputs) == wide] for wide in (True, False)]
+    groups = [kind[start : start + scale.together] for kind in kinds for start in range(0, len(kind), scale.together)]
     if workers == 1 or len(groups) == 1:
         for group in groups:
             yield from zip(group, run_group(group, scale), strict=True)
@@ -145,6 +181,6 @@ def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterato
 
 def _one_line(rows: list[dict[str, Any]]) -> str:
     frame = pd.DataFrame(rows)
-    frame = frame[(frame["side"] == "image") & (frame["domain"] == "in")]
+    frame = frame[(frame["side"] == "image") & (frame["domain"] == "in") & (frame["share"] == 1)]
     means = frame.groupby("role", sort=False)["value"].mean()
     return json.dumps({role: round(value, 3) for role, value in means.items()})[1:-1].replace('"', "")

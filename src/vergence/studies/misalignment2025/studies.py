@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from vergence.errors import ConfigError, unknown
 from vergence.plots.sweep import scores_over_sweep
 from vergence.studies.misalignment2025 import verdicts
-from vergence.studies.misalignment2025.spec import OBJECTIVES, VIOLATIONS, RunSpec, Scale
+from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS, OBJECTIVES, VIOLATIONS, RunSpec, Scale
 from vergence.studies.misalignment2025.verdicts import Claim
 
 
@@ -35,6 +35,9 @@ class Study:
     def runs(self, scale: Scale, seeds: int) -> list[RunSpec]:
         """Every run, seed by seed."""
         return [spec for seed in range(seeds) for spec in self.settings(seed, scale.stride)]
+
+
+_MILESTONES = 9  # every tenth of the training
 
 
 def _selection(seed: int, stride: int, *, downstream: bool = False) -> list[RunSpec]:
@@ -76,10 +79,8 @@ def _graded(seed: int, stride: int) -> list[RunSpec]:
         (0.0, 0.2)[::stride],
         (5, 10, 20)[::stride],
     )
-    return [
-        RunSpec(seed=seed, mention=q, mismatch=r, output_size=size)
-        for size, r, q in product(sizes, mismatches, mentions)
-    ]
+    grid = [*product(sizes, mismatches, mentions), *product(sizes, (0.1,), HELD_OUT_MENTIONS[::stride])]
+    return [RunSpec(seed=seed, mention=q, mismatch=r, output_size=size) for size, r, q in grid]
 
 
 def _objectives(seed: int, stride: int) -> list[RunSpec]:
@@ -92,6 +93,7 @@ def _objectives(seed: int, stride: int) -> list[RunSpec]:
             temperature=1.0 if objective in {"l2_info_nce", "align_max_entropy"} else 0.2,
             output_size=size,
             bottleneck=weight,
+            milestones=_MILESTONES,
         )
         for objective, size, weight in grid
     ]
@@ -106,7 +108,7 @@ def _assumptions(seed: int, stride: int) -> list[RunSpec]:
 
 
 def _image_scores(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["side"] == "image") & (table["role"] != "label")]
+    return table[(table["side"] == "image") & (table["role"] != "label") & (table["share"] == 1)]
 
 
 def _sweep(table: pd.DataFrame, *, over: str, label: str, panels: str | None) -> Figure:
@@ -173,13 +175,13 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "numeric-graded": Study(
             description="recovery against how often texts mention a factor, mismatched pairs and output size",
             settings=_graded,
-            verdict=partial(_described, columns=("output_size", "mismatch", "mention")),
+            verdict=verdicts.follows_a_curve,
             figure=partial(_sweep, over="mention", label="probability of a mention", panels="output_size"),
         ),
         "numeric-objectives": Study(
             description="all objectives, sizes and bottleneck weights on the same pairs",
             settings=_objectives,
-            verdict=partial(_described, columns=("objective", "output_size", "bottleneck")),
+            verdict=verdicts.reaches_it_how_fast,
             figure=partial(_sweep, over="objective", label="objective", panels="output_size"),
         ),
         "numeric-assumptions": Study(

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vergence.studies.misalignment2025.graded import TERMS, fit_recovery
+from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS
+
 Claim = dict[str, Any]
 
 
@@ -104,6 +107,33 @@ def rises_with_the_block(table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
+def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
+    """Recovery against mention, mismatch and size follows a fitted curve, also where it was not fitted."""
+    rows = table[(table["side"] == "image") & (table["role"] == "unbiased")]
+    settings = ["run", "seed", "mention", "mismatch", "output_size", "n_unbiased"]
+    runs = rows.groupby(settings, as_index=False)["value"].mean()
+    held_out = runs["mention"].isin(HELD_OUT_MENTIONS)
+    if held_out.all() or (~held_out).sum() <= len(TERMS):
+        return mean_by(table, "output_size", "mismatch", "mention")
+    curve = fit_recovery(runs[~held_out])
+    claims = []
+    for term, value, low, high in curve.intervals():
+        claims += [
+            claim(f"logit of R2 {term}", value),
+            claim("... lower end of its 95 % interval", low),
+            claim("... upper end of it", high),
+        ]
+    claims.append(claim("standard deviation of a run about the curve", curve.spread))
+    if held_out.any():
+        fitted, half = curve.predict(runs[held_out])
+        apart = (runs["value"][held_out] - fitted).abs()
+        claims += [
+            claim("held-out settings: mean |fitted - measured| R2", apart.mean(), at_most=0.1),
+            claim("held-out settings: share inside the 95 % interval", (apart <= half).mean(), at_least=0.8),
+        ]
+    return claims + mean_by(table, "output_size", "mismatch", "mention")
+
+
 def paired_interval(gains: np.ndarray) -> tuple[float, float]:
     """95 % interval of a mean of paired differences by Student's t; (nan, nan) for fewer than two."""
     from scipy.stats import t
@@ -114,10 +144,23 @@ def paired_interval(gains: np.ndarray) -> tuple[float, float]:
     return float(gains.mean() - half), float(gains.mean() + half)
 
 
+def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
+    """Of each objective: where it ends, and the share of the training by which its block was nearly there."""
+    claims = mean_by(table, "objective", "output_size", "bottleneck")
+    rows = table[(table["side"] == "image") & (table["role"] == "unbiased")]
+    for (objective, size, weight), part in rows.groupby(["objective", "output_size", "bottleneck"]):
+        by_share = part.groupby("share")["value"].mean()
+        there = by_share.index[by_share >= 0.9]
+        what = f"{objective}, output_size {size}, bottleneck {weight}: share of the training until R2 0.9"
+        claims.append(claim(what, there.min() if len(there) else np.nan))
+    return claims
+
+
 def mean_by(table: pd.DataFrame, *columns: str) -> list[Claim]:
     """Describe, without a bound: mean R² of unbiased and other semantics by some settings."""
     rows = table[(table["side"] == "image") & table["role"].isin(("unbiased", "perturbed"))]
     claims = []
+    rows = rows[rows["share"] == 1]
     for keys, part in rows.groupby([*columns, "role"]):
         setting = ", ".join(f"{name} {value}" for name, value in zip(columns, keys[:-1], strict=True))
         claims.append(claim(f"{setting}: mean R2 of {keys[-1]} semantics", part["value"].mean()))
