@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from vergence.cli.main import main
 from vergence.corpus.forecast import CANNOT, IGNORED, LEARNED, MISSED, OPEN, PARTLY, THROUGH_OTHERS
-from vergence.data import load_emoji, split_by_concept, write_captions
+from vergence.data import write_captions
 from vergence.errors import ConfigError
 from vergence.plots import forecast_beside_measurement
-from vergence.random import generator
-from vergence.studies.demo.corpus import Corpus
+from vergence.studies.demo.corpus import Corpus, load_corpus
 from vergence.studies.forecast import SCALES, SETTINGS, Scale
 from vergence.studies.forecast.audit import audit_setting
 from vergence.studies.forecast.rules import MEANINGS, judge
@@ -24,9 +22,7 @@ from vergence.studies.forecast.spec import REFERENCE, injected
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
-    emoji = load_emoji()
-    split = split_by_concept(emoji.concepts, {"train": 0.7, "test": 0.3}, generator=generator(0))
-    return Corpus(emoji=emoji, pixels=torch.zeros(0, 3, 64, 64, dtype=torch.uint8), **split)
+    return load_corpus(SCALES["cpu"].training, seed=0)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -121,6 +117,26 @@ def test_scales_hold_the_reference_and_refuse_no_trials() -> None:
     assert all(scale.settings[0] == REFERENCE for scale in SCALES.values())
     with pytest.raises(ConfigError, match="seeds must be >= 1; got 0"):
         Scale(seeds=0)
+
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "forecast"
+
+
+def test_the_committed_verdict_follows_from_the_committed_table_by_the_rules() -> None:
+    table, verdict = pd.read_csv(COMMITTED / "table.csv"), json.loads((COMMITTED / "verdict.json").read_text())
+    found = summary(table)
+    assert {key: verdict[key] for key in found} == found
+    assert set(table["setting"]) == set(SETTINGS)
+    for _, row in table[~((table["setting"] == REFERENCE) & (table["encoding_size"] == 64))].iterrows():
+        assert (
+            judge(row["statement"], dict(row), reference=row["reference"], told=row["told"]).outcome == row["outcome"]
+        )
+
+
+def test_the_committed_forecasts_follow_from_captions_and_labels_alone(corpus: Corpus) -> None:
+    for audit in json.loads((COMMITTED / "forecasts.json").read_text()):
+        made = said(corpus, audit["setting"])
+        assert {(row["encoding_size"], row["factor"]): row["statement"] for row in audit["statements"]} == made
 
 
 @pytest.mark.slow
