@@ -97,8 +97,79 @@ def test_labels_give_estimates(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = str(corpus(tmp_path))
     assert main(["audit", path, "--lexicon", str(lexicon), "--labels", path, "--out", str(tmp_path / "out")]) == 0
     assert "not assessable without image labels" in capsys.readouterr().out
-    factors = json.loads((tmp_path / "out" / "coverage.json").read_text())["misalignment"]
-    assert [row["selection"] for row in factors] == [pytest.approx(1 / 3), None]
+    results = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert [row["selection"] for row in results["misalignment"]] == [pytest.approx(1 / 3), None]
+    assert [row["value"] for row in results["misalignment_by_value"]] == ["a", "b"]
+    assert results["forecast"]["encoding_size"] is None
+
+
+@pytest.mark.parametrize(
+    ("size", "statement"), [(None, "cannot be learned"), (1, "will be missed"), (2, "not determined")]
+)
+def test_a_forecast_follows_from_labels_and_the_output_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int | None, statement: str
+) -> None:
+    """Every caption says what animal there is, and none what color."""
+    table = pa.table(
+        {"caption": ["a dog", "a cat"] * 100, "animal": ["dog", "cat"] * 100, "hue": ["red"] * 100 + ["blue"] * 100}
+    )
+    pq.write_table(table, tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text("group,concept,form\nanimal,dog,dog\nanimal,cat,cat\nhue,red,red\nhue,blue,blue\n")
+    command = ["audit", str(tmp_path / "l.parquet"), "--lexicon", str(tmp_path / "l.csv"), "--out", str(tmp_path / "o")]
+    sized = ["--encoding-size", str(size)] if size else []
+    assert main([*command, "--labels", str(tmp_path / "l.parquet"), *sized]) == 0
+    assert statement in capsys.readouterr().out
+    said = json.loads((tmp_path / "o" / "coverage.json").read_text())["forecast"]["statements"]
+    assert {row["factor"]: row["statement"] for row in said}["hue"] == statement
+    assert f"<td>{statement}<small>" in (tmp_path / "o" / "report.html").read_text()
+    assert main([*command, "--encoding-size", "2"]) == 2
+    assert "--encoding-size needs labels" in capsys.readouterr().err
+
+
+CONFUSION = {"tone": {"a": {"a": 0.9, "b": 0.1}, "b": {"a": 0.2, "b": 0.8}}}
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_a_detectors_errors_are_taken_out_of_what_its_labels_say(tmp_path: Path, kind: str) -> None:
+    """Of 60 images that show a and 40 that show b, half of the first are captioned, and none of the others."""
+    shown = [("a", "a dog", 0.9), ("a", "sea", 0.9), ("b", "sea", 0.8)]
+    rows = []
+    for (value, text, right), n in zip(shown, (30, 30, 40), strict=True):
+        other = "b" if value == "a" else "a"
+        rows += [(text, value)] * round(right * n) + [(text, other)] * (n - round(right * n))
+    captions, labels = zip(*rows, strict=True)
+    pq.write_table(pa.table({"caption": captions, "tone": labels}), tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text("group,concept,form\ntone,a,dog\ntone,b,puppy\n")
+    errors = tmp_path / f"errors.{kind}"
+    lines = [f"tone,{v},{w},{rate}" for v, row in CONFUSION["tone"].items() for w, rate in row.items()]
+    errors.write_text(json.dumps(CONFUSION) if kind == "json" else "\n".join(["factor,value,label,rate", *lines]))
+    command = ["audit", str(tmp_path / "l.parquet"), "--lexicon", str(tmp_path / "l.csv"), "--out", str(tmp_path / "o")]
+    assert main([*command, "--labels", str(tmp_path / "l.parquet"), "--detector-errors", str(errors)]) == 0
+    factors = json.loads((tmp_path / "o" / "coverage.json").read_text())["misalignment"]
+    assert [factors[0][key] for key in ("selection", "wrong_value")] == pytest.approx([0.3, 0.0], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"hue": {}, "tome": {"a": {"a": 1}}}', "unknown factor 'tome'; known: tone. Did you mean 'tone'"),
+        ('{"tone": {"a": {"c": 1}}}', "unknown value of factor 'tone' 'c'; known: a, b"),
+        ('{"tone": {"a": {"a": 1}}}', "each row of confusion must hold probabilities that sum to 1"),
+        ('{"tone": {"a": 1}}', "cannot be read as confusion rates"),
+        ("{", "CSV with the columns factor,value,label,rate"),
+    ],
+)
+def test_confusion_rates_that_cannot_be_used_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    path, errors = str(corpus(tmp_path)), tmp_path / "e.json"
+    errors.write_text(text)
+    (tmp_path / "l.csv").write_text("group,concept,form\ntone,a,dog\ntone,b,puppy\n")
+    command = ["audit", path, "--lexicon", str(tmp_path / "l.csv"), "--detector-errors", str(errors)]
+    assert main([*command, "--labels", path]) == 2
+    assert message in capsys.readouterr().err
+    assert main(command) == 2
+    assert "pass --labels FILE as well" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -53,6 +53,29 @@ def test_statements_depend_on_the_output_size() -> None:
     assert said(forecast(estimate(tied=True), encoding_size=1))["b"] == THROUGH_OTHERS
     with pytest.raises(ConfigError, match="encoding_size must be >= 1; got 0"):
         forecast(biased, encoding_size=0)
+    with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\]; got 2"):
+        forecast(biased, encoding_size=1, threshold=2)
+    assert said(forecast(estimate(mention=()), encoding_size=1)) == {"a": OPEN, "b": OPEN, "c": OPEN}
+
+
+def test_nothing_is_said_where_the_intervals_allow_two_blocks_that_disagree() -> None:
+    rng = np.random.default_rng(1)
+    shown = pd.DataFrame({name: np.array([f"{name}0", f"{name}1"])[rng.integers(0, 2, 400)] for name in "abc"})
+    captions = [
+        f"{a} {b}" if number % 2 else a for number, (a, b) in enumerate(zip(shown["a"], shown["b"], strict=True))
+    ]
+    found = estimate_misalignment(captions, shown, LEXICON)
+    assert said(forecast(found, encoding_size=1)) == {"a": OPEN, "b": OPEN, "c": MISSED}
+    assert said(forecast(found, encoding_size=2)) == {"a": LEARNED, "b": OPEN, "c": OPEN}
+    reasons = forecast(found, encoding_size=1)["reason"]
+    assert reasons[0] == "at threshold 0.5 the intervals do not settle whether the unbiased block holds b"
+    assert said(forecast(found, encoding_size=2, threshold=0.3))["b"] == LEARNED
+
+
+def test_a_factor_that_is_constant_where_another_is_known_is_not_taken_to_depend_on_it() -> None:
+    labels = pd.DataFrame({"a": ["a0", "a1"] * 50, "b": ["b0"] * 100})
+    found = estimate_misalignment(["b0"] * 100, labels, LEXICON)
+    assert found.dependence["p_value"].tolist() == [1.0]
 
 
 def test_missing_labels_and_null_captions_are_left_out_of_what_they_cannot_tell() -> None:

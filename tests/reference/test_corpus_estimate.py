@@ -101,3 +101,44 @@ def test_a_labelled_sample_gives_the_rates_of_each_value() -> None:
     error = LexiconError.from_sample(labels["color"].tolist(), truly, found)
     for value in VALUES:
         assert error.rates(value) == pytest.approx((0.8, 0.02), abs=0.05)
+
+
+def test_intervals_allow_for_the_size_of_the_sample_that_the_lexicons_rates_come_from() -> None:
+    rng = np.random.default_rng(5)
+    options = {"selection": 0.5, "rho": 0.3, "recall": 0.8, "false_positive": 0.02}
+    hits = {"sample": np.zeros(2), "taken as known": np.zeros(2)}
+    for _ in range(120):
+        _, shown, _, truly, found = simulate(rng, images=120, captions=1, **options)
+        texts, labels, clusters, *_ = simulate(rng, **options)
+        sample = LexiconError.from_sample(shown["color"].tolist(), truly, found)
+        known = LexiconError(sample.recall, sample.false_positive)
+        for kind, error in (("sample", sample), ("taken as known", known)):
+            run = estimate_misalignment(texts, labels, LEXICON, clusters=clusters, lexicon_errors={"color": error})
+            row = run.factors.iloc[0]
+            hits[kind] += [row.selection_low <= 0.5 <= row.selection_high, row.rho_low <= 0.3 <= row.rho_high]
+    assert (hits["sample"] / 120 >= 0.89).all()  # 0.95 is asked for in the long run, three standard errors are 0.06
+    assert (hits["taken as known"] / 120 < 0.85).all()
+
+
+def test_added_variance_is_that_of_drawing_the_lexicons_rates_again() -> None:
+    rng = np.random.default_rng(6)
+    texts, labels, _, *_ = simulate(rng, selection=0.6, rho=0.3, recall=0.8, false_positive=0.02)
+    recall, wrong = dict.fromkeys(VALUES, 0.8), dict.fromkeys(VALUES, 0.02)
+    spread = dict.fromkeys(VALUES, (0.01**2, 0.004**2))
+
+    def rates(error: LexiconError) -> pd.Series:
+        return estimate_misalignment(texts, labels, LEXICON, lexicon_errors={"color": error}).factors.iloc[0]
+
+    drawn = [
+        rates(
+            LexiconError(
+                {v: r + 0.01 * rng.standard_normal() for v, r in recall.items()},
+                {v: f + 0.004 * rng.standard_normal() for v, f in wrong.items()},
+            )
+        )[["selection", "wrong_value"]].astype(float)
+        for _ in range(200)
+    ]
+    sure, unsure = rates(LexiconError(recall, wrong)), rates(LexiconError(recall, wrong, spread))
+    for rate, deviation in pd.DataFrame(drawn).std().items():
+        widths = [(row[f"{rate}_high"] - row[f"{rate}_low"]) / 2 / 1.964 for row in (sure, unsure)]
+        assert (widths[1] ** 2 - widths[0] ** 2) ** 0.5 == pytest.approx(deviation, rel=0.15)

@@ -30,6 +30,14 @@ def add_options(parser: ArgumentParser) -> None:
         "--cluster-column", metavar="NAME", help="column of --labels, equal for captions that belong together"
     )
     parser.add_argument(
+        "--detector-errors", metavar="FILE",
+        help="JSON {factor: {value: {label: rate}}}, or CSV factor,value,label,rate: errors of --labels to take out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encoding-size", type=int, metavar="N",
+        help="with --labels, forecast for a model of N outputs (default: only what the captions cannot teach)",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", metavar="DIR", help="folder for coverage.json, coverage.parquet, report.html; resumable"
     )
     parser.add_argument(
@@ -59,35 +67,59 @@ def run(options: Namespace) -> int:
 
     from rich.console import Console
 
-    from vergence.corpus import concepts_146, load_lexicon, merge_audits
-    from vergence.corpus.labels import estimate_from_file
+    from vergence.corpus import concepts_146, forecast, load_lexicon, merge_audits
     from vergence.reports.audit import audit_table
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
+    for flag in ("detector_errors", "encoding_size"):
+        if getattr(options, flag) and not options.labels:
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} needs labels of what images show; pass --labels FILE as well"
+            )
     floors = dict(map(_floor, options.fail_under or ()))
     lexicon: Lexicon = concepts_146() if options.lexicon == "concepts-146" else load_lexicon(options.lexicon)
     chosen = options.lexicon != "concepts-146"
     coverage = merge_audits(options.merge, lexicon if chosen else None) if options.merge else _audit(options, lexicon)
-    lexicon = coverage.lexicon
-    estimate = None
-    if options.labels:
-        column = (options.caption_column or ["caption"])[0]
-        estimate = estimate_from_file(
-            options.labels, lexicon, caption_column=column, cluster_column=options.cluster_column
-        )
+    estimate = _estimate(options, coverage.lexicon) if options.labels else None
     console = Console(highlight=False)
     results = coverage.to_dict()
     console.print(audit_table(results))
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
     console.print(f"{coverage.captions:,} captions; skipped: {skipped}", markup=False)
     if estimate is not None:
-        shown = estimate.factors[["factor", "images", "selection", "wrong_value", "rho", "note"]]
+        said = forecast(estimate, encoding_size=options.encoding_size)
+        shown = estimate.factors[["factor", "images", "selection", "wrong_value", "rho"]].assign(
+            forecast=said["statement"]
+        )
         console.print(shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}"), markup=False)
+        results |= {
+            "misalignment": _records(estimate.factors),
+            "misalignment_by_value": _records(estimate.values),
+            "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
+        }
     if options.out:
         _write(Path(options.out), coverage, results, estimate)
         console.print(f"report: {Path(options.out) / 'report.html'}", markup=False, soft_wrap=True)
     return _verdict(coverage, floors, console)
+
+
+def _estimate(options: Namespace, lexicon: "Lexicon") -> "BiasEstimate":
+    from vergence.corpus.labels import estimate_from_file, read_detectors
+
+    return estimate_from_file(
+        options.labels,
+        lexicon,
+        caption_column=(options.caption_column or ["caption"])[0],
+        cluster_column=options.cluster_column,
+        detectors=read_detectors(options.detector_errors, lexicon) if options.detector_errors else None,
+    )
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    import json
+
+    return list(json.loads(table.to_json(orient="records")))
 
 
 def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
@@ -130,8 +162,6 @@ def _write(folder: "Path", coverage: "Coverage", results: dict[str, Any], estima
 
     folder.mkdir(parents=True, exist_ok=True)
     factors = estimate.factors if estimate is not None else None
-    if factors is not None:
-        results = {**results, "misalignment": json.loads(factors.to_json(orient="records"))}
     text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
     (folder / "coverage.json").write_text(text + "\n", encoding="utf-8")
     coverage.table().to_parquet(folder / "coverage.parquet", index=False)

@@ -4,14 +4,16 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vergence.errors import ConfigError
 
-DESCRIPTION = "List the studies of the theory, or run one: predictions beside measurements over a sweep."
+DESCRIPTION = "List the studies, or run one: predictions beside measurements."
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("action", choices=["list", "run"], help="list the studies, or run one")
     parser.add_argument("name", nargs="?", help="which study to run")
-    parser.add_argument("--scale", default="cpu", help="smoke (a minute, shows that it works), cpu or paper")
+    parser.add_argument(
+        "--scale", default="cpu", help="smoke (a minute, shows that it works), cpu; numeric studies: paper"
+    )
     parser.add_argument("--seeds", type=int, help="trials of each setting (default: those of the scale)")
     parser.add_argument("--out", metavar="DIR", help="folder for table, verdict and figure (default: build/NAME)")
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
@@ -25,21 +27,22 @@ def run(options: Namespace) -> None:
         raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
     from pathlib import Path
 
-    from vergence.studies.misalignment2025 import STUDIES, run_study, study_of
+    from rich.console import Console
+
     from vergence.studies.progress import StudyProgress
+    from vergence.studies.registry import STUDIES, study
     from vergence.training.folder import WhenPresent
 
     if options.action == "list":
-        for name, study in STUDIES.items():
-            print(f"{name:24}{study.description}")
+        for name, entry in STUDIES.items():
+            print(f"{name:24}{entry.description}")
         return
-    study_of(options.name)
+    chosen = study(options.name)
     present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
     with StudyProgress(options.name) as progress:
-        verdict = run_study(
-            options.name,
+        verdict = chosen.run(
             scale=options.scale,
             out=out,
             present=present,
@@ -48,7 +51,5 @@ def run(options: Namespace) -> None:
             seeds=options.seeds,
             workers=options.workers,
         )
-    for claim in verdict["claims"]:
-        bounded = "at_least" in claim or "at_most" in claim
-        print(f"{'yes' if claim['holds'] else 'NO ' if bounded else '   '} {claim['claim']}: {claim['measured']}")
+    Console(highlight=False, soft_wrap=True).print(chosen.show(verdict, out))
     print(f"Table, verdict and figure: {out.resolve()}")

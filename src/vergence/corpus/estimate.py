@@ -7,7 +7,7 @@ out in expectation, so a corrected estimate can leave [0, 1]; its interval does 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class LexiconError:
     Args:
         recall: Probability that a value a caption does speak of is found; one for all, or by the image's value.
         false_positive: Probability that a value it does not speak of is found; likewise.
+        variances: By value, the variances of its two rates, if they were estimated; they widen intervals.
 
     Raises:
         ConfigError: If a rate is no probability, or recall does not exceed the false-positive rate.
@@ -42,6 +43,7 @@ class LexiconError:
 
     recall: float | Mapping[str, float] = 1.0
     false_positive: float | Mapping[str, float] = 0.0
+    variances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values = {v for rates in (self.recall, self.false_positive) if isinstance(rates, Mapping) for v in rates}
@@ -71,13 +73,16 @@ class LexiconError:
     def from_sample(cls, shown: Sequence[str], said: np.ndarray, found: np.ndarray) -> "LexiconError":
         """Rates counted in a sample of captions that somebody has read, best drawn value by value.
 
+        The mean and variance of each are those of the posterior under Jeffreys' prior: with half a success and half a
+        failure added, none is exactly 0 or 1, and each is taken as independent of the others and of the corpus.
+
         Args:
             shown: The value that each caption's image shows.
             said: For each caption and value of the factor, whether the caption speaks of it, (captions, values).
             found: Whether the lexicon finds it, of the same shape.
 
         Returns:
-            Rates by value, with half a success and half a failure added (Jeffreys), so that none is exactly 0 or 1.
+            Rates and their variances, by value.
 
         Raises:
             ShapeError: If the shapes differ.
@@ -85,13 +90,13 @@ class LexiconError:
         said, found = np.asarray(said, dtype=bool), np.asarray(found, dtype=bool)
         if said.shape != found.shape or len(said) != len(shown):
             raise ShapeError(f"said {said.shape}, found {found.shape} and shown ({len(shown)},) must have equal rows")
-        recall, wrong = {}, {}
+        recall, wrong, variances = {}, {}, {}
         for value in dict.fromkeys(shown):
             rows = np.array([one == value for one in shown])
-            yes, no = found[rows][said[rows]], found[rows][~said[rows]]
-            recall[value] = float((yes.sum() + 0.5) / (len(yes) + 1))
-            wrong[value] = float((no.sum() + 0.5) / (len(no) + 1))
-        return cls(recall, wrong)
+            recall[value], of_recall = _jeffreys(found[rows][said[rows]])
+            wrong[value], of_wrong = _jeffreys(found[rows][~said[rows]])
+            variances[value] = of_recall, of_wrong
+        return cls(recall, wrong, variances)
 
 
 @dataclass(frozen=True)
@@ -177,8 +182,10 @@ class _Items:
     clusters: Int64[np.ndarray, " n"]
     corrected: bool
 
-    def ratio(self, numerator: np.ndarray, denominator: np.ndarray, level: float) -> tuple[float, float, float]:
-        """A ratio of sums with the interval that its clusters allow."""
+    def ratio(
+        self, numerator: np.ndarray, denominator: np.ndarray, level: float, *, added: float = 0.0
+    ) -> tuple[float, float, float]:
+        """A ratio of sums with the interval that its clusters, and variance added to theirs, allow."""
         bottom = denominator.sum()
         if bottom <= 0:
             return float("nan"), 0.0, 1.0
@@ -188,7 +195,7 @@ class _Items:
         n = int((sizes > 0).sum())
         if n < 2:
             return estimate, 0.0, 1.0
-        variance = n / (n - 1) * float((by_cluster**2).sum())
+        variance = n / (n - 1) * float((by_cluster**2).sum()) + added
         z = float(t.ppf(0.5 + level / 2, n - 1))
         if self.corrected:
             half = z * variance**0.5
@@ -215,7 +222,8 @@ def estimate_misalignment(
     one value at most.
 
     Variances are those of ratios of sums over clusters, linearised; limits without correction are Wilson's at the
-    effective sample size, with Student's quantile for the number of clusters.
+    effective sample size, with Student's quantile for the number of clusters. Where the lexicon's error rates were
+    themselves estimated, their variances are added by the delta method.
 
     Args:
         captions: One for each row of the labels; a null says nothing.
@@ -302,7 +310,9 @@ def _rates(
     items: _Items, kinds: tuple[str, ...], error: LexiconError | None, level: float
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Rates of the factor, and for each value shown."""
+    k = len(kinds)
     said, other = np.empty_like(items.found), np.empty_like(items.found)  # by the value that is taken to be shown
+    gain, variances = np.zeros(k), np.zeros((2, k))
     for v, value in enumerate(kinds):
         others = np.delete(items.found, v, axis=1)
         if error is None:
@@ -310,22 +320,36 @@ def _rates(
         else:
             # E[found] = f + (r − f) P(said) for each value, summed over values of which one at most is said.
             recall, wrong = error.rates(value)
-            said[:, v] = (items.found.sum(axis=1) - len(kinds) * wrong) / (recall - wrong)
-            other[:, v] = (others.sum(axis=1) - (len(kinds) - 1) * wrong) / (recall - wrong)
-    shown, said, other = items.weights, items.weights * said, items.weights * other
+            gain[v], variances[:, v] = 1 / (recall - wrong), error.variances.get(value, (0.0, 0.0))
+            said[:, v] = (items.found.sum(axis=1) - k * wrong) * gain[v]
+            other[:, v] = (others.sum(axis=1) - (k - 1) * wrong) * gain[v]
+    parts = items.weights, items.weights * said, items.weights * other
 
     def describe(columns: Any) -> dict[str, float]:
-        images, mentioned, mistaken = (
-            part[:, columns].reshape(len(part), -1).sum(axis=1) for part in (shown, said, other)
-        )
-        selection = items.ratio(mentioned, images, level)
-        wrong = items.ratio(mistaken, mentioned, level)
-        rho = tuple(rate / (1 - 1 / len(kinds)) for rate in wrong) if len(kinds) > 1 else (float("nan"), 0.0, 1.0)
+        images, mentioned, mistaken = (part[:, columns].sum(axis=1) for part in parts)
+        # How the sums move with recall and with false positives of each value: the delta method.
+        shown, stated, erred = (part[:, columns].sum(axis=0) for part in parts)
+        by_rate = np.stack([-stated, stated - k * shown]), np.stack([-erred, erred - (k - 1) * shown])
+        d_stated, d_erred = (gain[columns] * slopes for slopes in by_rate)
+
+        def added(slopes: np.ndarray, total: float) -> float:
+            return float(((slopes / total) ** 2 * variances[:, columns]).sum()) if total > 0 else 0.0
+
+        selection = items.ratio(mentioned, images, level, added=added(d_stated, shown.sum()))
+        share = erred.sum() / stated.sum() if stated.sum() > 0 else 0.0
+        wrong = items.ratio(mistaken, mentioned, level, added=added(d_erred - share * d_stated, stated.sum()))
+        rho = tuple(rate / (1 - 1 / k) for rate in wrong) if k > 1 else (float("nan"), 0.0, 1.0)
         rates = (*selection, *wrong, rho[0], min(1.0, rho[1]), min(1.0, rho[2]))
         return dict(zip(_RATES, rates, strict=True))
 
-    by_value = {value: {"images": float(shown[:, v].sum()), **describe(v)} for v, value in enumerate(kinds)}
+    by_value = {value: {"images": float(items.weights[:, v].sum()), **describe([v])} for v, value in enumerate(kinds)}
     return describe(slice(None)), by_value
+
+
+def _jeffreys(trials: np.ndarray) -> tuple[float, float]:
+    """Mean and variance of the posterior of a rate."""
+    n, mean = len(trials) + 1, float((trials.sum() + 0.5) / (len(trials) + 1))
+    return mean, mean * (1 - mean) / (n + 1)
 
 
 def _score_interval(estimate: float, variance: float, n: int, z: float) -> tuple[float, float]:
@@ -365,8 +389,8 @@ def _dependence(codes: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 def _association(table: np.ndarray) -> dict[str, float]:
     n, (r, c) = table.sum(), table.shape
-    if min(r, c) < 2 or n < 2:
-        return {"cramers_v": float("nan"), "p_value": float("nan")}
+    if min(r, c) < 2 or n < 2:  # a factor that is constant wherever both are known tells nothing of the other
+        return {"cramers_v": float("nan"), "p_value": 1.0 if n >= 2 else float("nan")}
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
     statistic = float(((table - expected) ** 2 / expected).sum())
     spread = max(0.0, statistic / n - (r - 1) * (c - 1) / (n - 1))

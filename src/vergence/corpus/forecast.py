@@ -7,6 +7,7 @@ import pandas as pd
 
 from vergence.checks import at_least
 from vergence.corpus.estimate import NOT_ASSESSABLE, BiasEstimate
+from vergence.errors import ConfigError
 
 CANNOT = "cannot be learned"
 OPEN = "not determined"
@@ -47,7 +48,6 @@ def forecast(
 
     Raises:
         ConfigError: If the size is below 1 or the threshold outside (0, 1].
-        FactorError: If a size is given and the captions leave no unbiased factor.
     """
     rows = [
         {"factor": factor, "statement": NOT_ASSESSABLE, "reason": "no labels say what its images show"}
@@ -63,22 +63,46 @@ def forecast(
             rows.append(_row(factor, CANNOT) if silent and not estimate.not_assessable else _open(factor, silent))
         return _ordered(rows, estimate)
     at_least("encoding_size", encoding_size, 1)
-    bias = estimate.to_misalignment(threshold)
-    block = bias.unbiased
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"threshold must be in (0, 1]; got {threshold!r}")
+    wrong = frozenset(known.loc[(known["selection"] >= threshold) & (known["rho"] >= threshold), "factor"])
+    blocks = _blocks(known, threshold)
     for factor in known["factor"]:
-        related = dependents.get(factor, set()) & block
-        if factor in block:
-            exact = encoding_size == len(block)
-            above = {"factor": factor, "statement": LEARNED, "reason": "captions mention it and get it right"}
-            rows.append(above if encoding_size > len(block) else _row(factor, LEARNED if exact else PARTLY))
-        elif encoding_size > len(block):
-            reason = f"the output size {encoding_size} exceeds the unbiased block's {len(block)}: theory is silent"
-            rows.append({"factor": factor, "statement": OPEN, "reason": reason})
-        elif related:
-            rows.append(_row(factor, THROUGH_OTHERS))
-        else:
-            rows.append(_row(factor, IGNORED if factor in bias.perturbed else MISSED))
+        # A statement is made if it is the same whether or not what the captions leave undecided is in the block.
+        row, other = (
+            _graded(factor, block, dependents.get(factor, set()), wrong, encoding_size) for block in blocks.values()
+        )
+        undecided = {"factor": factor, "statement": OPEN, "reason": _undecided(blocks, threshold)}
+        rows.append(row if row["statement"] == other["statement"] else undecided)
     return _ordered(rows, estimate)
+
+
+def _blocks(known: pd.DataFrame, threshold: float) -> dict[str, frozenset[str]]:
+    """The smallest and the largest unbiased block that the intervals allow."""
+    sure = (known["selection_low"] >= threshold) & (known["rho_high"] < threshold)
+    possible = (known["selection_high"] >= threshold) & (known["rho_low"] < threshold)
+    return {"least": frozenset(known.loc[sure, "factor"]), "most": frozenset(known.loc[possible, "factor"])}
+
+
+def _undecided(blocks: Mapping[str, frozenset[str]], threshold: float) -> str:
+    names = ", ".join(sorted(blocks["most"] - blocks["least"]))
+    return f"at threshold {threshold:g} the intervals do not settle whether the unbiased block holds {names}"
+
+
+def _graded(
+    factor: str, block: frozenset[str], dependents: set[str], wrong: frozenset[str], encoding_size: int
+) -> dict[str, str]:
+    """The statement for one block."""
+    if factor in block:
+        if encoding_size > len(block):
+            return {"factor": factor, "statement": LEARNED, "reason": "captions mention it and get it right"}
+        return _row(factor, LEARNED if encoding_size == len(block) else PARTLY)
+    if encoding_size > len(block):
+        reason = f"the output size {encoding_size} exceeds the unbiased block's {len(block)}: theory is silent"
+        return {"factor": factor, "statement": OPEN, "reason": reason}
+    if dependents & block:
+        return _row(factor, THROUGH_OTHERS)
+    return _row(factor, IGNORED if factor in wrong else MISSED)
 
 
 def _dependents(estimate: BiasEstimate, significance: float) -> dict[str, set[str]]:

@@ -1,10 +1,12 @@
 """Ways to caption the embedded set: what the captions mention, and what they may get wrong."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from vergence.checks import one_of
+import torch
+
+from vergence.checks import known_factors, one_of, probability
 from vergence.data.emoji import EmojiSet
 from vergence.misalignment import Misalignment
 from vergence.random import named
@@ -21,15 +23,27 @@ class Policy:
         description: What the captions do, in a few words.
         misalignment: What they mention and what they may get wrong.
         perturbation_probability: Chance that a perturbed factor is redrawn.
+        omission_probability: By factor that the captions may mention, the chance that one of them does not.
         real_labels: Whether captions are the set's own labels instead of rendered from factors.
         all_sizes: Whether to train it at every output size, or at the main one only.
+
+    Raises:
+        ConfigError: If a probability is outside [0, 1].
+        FactorError: If a factor may be left out that the captions never mention.
     """
 
     description: str
     misalignment: Misalignment
     perturbation_probability: float = 0.0
+    omission_probability: Mapping[str, float] = field(default_factory=dict)
     real_labels: bool = False
     all_sizes: bool = False
+
+    def __post_init__(self) -> None:
+        probability("perturbation_probability", self.perturbation_probability)
+        known_factors(self.omission_probability, sorted(self.misalignment.selected))
+        for name, rate in self.omission_probability.items():
+            probability(f"omission_probability[{name!r}]", rate)
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -60,13 +74,13 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 STYLE = CaptionStyle(phrases=MappingProxyType({"skin_tone": "{value} skin tone"}))
 
 
-def write_captions(emoji: EmojiSet, policy: str, *, seed: int) -> list[str]:
+def write_captions(emoji: EmojiSet, policy: str | Policy, *, seed: int) -> list[str]:
     """Caption the set, or a part of it, by a policy.
 
     Args:
         emoji: What to caption.
-        policy: Name of a policy.
-        seed: Seed of wrong values and of the wording, >= 0.
+        policy: A policy, or the name of one of `POLICIES`.
+        seed: Seed of what is left out, of wrong values and of the wording, >= 0.
 
     Returns:
         One caption for each item.
@@ -80,8 +94,9 @@ def write_captions(emoji: EmojiSet, policy: str, *, seed: int) -> list[str]:
         >>> write_captions(emoji.take(emoji.concepts == "farmer"), "omit", seed=0)[0]
         'picture of man, people & body, person role'
     """
-    one_of("policy", policy, POLICIES)
-    chosen = POLICIES[policy]
+    if isinstance(policy, str):
+        one_of("policy", policy, POLICIES)
+    chosen = POLICIES[policy] if isinstance(policy, str) else policy
     if chosen.real_labels:
         return emoji.captions
     record = text_record(
@@ -91,4 +106,7 @@ def write_captions(emoji: EmojiSet, policy: str, *, seed: int) -> list[str]:
         perturbation_probability=chosen.perturbation_probability,
         generator=named(seed, "record"),
     )
+    for name, rate in chosen.omission_probability.items():  # a stream each, so that none depends on the others
+        silent = torch.rand(len(record), generator=named(seed, "omission", name)).numpy() < rate
+        record[name] = record[name].where(~silent, None)
     return render_captions(record, STYLE, generator=named(seed, "wording"))

@@ -60,6 +60,9 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = N
         {**row, "width": 0.0 if row["share"] == 0 else 100 * (1 + log10(row["share"]) / decades)}
         for row in sorted(coverage["groups"], key=lambda row: -row["share"])
     ]
+    forecast = coverage.get("forecast", {"encoding_size": None, "statements": []})
+    said = {row["factor"]: row for row in forecast["statements"]}
+    nothing = {"statement": "", "reason": ""}
     return environment.get_template("audit.html.j2").render(
         coverage=coverage,
         concepts=concepts,
@@ -68,7 +71,10 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = N
         absent=sum(row["captions"] == 0 for row in concepts),
         script=_SCRIPT,
         digest=b64encode(sha256(_SCRIPT.encode()).digest()).decode(),
-        estimate=[] if estimate is None else estimate.to_dict("records"),
+        estimate=[]
+        if estimate is None
+        else [{**row, "forecast": said.get(row["factor"], nothing)} for row in estimate.to_dict("records")],
+        encoding_size=forecast["encoding_size"],
         n=n,
     )
 

@@ -6,6 +6,7 @@ depend on how many cores there are.
 
 import os
 import queue as queues
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -20,6 +21,7 @@ import torch
 
 from vergence.errors import VergenceError
 from vergence.studies.progress import StudyProgress
+from vergence.training.folder import JobFolder
 
 Run = TypeVar("Run")
 Result = TypeVar("Result")
@@ -40,7 +42,7 @@ class Teller:
 
 
 def run_in_pool(
-    work: Callable[[Run, Teller], Result], runs: Mapping[str, Run], *, progress: StudyProgress
+    work: Callable[[Run, Teller], Result], runs: Mapping[str, Run], *, progress: StudyProgress, workers: int = _WORKERS
 ) -> Iterator[tuple[str, Result]]:
     """Do independent runs, as many at once as there are cores.
 
@@ -48,6 +50,7 @@ def run_in_pool(
         work: A function of a module; is given a run and what to tell its progress to.
         runs: What each is to do, by name.
         progress: Shows how far each run is.
+        workers: At most so many processes.
 
     Yields:
         Name and result of each run, as they finish.
@@ -56,7 +59,7 @@ def run_in_pool(
         VergenceError: If a worker process was killed; and whatever a run raises.
     """
     context = get_context("spawn")  # a forked torch may hang
-    n_workers = max(1, min(len(runs), len(os.sched_getaffinity(0)), _WORKERS))
+    n_workers = max(1, min(len(runs), len(os.sched_getaffinity(0)), workers))
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare))
         # Left first: running work then fails at its next word, and the pool need not wait for its end.
@@ -76,6 +79,39 @@ def run_in_pool(
                         f"a worker process was killed during {futures[future]!r}, perhaps for lack of memory; "
                         "--resume continues where it stopped"
                     ) from error
+
+
+def finish_runs(
+    work: Callable[[Run, Teller], dict[str, Any]],
+    runs: Mapping[str, Run],
+    folder: JobFolder,
+    *,
+    progress: StudyProgress,
+    outcome: Callable[[dict[str, Any]], str],
+    workers: int = _WORKERS,
+) -> dict[str, dict[str, Any]]:
+    """Do the runs of a job that its folder lacks; each is written as it finishes, as `runs/NAME/run.json`.
+
+    Args:
+        work: As for `run_in_pool`; a run may keep checkpoints in `runs/NAME/checkpoints`, gone once it is done.
+        runs: What each is to do, by name.
+        folder: The job's.
+        progress: Shows how far each run is.
+        outcome: Says in one line what came out of a run.
+        workers: At most so many processes.
+
+    Returns:
+        Result by name of every run, in the order of the runs.
+    """
+    found = {name: folder.read_json(f"runs/{name}/run.json") for name in runs}
+    missing = {name: run for name, run in runs.items() if found[name] is None}
+    progress.start(len(missing))
+    for name, done in run_in_pool(work, missing, progress=progress, workers=workers) if missing else ():
+        folder.write_json(f"runs/{name}/run.json", done)
+        shutil.rmtree(folder.path / "runs" / name / "checkpoints", ignore_errors=True)
+        found[name] = done
+        progress.finished(name, outcome(done))
+    return found
 
 
 def _prepare() -> None:

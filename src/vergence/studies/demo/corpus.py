@@ -10,7 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vergence.data import EmojiSet, load_emoji, split_by_concept, write_captions
+from vergence.data import EmojiSet, Policy, load_emoji, split_by_concept, write_captions
 from vergence.encoders import Vocabulary
 from vergence.random import named
 from vergence.studies.demo.spec import DemoSpec
@@ -59,7 +59,7 @@ def load_corpus(spec: DemoSpec, *, seed: int, data: Path | None = None) -> Corpu
     return Corpus(emoji=emoji, pixels=emoji.images.tensor(), **split)
 
 
-def caption(corpus: Corpus, policy: str, *, seed: int) -> Captioned:
+def caption(corpus: Corpus, policy: str | Policy, *, seed: int) -> Captioned:
     """Write the captions of a policy and number their words; words that no training caption has are unknown."""
     captions = write_captions(corpus.emoji, policy, seed=seed)
     vocabulary = Vocabulary.of(captions[row] for row in corpus.train)

@@ -1,35 +1,29 @@
 """The main job: predict, train, probe, retrieve; resumable run by run and epoch by epoch."""
 
 import platform
-import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 import vergence
 from vergence.data import POLICIES, STYLE
-from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder
-from vergence.losses import Objective, WeightedTerm, alignment_penalty, info_nce
-from vergence.probes import Labelled, encode, oracle_scores, predict, probe
-from vergence.random import named
+from vergence.encoders import DualEncoder
+from vergence.probes import encode, oracle_scores, predict
 from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
 from vergence.studies.demo.spec import DemoSpec
-from vergence.studies.pool import Teller, run_in_pool
+from vergence.studies.demo.training import halves, train_and_probe
+from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
-from vergence.training import train
 from vergence.training.checkpoint import write_tensors
 from vergence.training.folder import JobFolder, WhenPresent
-from vergence.views import ViewPair, random_shift
+from vergence.views import ViewPair
 
 Results = dict[str, Any]
 _EXAMPLES = 4  # captions shown for each policy
@@ -92,7 +86,7 @@ def _predictions(spec: DemoSpec, corpus: Corpus) -> dict[tuple[str, int], dict[s
     """What theory says of every run; nothing has been trained yet."""
     space = corpus.emoji.space
     nothing = torch.zeros(len(corpus.emoji), 0)
-    fit, test = _halves(corpus, nothing)
+    fit, test = halves(corpus, nothing)
     predictions = {}
     for policy in spec.policies:
         bias = POLICIES[policy].misalignment
@@ -107,19 +101,12 @@ def _measured(
 ) -> dict[tuple[str, int], Results]:
     """Every run, from the folder if it has been done."""
     names = {f"{policy}-{size}": (policy, size) for policy, size in spec.runs()}
-    found = {name: folder.read_json(f"runs/{name}/run.json") for name in names}
-    missing = {
-        name: _Run(spec, *names[name], seed=seed, data=data, folder=folder.path / "runs" / name)
-        for name, done in found.items()
-        if done is None
+    runs = {
+        name: _Run(spec, policy, size, seed=seed, data=data, folder=folder.path / "runs" / name)
+        for name, (policy, size) in names.items()
     }
-    progress.start(len(missing))
-    for name, done in run_in_pool(_run, missing, progress=progress) if missing else ():
-        folder.write_json(f"runs/{name}/run.json", done)
-        shutil.rmtree(folder.path / "runs" / name / "checkpoints")  # the encoder is what stays
-        found[name] = done
-        progress.finished(name, _one_line(done["factors"]))
-    return {names[name]: done for name, done in found.items()}
+    done = finish_runs(_run, runs, folder, progress=progress, outcome=_one_line)
+    return {names[name]: result for name, result in done.items()}
 
 
 @dataclass(frozen=True)
@@ -141,71 +128,17 @@ def _run(run: _Run, tell: Teller) -> Results:
     tell(0, spec.training.epochs)
     corpus = load_corpus(spec, seed=seed, data=run.data)
     captioned = caption(corpus, policy, seed=seed)
-    encoder = _encoder(len(captioned.vocabulary), size, seed=seed, name=policy)
-    result = train(
-        encoder,
-        captioned.views.take(corpus.train),
-        Objective(
-            {
-                "contrast": WeightedTerm(info_nce, temperature=spec.temperature),
-                "bottleneck": WeightedTerm(alignment_penalty, spec.bottleneck_weight),
-            }
-        ),
-        spec.training,
-        generator=named(seed, policy, size, "training"),
-        out=folder,
-        resume=True,
-        augment=partial(_shifted, spec.shift),
-        callbacks=[lambda end: tell(end.epoch, end.epochs)],
-        progress=Progress(disable=True),
-    )
-    representations = encode(encoder, captioned.views).normalized()
-    table = probe(
-        *_halves(corpus, representations.z_image), corpus.emoji.space, generator=named(seed, policy, size, "intervals")
-    )
+    trained = train_and_probe(spec, corpus, captioned, name=policy, size=size, seed=seed, folder=folder, tell=tell)
+    encoder = trained.encoder
     write_tensors(folder / "encoder.safetensors", encoder.state_dict(), {"vocabulary": captioned.vocabulary.to_json()})
     return {
         "policy": policy,
         "encoding_size": size,
-        "factors": {row.factor: _record(row) for row in table.itertuples()},
-        "retrieval": _retrieve(encoder, captioned, corpus, representations.z_image),
+        "factors": trained.factors,
+        "retrieval": _retrieve(encoder, captioned, corpus, trained.z_image),
         "captions": _examples(captioned, corpus),
-        "losses": result.history.iloc[-1].drop("epoch").to_dict(),
+        "losses": trained.losses,
         "seconds": round(time.perf_counter() - started, 1),
-    }
-
-
-def _encoder(vocabulary_size: int, dim: int, *, seed: int, name: str) -> DualEncoder:
-    """Make the encoders, initialised from a stream of their own; torch's own stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(named(seed, name, dim, "weights").initial_seed())
-        return DualEncoder(ConvEncoder(dim), BagOfWordsEncoder(vocabulary_size, dim))
-
-
-def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
-    return random_shift(images, pixels=pixels, generator=generator)
-
-
-def _halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
-    """Concepts that probes are fitted on, those of training, and concepts that nothing has seen."""
-    emoji = corpus.emoji
-    fit, test = (
-        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.concepts[rows])
-        for rows in (corpus.train, corpus.test)
-    )
-    return fit, test
-
-
-def _record(row: Any) -> Results:
-    """One probe's row as JSON."""
-    return {
-        "metric": row.metric,
-        "value": row.score,
-        "low": row.low,
-        "high": row.high,
-        "n_fit": row.n_fit,
-        "n_test": row.n_test,
-        "n_concepts": row.n_clusters,
     }
 
 
@@ -315,8 +248,8 @@ def _policy(name: str, run: Results, corpus: Corpus) -> Results:
     }
 
 
-def _one_line(factors: Mapping[str, Results]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {record['value']:.2f}" for name, record in factors.items())
+def _one_line(run: Results) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {record['value']:.2f}" for name, record in run["factors"].items())
 
 
 def _write(results: Results, corpus: Corpus, folder: JobFolder) -> None:
