@@ -112,11 +112,15 @@ def _image_scores(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sweep(table: pd.DataFrame, *, over: str, label: str, panels: str | None) -> Figure:
-    return scores_over_sweep(_image_scores(table), over=over, label=label, panels=panels)
+    return scores_over_sweep(_named(_image_scores(table)), over=over, label=label, panels=panels)
 
 
 def _labels(table: pd.DataFrame, *, over: str, label: str, panels: str) -> Figure:
-    return scores_over_sweep(table[table["role"] == "label"], over=over, label=label, panels=panels)
+    return scores_over_sweep(_named(table[table["role"] == "label"]), over=over, label=label, panels=panels)
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(semantics=table["dependent"].map({False: "independent", True: "dependent"}))
 
 
 def _domains(table: pd.DataFrame) -> Figure:
@@ -139,7 +143,7 @@ def study_of(name: str) -> Study:
     return STUDIES[name]
 
 
-_BY_DEPENDENCE = "dependent"
+_BY_DEPENDENCE = "semantics"
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         "numeric-selection": Study(
