@@ -13,13 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
+from multiprocessing.managers import SyncManager
 from typing import Any, TypeVar
 
 import torch
 
 from vergence.errors import VergenceError
+from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder
 
@@ -63,7 +64,9 @@ def run_in_pool(
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare))
         # Left first: running work then fails at its next word, and the pool need not wait for its end.
-        manager = stack.enter_context(context.Manager())
+        manager = SyncManager(ctx=context)
+        manager.start(initializer=end_with_parent)
+        stack.enter_context(manager)
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         heard = manager.Queue()
         futures = {pool.submit(work, run, Teller(heard, name)): name for name, run in runs.items()}
@@ -118,14 +121,7 @@ def _prepare() -> None:
     """One thread; an interrupt is the parent's business; and a worker does not outlive a parent that was killed."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _show(heard: Any, progress: StudyProgress) -> None:

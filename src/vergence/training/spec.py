@@ -110,7 +110,7 @@ class TermConfig:
 
     loss: str
     weight: float | Ramp = 1.0
-    settings: dict[str, float | int | str | None] = field(default_factory=dict)
+    settings: dict[str, int | float | str | None] = field(default_factory=dict)
     learn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from vergence.checks import at_least, one_of
 from vergence.errors import ConfigError
 from vergence.plots.style import svg
 from vergence.random import named
+from vergence.studies.lifetime import end_with_parent
 from vergence.studies.misalignment2025.batched import BatchedEncoders, train_together
 from vergence.studies.misalignment2025.measure import measure
 from vergence.studies.misalignment2025.objectives import objective_of
@@ -173,10 +174,15 @@ def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterato
         for group in groups:
             yield from zip(group, run_group(group, scale), strict=True)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
         futures = {pool.submit(run_group, group, scale): group for group in groups}
         for future in as_completed(futures):
             yield from zip(futures[future], future.result(), strict=True)
+
+
+def _prepare() -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
 
 
 def _one_line(rows: list[dict[str, Any]]) -> str:
