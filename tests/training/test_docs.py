@@ -46,7 +46,7 @@ def test_every_encoder_is_named_with_every_setting(kinds: Mapping[str, Callable[
 def test_its_configuration_is_one() -> None:
     content = yaml.safe_load(re.search("```yaml\n(.+?)```", PAGE, re.DOTALL)[1])
     check_keys(RunConfig, content)
-    assert from_mapping(RunConfig, content).to_mapping()["encoder"]["image"]["kind"] == "resnet_cifar"
+    assert from_mapping(RunConfig, content).to_mapping()["encoder"]["image"]["kind"] == "vit"
     for line in re.findall("^    image: (.+)$", PAGE, re.MULTILINE):
         from_mapping(RunConfig, {"encoder": {"image": yaml.safe_load(line)}})
 
