@@ -79,6 +79,15 @@ def test_corrected_estimates_are_unbiased_with_lexicon_recall_08_and_false_posit
         assert abs(np.mean(plain) - selection) > 5 * spread["selection"]  # without correction it is biased
 
 
+def test_a_rate_among_captions_that_may_not_be_any_is_not_estimated() -> None:
+    texts, labels, clusters, *_ = simulate(np.random.default_rng(3), selection=0.0, rho=0.5, false_positive=0.02)
+    error = LexiconError(recall=0.8, false_positive=0.02)
+    row = estimate_misalignment(texts, labels, LEXICON, clusters=clusters, lexicon_errors={"color": error}).factors
+    assert row["rho"].isna().all()
+    assert row[["rho_low", "rho_high"]].iloc[0].tolist() == [0.0, 1.0]
+    assert abs(row["selection"][0]) < 0.05
+
+
 def test_a_detectors_confusion_is_taken_out() -> None:
     rng = np.random.default_rng(3)
     confusion = np.full((4, 4), 0.1) + 0.6 * np.eye(4)

@@ -136,7 +136,8 @@ class BiasEstimate:
 
     Args:
         factors: One row per factor: factor, values (k), images (labelled), selection, wrong_value, rho, each of these
-            three with _low and _high; NaN for a factor without labels, whose note says so.
+            three with _low and _high; NaN for a factor without labels, whose note says so, and for a rate among
+            captions that may not be any: none found, or no more than the lexicon's errors explain.
         values: The same by factor and value shown.
         dependence: Pairs of labelled factors: a, b, cramers_v (in [0, 1]) and p_value of independence.
         level: Nominal coverage of the intervals.
@@ -187,7 +188,9 @@ class _Items:
     ) -> tuple[float, float, float]:
         """A ratio of sums with the interval that its clusters, and variance added to theirs, allow."""
         bottom = denominator.sum()
-        if bottom <= 0:
+        per_cluster = np.bincount(self.clusters, weights=denominator)
+        # A corrected count within two standard errors of nothing is no denominator: the ratio could be anything.
+        if bottom <= (2 * (len(per_cluster) ** 0.5) * per_cluster.std() if self.corrected else 0):
             return float("nan"), 0.0, 1.0
         estimate = float(numerator.sum() / bottom)
         by_cluster = np.bincount(self.clusters, weights=(numerator - estimate * denominator) / bottom)
