@@ -52,10 +52,12 @@ def corrected(*, corpora: int) -> Run:
         cells = {}
         for selection, rho in product(RATES, RATES):
             found = _estimates(selection, rho, corpora, error)
-            apart = found[["selection", "rho"]].dropna() - [selection, rho]
-            standard = apart.mean() / (apart.std() / len(apart) ** 0.5)
-            cells[f"selection {selection}, rho {rho}"] = [*apart.mean().round(4).tolist(), *standard.round(1).tolist()]
-        return {"columns": ["selection", "rho", "selection, in standard errors", "rho, the same"], "cells": cells}
+            apart = found[["selection", "rho"]] - [selection, rho]  # rho is missing where it cannot be estimated
+            standard = apart.mean() / (apart.std() / apart.count() ** 0.5)
+            numbers = [*apart.mean().round(4), *standard.round(1), round(float(apart["rho"].notna().mean()), 3)]
+            cells[f"selection {selection}, rho {rho}"] = [float(number) for number in numbers]
+        columns = ["selection", "rho", "selection, in standard errors", "rho, the same", "share with an estimate of rho"]
+        return {"columns": columns, "cells": cells}
 
     return run
 
