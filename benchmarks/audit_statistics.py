@@ -56,7 +56,7 @@ def corrected(*, corpora: int) -> Run:
             standard = apart.mean() / (apart.std() / apart.count() ** 0.5)
             numbers = [*apart.mean().round(4), *standard.round(1), round(float(apart["rho"].notna().mean()), 3)]
             cells[f"selection {selection}, rho {rho}"] = [float(number) for number in numbers]
-        columns = ["selection", "rho", "selection, in standard errors", "rho, the same", "share with an estimate of rho"]
+        columns = ["selection", "rho", "selection, in standard errors", "rho, the same", "share with rho estimated"]
         return {"columns": columns, "cells": cells}
 
     return run
