@@ -1,5 +1,6 @@
 """The trainer of many small runs: its mathematics against plain forms, and its runs against each other."""
 
+from functools import partial
 from math import log
 
 import pytest
@@ -14,6 +15,7 @@ from vergence.random import generator, named
 from vergence.studies.misalignment2025.batched import BatchedConfig, BatchedEncoders, train_together
 from vergence.studies.misalignment2025.stacked import (
     batched_l2_info_nce,
+    fitted_l2_info_nce,
     orthogonalize,
     residual_block,
     standardize_batches,
@@ -36,9 +38,28 @@ def test_the_batched_loss_is_the_plain_one_run_by_run(temperature: float) -> Non
         torch.testing.assert_close(losses[run] - log(12), plain, rtol=1e-12, atol=1e-12)
 
 
-def test_the_gradient_of_the_batched_loss_is_exact() -> None:
+@pytest.mark.parametrize("temperature", [1.0, torch.tensor([0.3, 2.0])])
+def test_the_gradient_of_the_batched_loss_is_exact(temperature: float | torch.Tensor) -> None:
     a, b = stacked(2, 7, 3), stacked(2, 7, 3, seed=1)
-    assert torch.autograd.gradcheck(batched_l2_info_nce, (a, b))
+    assert torch.autograd.gradcheck(partial(batched_l2_info_nce, temperature=temperature), (a, b))
+
+
+def test_the_fitted_temperature_is_the_variance_of_greatest_likelihood_of_the_noise() -> None:
+    image = stacked(3, 4000, 5)
+    spread = torch.tensor([0.5, 0.3, 0.01])[:, None, None]
+    text = image + stacked(3, 4000, 5, seed=1) * spread
+    spare = image * torch.tensor([1, 1, 1, 0, 0.0]), text * torch.tensor([1, 1, 1, 0, 0.0])
+    for (a, b), size in (((image, text), 5), (spare, 3)):
+        fitted = fitted_l2_info_nce(a, b, [size] * 3)
+        known = batched_l2_info_nce(a, b, temperature=torch.tensor([0.5, 2 * 0.3**2, 0.1]))  # 0.1 is the least
+        torch.testing.assert_close(fitted, known, rtol=0.02, atol=0.02)
+        for run in range(2):
+            apart = (a[run] - b[run])[:, :size].detach()
+            likelihood = [
+                torch.distributions.Normal(0, (tau / 2) ** 0.5).log_prob(apart).mean()
+                for tau in 2 * apart.square().mean() * torch.tensor([0.9, 1.0, 1.1])
+            ]
+            assert likelihood[1] == max(likelihood)
 
 
 def test_the_loss_stays_finite_where_everything_is_far_apart() -> None:

@@ -159,30 +159,55 @@ def test_a_paired_interval_is_students() -> None:
     assert all(map(math.isnan, paired_interval(gains[:1])))
 
 
-@pytest.mark.slow
-def test_a_study_resumes_where_it_was_killed_and_comes_to_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(present: str) -> dict:
-        with StudyProgress("test") as progress:
-            return run_study(
-                "numeric-assumptions",
-                scale="smoke",
-                out=tmp_path / "job",
-                present=present,
-                command="x",
-                progress=progress,
-                workers=1,
-            )
+def run(study: str, out: Path, *, present: str = "refuse", reuse: tuple[Path, ...] = ()) -> dict:
+    with StudyProgress("test") as progress:
+        return run_study(
+            study,
+            scale="smoke",
+            out=out,
+            present=present,
+            command="x",
+            progress=progress,
+            workers=1,
+            reuse=reuse,
+        )
 
-    whole = run("refuse")
+
+@pytest.mark.slow
+def test_a_study_takes_over_runs_of_another_that_it_has_too(tmp_path: Path) -> None:
+    run("numeric-selection", tmp_path / "selection")
+    run("numeric-shift", tmp_path / "shift", reuse=(tmp_path / "selection",))
+    taken = sorted((tmp_path / "shift/runs").iterdir())
+    assert len(taken) == 3
+    for path in taken:  # with the seconds that it took
+        assert path.read_text() == (tmp_path / "selection/runs" / path.name).read_text()
+    both = [pd.read_parquet(tmp_path / name / "table.parquet") for name in ("selection", "shift")]
+    independent = both[0][~both[0]["dependent"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(independent, both[1])
+
+
+def test_only_folders_of_the_same_training_are_reused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["study", "run", "numeric-shift", "--scale", "smoke", "--out", str(tmp_path / "out")]
+    assert main([*command, "--reuse", str(tmp_path)]) == 2
+    assert "holds no runs to reuse" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "job.json").write_text("{")
+    assert main([*command, "--reuse", str(tmp_path)]) == 2
+    assert "holds no runs to reuse" in capsys.readouterr().err
+    assert main(["study", "run", "forecast", "--reuse", str(tmp_path)]) == 2
+    assert "shares no runs" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_resumes_where_it_was_killed_and_comes_to_the_same(tmp_path: Path) -> None:
+    whole = run("numeric-assumptions", tmp_path / "job")
     first = (tmp_path / "job/table.csv").read_text()
     specs = STUDIES["numeric-assumptions"].runs(SCALES["smoke"], 1)
     kept = tmp_path / "job/runs" / f"{specs[0].name}.json"
     before = kept.stat().st_mtime_ns
     (tmp_path / "job/runs" / f"{specs[1].name}.json").unlink()
     (tmp_path / "job/table.csv").unlink()
-    again = run("resume")
+    again = run("numeric-assumptions", tmp_path / "job", present="resume")
     assert kept.stat().st_mtime_ns == before
     assert [c["claim"] for c in again["claims"]] == [c["claim"] for c in whole["claims"]]
     after = pd.read_csv(tmp_path / "job/table.csv")

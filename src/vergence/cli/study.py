@@ -17,6 +17,13 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, help="trials of each setting (default: those of the scale)")
     parser.add_argument("--out", metavar="DIR", help="folder for table, verdict and figure (default: build/NAME)")
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
+    parser.add_argument(
+        "--reuse",
+        nargs="+",
+        metavar="DIR",
+        default=[],
+        help="take runs over from these folders of other numerical studies at the same scale",
+    )
     parser.add_argument("--resume", action="store_true", help="continue the same job in DIR if it was stopped")
     parser.add_argument("--overwrite", action="store_true", help="replace the job in DIR")
 
@@ -38,6 +45,8 @@ def run(options: Namespace) -> None:
             print(f"{name:24}{entry.description}")
         return
     chosen = study(options.name)
+    if options.reuse and not chosen.reuses:
+        raise ConfigError(f"{options.name} shares no runs with another study; leave out --reuse")
     present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
@@ -50,6 +59,7 @@ def run(options: Namespace) -> None:
             progress=progress,
             seeds=options.seeds,
             workers=options.workers,
+            **({"reuse": [Path(path) for path in options.reuse]} if options.reuse else {}),
         )
     Console(highlight=False, soft_wrap=True).print(chosen.show(verdict, out))
     print(f"Table, verdict and figure: {out.resolve()}")

@@ -25,11 +25,13 @@ class Entry:
         description: What it shows, in one line.
         run: Runs it; keywords scale, out, present, command, progress, seeds, workers; gives its verdict.
         show: Lays out a verdict, given it and the folder of results.
+        reuses: Whether `run` also takes `reuse`: folders of other studies to take runs over from.
     """
 
     description: str
     run: Callable[..., dict[str, Any]]
     show: Callable[[dict[str, Any], Path], RenderableType]
+    reuses: bool = False
 
 
 def study(name: str) -> Entry:
@@ -55,7 +57,7 @@ def _claims(verdict: dict[str, Any], folder: Path) -> RenderableType:
 STUDIES: Mapping[str, Entry] = MappingProxyType(
     {
         **{
-            name: Entry(description=numeric.description, run=partial(run_study, name), show=_claims)
+            name: Entry(description=numeric.description, run=partial(run_study, name), show=_claims, reuses=True)
             for name, numeric in NUMERIC.items()
         },
         "forecast": Entry(

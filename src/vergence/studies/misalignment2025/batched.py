@@ -6,6 +6,7 @@ and on a loss that passes over the distance matrix fourteen times. Choices here,
 - views are whitened by a first draw: a mixing can stretch some directions a thousand times more than others;
 - parameters of all runs are stacked, and each layer is one batched product in bfloat16 with float32 sums and residuals;
 - hidden matrices are updated by Muon ([jordan2024]), the rest by Adam; outputs are standardised over the batch;
+- the temperature follows the noise between both sides, so that what is compared becomes finer as they agree;
 - runs learn wide first, with as many outputs as the text has factors: all of them help to undo the mixing, also those
   that the text gets wrong. Then the outputs in which both sides agree best are kept, and training goes on with them.
 """
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from vergence.checks import at_least, positive
 from vergence.random import spawn
 from vergence.studies.misalignment2025.stacked import (
-    batched_l2_info_nce,
+    fitted_l2_info_nce,
     muon_step,
     residual_block,
     standardize_batches,
@@ -183,7 +184,7 @@ def train_together(
         sizes: Output size of each run, at least 1.
         config: How to train.
         generators: One per run, for its weights and its pairs.
-        loss: Of all runs at once; `batched_l2_info_nce` if `None`.
+        loss: Of all runs at once; `fitted_l2_info_nce` if `None`.
         wide: Output size of each run in the wide steps, at least its final one; the final one if `None`.
         watch: Called after every step with how many are done; training ends where it returns `True`.
 
@@ -197,7 +198,7 @@ def train_together(
     for size, larger in zip(sizes, wide, strict=True):
         at_least("output size", size, 1)
         at_least("wide output size", larger, size)
-    loss = loss or _l2_loss
+    loss = loss or fitted_l2_info_nce
     streams = [spawn(generator, 2) for generator in generators]
     pilots = [draw(_PILOT, stream[1]) for draw, stream in zip(draws, streams, strict=True)]
     encoders = BatchedEncoders(pilots, wide, config, [weights for weights, _ in streams])
@@ -253,10 +254,6 @@ def _canonical_maps(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], size: 
         whitening.append(vectors * (values + 1e-9 * values[-1]).rsqrt())
     left, _, right = torch.linalg.svd((sides[0] @ whitening[0]).T @ (sides[1] @ whitening[1]) / len(a))
     return [(whitening[0] @ left[:, :size]).float(), (whitening[1] @ right.mT[:, :size]).float()]
-
-
-def _l2_loss(z_image: Tensor, z_text: Tensor, sizes: Sequence[int]) -> Tensor:
-    return batched_l2_info_nce(z_image, z_text)
 
 
 class _Whitening:

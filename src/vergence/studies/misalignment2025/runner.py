@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def run_study(
     progress: StudyProgress,
     seeds: int | None = None,
     workers: int = 2,
+    reuse: Sequence[Path] = (),
 ) -> Results:
     """Run a study and write its table, verdict and figure.
 
@@ -55,12 +57,13 @@ def run_study(
         progress: Told what happens.
         seeds: Trials of each setting; those of the scale if `None`.
         workers: Processes, each with one thread.
+        reuse: Folders of other studies at the same scale, whose runs are taken over where this study has them too.
 
     Returns:
         The verdict as written.
 
     Raises:
-        ConfigError: If the study or scale is unknown or the folder cannot be used.
+        ConfigError: If the study or scale is unknown, or a folder cannot be used.
     """
     started = time.perf_counter()
     one_of("scale", scale, SCALES)
@@ -71,17 +74,20 @@ def run_study(
     specs = study.runs(sized, n_seeds)
     if isinstance(sized.training, PublishedConfig) and any(spec.objective != "l2_info_nce" for spec in specs):
         raise ConfigError(f"{name} compares objectives; the published protocol has one. Use --scale cpu")
-    # Seeds are not part of what identifies a job: more of them extend it.
-    settings = {key: value for key, value in asdict(sized).items() if key not in {"seeds", "together"}}
+    # Seeds are not part of what identifies a job: more of them extend it. Nor is the stride: it chooses among runs.
+    settings = {key: value for key, value in asdict(sized).items() if key not in {"seeds", "together", "stride"}}
     job = {"job": "study", "study": name, "scale": scale, "settings": settings}
+    finished_elsewhere = [_runs_of(path, job) for path in reuse]
     folder = JobFolder.claim(out, job, present=present)
+    for spec, path in product(specs, finished_elsewhere):
+        _take_over(spec, path, folder)
     progress.start(len(specs))
-    pending = [spec for spec in specs if folder.read_json(f"runs/{spec.name}.json") is None]
+    pending = [spec for spec in specs if folder.read_json(_file_of(spec)) is None]
     for spec in specs:
         if spec not in pending:
             progress.finished(spec.name, "done before")
     for spec, done in _trained(pending, sized, workers=workers):
-        folder.write_json(f"runs/{spec.name}.json", done)
+        folder.write_json(_file_of(spec), {"spec": asdict(spec), **done})
         progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
@@ -93,7 +99,7 @@ def run_study(
         "versions": {"vergence": vergence.__version__, "torch": version("torch"), "python": platform.python_version()},
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(time.perf_counter() - started, 1),
-        "cpu_seconds": round(sum(folder.read_json(f"runs/{spec.name}.json")["cpu_seconds"] for spec in specs)),
+        "cpu_seconds": round(sum(folder.read_json(_file_of(spec))["cpu_seconds"] for spec in specs)),
     }
     folder.write_json("verdict.json", verdict)
     folder.write_text("figure.svg", svg(study.figure(frame)))
@@ -105,9 +111,36 @@ def table(specs: Sequence[RunSpec], folder: JobFolder) -> pd.DataFrame:
     parts = []
     for spec in specs:
         settings = asdict(spec) | {"output_size": spec.n_outputs, "n_unbiased": len(spec.misalignment.unbiased)}
-        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(f"runs/{spec.name}.json")["rows"]]
+        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(_file_of(spec))["rows"]]
     frame = pd.DataFrame(parts)
     return frame.astype({"oracle": float, "oracle_error": float})  # None where theory is silent
+
+
+def _runs_of(path: Path, job: Results) -> JobFolder:
+    """The folder of another study, if its runs are what ours would be."""
+    try:
+        found = JobFolder(path).read_json("job.json")
+    except ValueError:
+        found = None
+    wanted = json.loads(json.dumps({key: value for key, value in job.items() if key != "study"}))
+    if not isinstance(found, dict) or {key: value for key, value in found.items() if key != "study"} != wanted:
+        raise ConfigError(
+            f"{path} holds no runs to reuse: they must be of a numerical study at scale {job['scale']} with the same "
+            "settings; leave it out of --reuse"
+        )
+    return JobFolder(path)
+
+
+def _take_over(spec: RunSpec, source: JobFolder, folder: JobFolder) -> None:
+    """Copy a finished run, unless there is one already or the other was to be measured otherwise."""
+    if folder.read_json(_file_of(spec)) is None:
+        done = source.read_json(_file_of(spec))
+        if done is not None and done["spec"] == asdict(spec):
+            folder.write_json(_file_of(spec), done)
+
+
+def _file_of(spec: RunSpec) -> str:
+    return f"runs/{spec.name}.json"
 
 
 def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[Results]:

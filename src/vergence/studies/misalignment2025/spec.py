@@ -55,7 +55,6 @@ class RunSpec:
         mention: Probability that a text mentions a selected factor.
         mismatch: Share of texts that describe another image.
         objective: What is minimised.
-        temperature: Of the objective.
         bottleneck: Weight of the alignment penalty beside it.
         violation: Which assumption of the theorem is broken, if any.
         downstream: Whether to measure labels made of the semantics too, in and out of domain.
@@ -74,7 +73,6 @@ class RunSpec:
     mention: float = 1.0
     mismatch: float = 0.0
     objective: str = "l2_info_nce"
-    temperature: float = 1.0
     bottleneck: float = 0.0
     violation: str = "none"
     downstream: bool = False
@@ -102,7 +100,7 @@ class RunSpec:
     @property
     def pairs_name(self) -> str:
         """A name for streams of pairs: runs that differ only in what learns from them see the same ones."""
-        return self._name(without={"milestones", "output_size", "objective", "temperature", "bottleneck"})
+        return self._name(without={"milestones", "output_size", "objective", "bottleneck"})
 
     def _name(self, *, without: set[str]) -> str:
         defaults = {field.name: field.default for field in fields(self) if field.name not in {"seed", *without}}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vergence.checks import positive
 
+_COLDEST, _WARMEST = 0.1, 2.0  # temperatures
 _LOWEST = -85.0  # exp of it is still a normal float32: distances beyond cannot empty a sum
 _EPS = 1e-5
 _SAFETY = 1.01  # keeps values that rounding has lifted above 1 inside the range of the next step
@@ -28,7 +29,10 @@ _POLAR = (
 
 
 def batched_l2_info_nce(
-    z_image: Float[Tensor, "runs batch dim"], z_text: Float[Tensor, "runs batch dim"], *, temperature: float = 1.0
+    z_image: Float[Tensor, "runs batch dim"],
+    z_text: Float[Tensor, "runs batch dim"],
+    *,
+    temperature: float | Float[Tensor, " runs"] = 1.0,
 ) -> Float[Tensor, " runs"]:
     r"""`l2_info_nce` of several runs at once, negatives in the batch, up to a constant.
 
@@ -41,22 +45,47 @@ def batched_l2_info_nce(
     Args:
         z_image: Representations of the images, run by run; of unit scale, since squares above 85 τ are cut.
         z_text: Of the texts that they pair with.
-        temperature: τ > 0.
+        temperature: τ > 0, of all runs or of each; without a gradient.
 
     Returns:
         One loss per run, in nats.
 
     Raises:
-        ConfigError: If the temperature is not above 0.
+        ConfigError: If a temperature is not above 0.
 
     Example:
         >>> z = torch.randn(3, 8, 2)
         >>> batched_l2_info_nce(z, z).shape
         torch.Size([3])
     """
-    positive("temperature", temperature)
-    loss: Tensor = _L2InfoNCE.apply(z_image, z_text, temperature)  # type: ignore[no-untyped-call]
+    each = torch.as_tensor(temperature, dtype=z_image.dtype).expand(len(z_image))
+    positive("temperature", float(each.min()))
+    loss: Tensor = _L2InfoNCE.apply(z_image, z_text, each)  # type: ignore[no-untyped-call]
     return loss
+
+
+def fitted_l2_info_nce(
+    z_image: Float[Tensor, "runs batch dim"], z_text: Float[Tensor, "runs batch dim"], sizes: Sequence[int]
+) -> Float[Tensor, " runs"]:
+    r"""`batched_l2_info_nce`, each run at the temperature that fits the noise between its two sides.
+
+    $\tau = 2\, \mathrm{mean}_i \|a_i - b_i\|^2 / n$: the loss takes a text for its image's with weight
+    $e^{-\|a - b\|^2/\tau}$, a normal density of variance τ/2 in each of n outputs, and this is its variance of greatest
+    likelihood. Sides that differ much are compared roughly, and ever finer as they agree; what the text gets wrong
+    keeps it rough. The reason is in docs/speed.md.
+
+    Args:
+        z_image: Representations of the images, run by run, each output of variance 1.
+        z_text: Of the texts that they pair with.
+        sizes: How many outputs each run has; spare ones are zero.
+
+    Returns:
+        One loss per run, in nats; the temperature, kept within 0.1 and 2, has no gradient.
+    """
+    with torch.no_grad():
+        apart = (z_image - z_text).square().sum(-1).mean(1)
+        temperature = (2 * apart / torch.tensor(sizes)).clamp_(_COLDEST, _WARMEST)
+    return batched_l2_info_nce(z_image, z_text, temperature=temperature)
 
 
 def standardize_batches(z: Float[Tensor, "runs batch dim"]) -> Float[Tensor, "runs batch dim"]:
@@ -148,19 +177,19 @@ class _L2InfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, a, b, temperature):  # type: ignore[no-untyped-def]
+        apart = (a - b).square().sum(-1).mean(1) / temperature
+        temperature = temperature[:, None, None]
         ones = a.new_ones(*a.shape[:2], 1)
         squares = [z.square().sum(-1, keepdim=True).neg_().div_(temperature) for z in (a, b)]
         left, right = torch.cat([a * (2 / temperature), squares[0], ones], -1), torch.cat([b, ones, squares[1]], -1)
         kernel = torch.bmm(left, right.mT).clamp_min_(_LOWEST).exp_()
         rows, columns = kernel.sum(2, keepdim=True), torch.bmm(ones.mT, kernel).mT
-        ctx.save_for_backward(a, b, kernel, rows.reciprocal(), columns.reciprocal())
-        ctx.temperature = temperature
-        apart = (a - b).square().sum(-1).mean(1) / temperature
+        ctx.save_for_backward(a, b, kernel, rows.reciprocal(), columns.reciprocal(), temperature)
         return apart + (rows.log() + columns.log()).mean((1, 2)) / 2
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        a, b, kernel, rows, columns = ctx.saved_tensors
+        a, b, kernel, rows, columns, temperature = ctx.saved_tensors
         dim = a.shape[-1]
         by_row = torch.bmm(kernel, torch.cat([b, b * columns, columns], -1))
         by_column = torch.bmm(kernel.mT, torch.cat([a, a * rows, rows], -1))
@@ -168,5 +197,5 @@ class _L2InfoNCE(torch.autograd.Function):
         d_b = (
             b - a - (b * (1 + by_column[..., -1:]) - columns * by_column[..., :dim] - by_column[..., dim : 2 * dim]) / 2
         )
-        scale = gradient[:, None, None] * (2 / (a.shape[1] * ctx.temperature))
+        scale = gradient[:, None, None] * (2 / (a.shape[1] * temperature))
         return d_a * scale, d_b * scale, None

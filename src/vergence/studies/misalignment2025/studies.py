@@ -40,28 +40,28 @@ class Study:
 _MILESTONES = 9  # every tenth of the training
 
 
-def _selection(seed: int, stride: int, *, downstream: bool = False) -> list[RunSpec]:
+def _selection(seed: int, stride: int) -> list[RunSpec]:
     return [
-        RunSpec(seed=seed, selected=k, dependent=dependent, downstream=downstream)
+        RunSpec(seed=seed, selected=k, dependent=dependent, downstream=True)
         for dependent in (False, True)
         for k in range(1, 11, stride)
     ]
 
 
-def _perturbation(seed: int, stride: int, *, downstream: bool = False) -> list[RunSpec]:
+def _perturbation(seed: int, stride: int) -> list[RunSpec]:
     return [
-        RunSpec(seed=seed, perturbed=k, dependent=dependent, downstream=downstream)
+        RunSpec(seed=seed, perturbed=k, dependent=dependent, downstream=True)
         for dependent in (False, True)
         for k in range(0, 10, stride)
     ]
 
 
 def _shift(seed: int, stride: int) -> list[RunSpec]:
-    return [RunSpec(seed=seed, selected=k, downstream=True) for k in range(1, 11, stride)]
+    return [spec for spec in _selection(seed, stride) if not spec.dependent]
 
 
 def _regression(seed: int, stride: int) -> list[RunSpec]:
-    specs = _selection(seed, stride, downstream=True) + _perturbation(seed, stride, downstream=True)
+    specs = _selection(seed, stride) + _perturbation(seed, stride)
     return list(dict.fromkeys(specs))  # everything selected and nothing perturbed is in both
 
 
@@ -90,7 +90,6 @@ def _objectives(seed: int, stride: int) -> list[RunSpec]:
             seed=seed,
             perturbed=5,
             objective=objective,
-            temperature=1.0 if objective in {"l2_info_nce", "align_max_entropy"} else 0.2,
             output_size=size,
             bottleneck=weight,
             milestones=_MILESTONES,
