@@ -56,8 +56,8 @@ class BatchedConfig:
         ConfigError: If a setting is outside its range.
     """
 
-    steps: int = 900
-    wide_steps: int = 1700
+    steps: int = 800
+    wide_steps: int = 1000
     batch_size: int = 1024
     width: int = 128
     n_blocks: int = 2

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vergence.checks import positive
 
-_COLDEST, _WARMEST = 0.1, 2.0  # temperatures
+_COLDEST, _WARMEST = 0.2, 2.0  # temperatures
 _LOWEST = -85.0  # exp of it is still a normal float32: distances beyond cannot empty a sum
 _EPS = 1e-5
 _SAFETY = 1.01  # keeps values that rounding has lifted above 1 inside the range of the next step
@@ -80,7 +80,7 @@ def fitted_l2_info_nce(
         sizes: How many outputs each run has; spare ones are zero.
 
     Returns:
-        One loss per run, in nats; the temperature, kept within 0.1 and 2, has no gradient.
+        One loss per run, in nats; the temperature, kept within 0.2 and 2, has no gradient.
     """
     with torch.no_grad():
         apart = (z_image - z_text).square().sum(-1).mean(1)
