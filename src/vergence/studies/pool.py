@@ -59,6 +59,8 @@ def run_in_pool(
     Raises:
         VergenceError: If a worker process was killed; and whatever a run raises.
     """
+    if not runs:
+        return
     context = get_context("spawn")  # a forked torch may hang
     n_workers = max(1, min(len(runs), len(os.sched_getaffinity(0)), workers))
     with ExitStack() as stack:
@@ -109,7 +111,7 @@ def finish_runs(
     found = {name: folder.read_json(f"runs/{name}/run.json") for name in runs}
     missing = {name: run for name, run in runs.items() if found[name] is None}
     progress.start(len(missing))
-    for name, done in run_in_pool(work, missing, progress=progress, workers=workers) if missing else ():
+    for name, done in run_in_pool(work, missing, progress=progress, workers=workers):
         folder.write_json(f"runs/{name}/run.json", done)
         shutil.rmtree(folder.path / "runs" / name / "checkpoints", ignore_errors=True)
         found[name] = done

@@ -64,6 +64,10 @@ class StudyProgress:
         """Count a run as done, and say what came out."""
         self._done += 1
         self.say(f"[{self._done}/{self._total}] {run}: {outcome}")
+        self.ended(run)
+        self.display.advance(self._bars[self.title])
+
+    def ended(self, run: str) -> None:
+        """Take the bar of a run away, if it has one."""
         if run in self._bars:
             self.display.remove_task(self._bars.pop(run))
-        self.display.advance(self._bars[self.title])

@@ -49,7 +49,7 @@ def _claims(verdict: dict[str, Any], folder: Path) -> RenderableType:
     lines = []
     for claim in verdict["claims"]:
         bounded = "at_least" in claim or "at_most" in claim
-        held = "yes" if claim["holds"] else "NO " if bounded else "   "
+        held = "   " if not bounded else "yes" if claim["holds"] else "NO "
         lines.append(Text(f"{held} {claim['claim']}: {claim['measured']}"))
     return Group(*lines)
 

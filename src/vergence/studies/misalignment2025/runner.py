@@ -3,35 +3,34 @@
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 import vergence
 from vergence.checks import at_least, one_of
 from vergence.errors import ConfigError
 from vergence.plots.style import svg
 from vergence.random import named
-from vergence.studies.lifetime import end_with_parent
-from vergence.studies.misalignment2025.batched import BatchedEncoders, train_together
-from vergence.studies.misalignment2025.measure import measure
+from vergence.studies.misalignment2025.batched import train_together
+from vergence.studies.misalignment2025.measure import Encoders, measure
 from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
+from vergence.studies.pool import Teller, run_in_pool
 from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
+_TELL_EVERY = 20  # steps
 
 
 def run_study(
@@ -86,7 +85,7 @@ def run_study(
     for spec in specs:
         if spec not in pending:
             progress.finished(spec.name, "done before")
-    for spec, done in _trained(pending, sized, workers=workers):
+    for spec, done in _trained(pending, sized, progress=progress, workers=workers):
         folder.write_json(_file_of(spec), {"spec": asdict(spec), **done})
         progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
@@ -143,34 +142,38 @@ def _file_of(spec: RunSpec) -> str:
     return f"runs/{spec.name}.json"
 
 
-def run_group(specs: Sequence[RunSpec], scale: Scale) -> list[Results]:
+def run_group(
+    specs: Sequence[RunSpec], scale: Scale, tell: Callable[[int, int], None] = lambda done, total: None
+) -> list[Results]:
     """Train some runs together and measure each.
 
     Args:
         specs: The runs; what comes out of each does not depend on the others.
         scale: How to train and probe.
+        tell: Called with steps done and steps in all.
 
     Returns:
         Of each run its rows, and its share of the processor's seconds.
     """
     started = time.process_time()
-    measured = _measured(specs, scale)
+    measured = _measured(specs, scale, tell)
     seconds = round((time.process_time() - started) / len(specs), 2)
     return [{"cpu_seconds": seconds, "rows": rows} for rows in measured]
 
 
-def _measured(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any]]]:
+def _measured(specs: Sequence[RunSpec], scale: Scale, tell: Callable[[int, int], None]) -> list[list[dict[str, Any]]]:
     draws, sizes = [spec.pairs() for spec in specs], [spec.n_outputs for spec in specs]
     generators = [named(spec.seed, spec.pairs_name, "training") for spec in specs]
     config = scale.training
     if isinstance(config, PublishedConfig):
-        alone = [
-            train_published(draw, size, config, generator=generator)
-            for draw, size, generator in zip(draws, sizes, generators, strict=True)
-        ]
-        return [measure(spec, encoders, 0, n=scale.n_probe) for spec, encoders in zip(specs, alone, strict=True)]
+        alone = []
+        for spec, draw, size, generator in zip(specs, draws, sizes, generators, strict=True):
+            on_the_way = _OnTheWay([spec], scale, config.steps, tell)
+            one = train_published(draw, size, config, generator=generator, watch=on_the_way)
+            alone.append(on_the_way.rows[0] + measure(spec, one, 0, n=scale.n_probe))
+        return alone
     wide = [spec.n_wide for spec in specs]
-    on_the_way = _OnTheWay(specs, scale, config.n_wide(sizes, wide) + config.steps)
+    on_the_way = _OnTheWay(specs, scale, config.n_wide(sizes, wide) + config.steps, tell)
     encoders = train_together(
         draws,
         sizes,
@@ -184,13 +187,15 @@ def _measured(specs: Sequence[RunSpec], scale: Scale) -> list[list[dict[str, Any
 
 
 class _OnTheWay:
-    """Measures runs at their milestones."""
+    """Measures runs at their milestones, and says how far they are."""
 
-    def __init__(self, specs: Sequence[RunSpec], scale: Scale, total: int) -> None:
-        self.specs, self.scale, self.total = specs, scale, total
+    def __init__(self, specs: Sequence[RunSpec], scale: Scale, total: int, tell: Callable[[int, int], None]) -> None:
+        self.specs, self.scale, self.total, self.tell = specs, scale, total, tell
         self.rows: list[list[dict[str, Any]]] = [[] for _ in specs]
 
-    def __call__(self, step: int, encoders: BatchedEncoders) -> bool:
+    def __call__(self, step: int, encoders: Encoders) -> bool:
+        if step % _TELL_EVERY == 0:
+            self.tell(step, self.total)
         for run, spec in enumerate(self.specs):
             parts, total = spec.milestones + 1, self.total
             if step < total and step * parts // total > (step - 1) * parts // total:
@@ -199,23 +204,20 @@ class _OnTheWay:
         return False
 
 
-def _trained(specs: Sequence[RunSpec], scale: Scale, *, workers: int) -> Iterator[tuple[RunSpec, Results]]:
+def _trained(
+    specs: Sequence[RunSpec], scale: Scale, *, progress: StudyProgress, workers: int
+) -> Iterator[tuple[RunSpec, Results]]:
     """Train in worker processes; give each group's runs as they are finished. Those that start wide keep together."""
     kinds = [[spec for spec in specs if (spec.n_wide > spec.n_outputs) == wide] for wide in (True, False)]
-    groups = [kind[start : start + scale.together] for kind in kinds for start in range(0, len(kind), scale.together)]
-    if workers == 1 or len(groups) == 1:
-        for group in groups:
-            yield from zip(group, run_group(group, scale), strict=True)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare) as pool:
-        futures = {pool.submit(run_group, group, scale): group for group in groups}
-        for future in as_completed(futures):
-            yield from zip(futures[future], future.result(), strict=True)
+    parts = [kind[start : start + scale.together] for kind in kinds for start in range(0, len(kind), scale.together)]
+    groups = {f"{part[0].name} and {len(part) - 1} more": part for part in parts}
+    for name, done in run_in_pool(partial(_train_group, scale=scale), groups, progress=progress, workers=workers):
+        progress.ended(name)
+        yield from zip(groups[name], done, strict=True)
 
 
-def _prepare() -> None:
-    torch.set_num_threads(1)
-    end_with_parent()
+def _train_group(specs: Sequence[RunSpec], tell: Teller, *, scale: Scale) -> list[Results]:
+    return run_group(specs, scale, tell)
 
 
 def _one_line(rows: list[dict[str, Any]]) -> str:
