@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from vergence.errors import ConfigError, unknown
 from vergence.plots.sweep import scores_over_sweep
 from vergence.studies.misalignment2025 import verdicts
-from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS, OBJECTIVES, VIOLATIONS, RunSpec, Scale
+from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS, OBJECTIVES, SPACE, VIOLATIONS, RunSpec, Scale
 from vergence.studies.misalignment2025.verdicts import Claim
 
 
@@ -84,17 +84,19 @@ def _graded(seed: int, stride: int) -> list[RunSpec]:
 
 
 def _objectives(seed: int, stride: int) -> list[RunSpec]:
-    grid = product(OBJECTIVES[::stride], (5, 10)[::stride], (0.0, 0.1, 1.0)[::stride])
+    compared = [(objective, 5) for objective in OBJECTIVES] + [("l2_info_nce", 2), ("l2_info_nce", 8)]
     return [
         RunSpec(
             seed=seed,
-            perturbed=5,
+            perturbed=perturbed,
             objective=objective,
             output_size=size,
             bottleneck=weight,
             milestones=_MILESTONES,
         )
-        for objective, size, weight in grid
+        for objective, perturbed in compared[::stride]
+        for size in (len(SPACE) - perturbed, len(SPACE))[::stride]
+        for weight in (0.0, 0.1, 1.0)[::stride]
     ]
 
 
@@ -125,6 +127,11 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 def _domains(table: pd.DataFrame) -> Figure:
     rows = table[table["factor"] == "y2 class"]
     return scores_over_sweep(rows, over="selected", label="factors that the text mentions", panels="domain")
+
+
+def _compared(table: pd.DataFrame) -> Figure:
+    plain = table[(table["perturbed"] == 5) & (table["bottleneck"] == 0)]
+    return _sweep(plain, over="objective", label="objective, 5 of 10 factors perturbed", panels="output_size")
 
 
 def _described(table: pd.DataFrame, *, columns: tuple[str, ...]) -> list[Claim]:
@@ -182,10 +189,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             figure=partial(_sweep, over="mention", label="probability of a mention", panels="output_size"),
         ),
         "numeric-objectives": Study(
-            description="all objectives, sizes and bottleneck weights on the same pairs",
+            description="all objectives on the same pairs; how output size, bottleneck and perturbation interact",
             settings=_objectives,
             verdict=verdicts.reaches_it_how_fast,
-            figure=partial(_sweep, over="objective", label="objective", panels="output_size"),
+            figure=_compared,
         ),
         "numeric-assumptions": Study(
             description="what breaks when an assumption of the theorem does",

@@ -1,5 +1,6 @@
 """Verdicts: what a study's table says of the claims it was made for. All numbers come from the table alone."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,14 +147,19 @@ def paired_interval(gains: np.ndarray) -> tuple[float, float]:
 
 def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
     """Of each objective: where it ends, and the share of the training by which its block was nearly there."""
-    claims = mean_by(table, "objective", "output_size", "bottleneck")
+    settings = ["objective", "perturbed", "output_size", "bottleneck"]
+    claims = mean_by(table, *settings)
     rows = table[(table["side"] == "image") & (table["role"] == "unbiased")]
-    for (objective, size, weight), part in rows.groupby(["objective", "output_size", "bottleneck"]):
+    for keys, part in rows.groupby(settings):
         by_share = part.groupby("share")["value"].mean()
         there = by_share.index[by_share >= 0.9]
-        what = f"{objective}, output_size {size}, bottleneck {weight}: share of the training until R2 0.9"
+        what = f"{_words(settings, keys)}: share of the training until R2 0.9"
         claims.append(claim(what, there.min() if len(there) else np.nan))
     return claims
+
+
+def _words(names: Sequence[str], values: Iterable[Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 
 def mean_by(table: pd.DataFrame, *columns: str) -> list[Claim]:
@@ -162,6 +168,5 @@ def mean_by(table: pd.DataFrame, *columns: str) -> list[Claim]:
     claims = []
     rows = rows[rows["share"] == 1]
     for keys, part in rows.groupby([*columns, "role"]):
-        setting = ", ".join(f"{name} {value}" for name, value in zip(columns, keys[:-1], strict=True))
-        claims.append(claim(f"{setting}: mean R2 of {keys[-1]} semantics", part["value"].mean()))
+        claims.append(claim(f"{_words(columns, keys[:-1])}: mean R2 of {keys[-1]} semantics", part["value"].mean()))
     return claims
