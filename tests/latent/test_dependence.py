@@ -72,16 +72,41 @@ def test_the_stated_covariance_is_that_of_the_draws(dependence: Dependence) -> N
     )
 
 
-def test_no_covariance_is_stated_of_what_is_not_gaussian() -> None:
-    for dependence in every_dependence():
-        assert dependence.gaussian_covariance(SPACE) is None
-    assert Independent("uniform").gaussian_covariance(REAL) is None
-    assert (
-        nonlinear_equations(REAL, {"a": (), "b": ("a",), "c": (), "d": ()}, generator=generator(0)).gaussian_covariance(
-            REAL
-        )
-        is None
-    )
+def gaussian_factors(dependence: Dependence, space: FactorSpace) -> set[str]:
+    covariance = dependence.gaussian_covariance(space)
+    known = ~covariance.isnan()
+    assert torch.equal(known, known.diagonal()[:, None] & known.diagonal())
+    return {name for name, own in zip(space.names, known.diagonal().tolist(), strict=True) if own}
+
+
+def test_a_covariance_is_stated_of_what_is_gaussian_and_of_nothing_else() -> None:
+    wide = Gaussian.wishart(4, generator=generator(0))
+    equations = {"a": (), "b": ("a",), "c": (), "d": ("c",)}
+    bent = nonlinear_equations(REAL, equations, generator=generator(0))
+    line = linear_equations(REAL, equations, generator=generator(0))
+    half = StructuralEquations(dict(line.equations) | {"b": bent.equations["b"]})
+    assert gaussian_factors(wide, SPACE) == gaussian_factors(Independent(), SPACE) == {"a", "b", "c"}
+    assert gaussian_factors(Independent("uniform"), REAL) == set()
+    assert gaussian_factors(bent, REAL) == {"a", "c"}
+    assert gaussian_factors(half, REAL) == {"a", "c", "d"}
+    assert gaussian_factors(Shifted(wide, {"a": Scale(2.0), "b": Decouple()}), REAL) == set("abcd")
+    assert gaussian_factors(Shifted(wide, {"a": HeavyTail()}), REAL) == set("bcd")
+
+
+def test_discrete_effects_of_any_causes_have_nearly_equally_probable_values() -> None:
+    space = FactorSpace((Factor("many", tuple(map(str, range(40)))), Factor("a"), Factor("few", ("x", "y", "z", "w"))))
+    graph = {"many": (), "a": ("many",), "few": ("many", "a")}
+    for make in (linear_equations, nonlinear_equations):
+        for seed in range(4):
+            drawn = make(space, graph, generator=generator(seed)).sample(space, 20_000, generator=generator(9))
+            assert drawn[:, 2].long().bincount(minlength=4).max() < 0.4 * 20_000
+            assert drawn[:, 1].std() < 5
+
+
+def test_a_cycle_is_named_from_cause_to_effect() -> None:
+    edges = {"b": ("a",), "c": ("b",), "a": ("c",)}
+    with pytest.raises(VergenceError, match=r"a -> b -> c -> a|b -> c -> a -> b|c -> a -> b -> c"):
+        causal_order(edges)
 
 
 def test_a_gaussian_discrete_factor_has_equally_probable_values_and_keeps_its_dependence() -> None:
@@ -132,6 +157,11 @@ def test_decoupling_keeps_the_marginal_and_cuts_the_dependence() -> None:
     assert abs(drawn[:, 1].var() - 1.1) < 0.05
 
 
+def drawn_with(mechanism, name: str = "a") -> None:
+    factor = SPACE[name]
+    StructuralEquations({name: Equation((), mechanism)}).sample(FactorSpace((factor,)), 50, generator=generator(0))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -143,6 +173,18 @@ def test_decoupling_keeps_the_marginal_and_cuts_the_dependence() -> None:
         (lambda: Gaussian(torch.ones(2, 3)), "covariance must be a square matrix"),
         (lambda: Gaussian(torch.tensor([[1.0, 0.5], [0.0, 1.0]])), "covariance must be symmetric"),
         (lambda: Gaussian(torch.ones(2, 2)), "covariance must be positive definite"),
+        (
+            lambda: Gaussian(torch.diag(torch.tensor([1.0, torch.inf]))),
+            "covariance holds 1 entries that are NaN or inf",
+        ),
+        (lambda: Equation(("a", "a"), Linear((1.0, 2.0))), "parents must be named once each; got a, a"),
+        (lambda: Equation(("a",), Linear((1.0, 2.0))), "linear weights must be one per parent; got 2 for 1"),
+        (lambda: drawn_with(lambda p, u: u.log()), "mechanism of factor 'a' holds .* NaN or infinite"),
+        (lambda: drawn_with(lambda p, u: u[:2]), r"'a' must give one value for each of 50 items; got shape \(2,\)"),
+        (
+            lambda: drawn_with(lambda p, u: u * 9, "shape"),
+            "must give positions of its 3 values, whole numbers from 0 to",
+        ),
         (lambda: Gaussian(torch.eye(3)).check(SPACE), "but the space has 4 factors"),
         (lambda: wishart(0, generator=generator(0)), "n must be >= 1"),
         (lambda: Equation((), lambda parents, u: u, "levy"), "unknown noise 'levy'"),

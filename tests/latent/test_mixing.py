@@ -64,7 +64,16 @@ def test_mixings_have_the_sizes_of_model_and_misalignment() -> None:
         (lambda: mlp_mixing(2, generator=generator(0), n_draws=2), "n_draws must be >= 3"),
         (lambda: orthogonal_mixing(2, generator=generator(0), slope=0.0), "slope must be a finite number > 0"),
         (lambda: flow_mixing(1, generator=generator(0)), r"dim must be >= 2 \(one half moves the other\)"),
-        (lambda: LayeredMixing(torch.ones(1, 2, 3)), "weights must be square"),
+        (
+            lambda: LayeredMixing(torch.ones(1, 2, 3)),
+            r"weights must be a stack of square matrices .* got shape \(1, 2, 3\)",
+        ),
+        (lambda: LayeredMixing(torch.ones(1, 2, 2)), "weights must be invertible"),
+        (lambda: LayeredMixing(torch.full((1, 2, 2), torch.nan)), "weights holds 4 entries that are NaN"),
+        (
+            lambda: orthogonal_mixing(3, generator=generator(0))(torch.ones(4, 2)),
+            r"this mixing takes vectors of 3 numbers; got shape \(4, 2\)",
+        ),
     ],
 )
 def test_impossible_mixings_are_refused(make, message: str) -> None:

@@ -149,6 +149,18 @@ def test_two_hundred_factors_are_sampled_like_ten() -> None:
     assert latents.text_semantics[:, 150:].isnan().all()
 
 
+def test_a_stream_is_split_once_and_does_not_hang_on_what_its_generator_does_later() -> None:
+    model, bias = LatentModel(SPACE), Misalignment({"hue"})
+    source = generator(0)
+    batches = model.stream(8, bias, generator=source)
+    first = next(batches)
+    source.manual_seed(0)
+    second = next(batches)
+    assert not torch.equal(first.semantics, second.semantics)
+    assert not torch.equal(first.image_private, second.image_private)
+    assert torch.equal(first.semantics, model.sample(8, bias, generator=generator(0)).semantics)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -174,6 +186,26 @@ def test_two_hundred_factors_are_sampled_like_ten() -> None:
                 Misalignment({"hue"})
             ),
             "but the space has 4 factors",
+        ),
+        (
+            lambda: LatentModel(SPACE, perturbation=Redraw({"hue": 0.5})).check(
+                Misalignment({"hue", "tone"}, {"tone"})
+            ),
+            "unknown factor 'tone'; known: hue",
+        ),
+        (
+            lambda: LatentModel(SPACE, perturbation=Redraw({"hues": 0.5, "hue": 0.1})).check(Misalignment({"hue"})),
+            "unknown factor 'hues'.*Did you mean 'hue'",
+        ),
+        (
+            lambda: LatentModel(SPACE).stream(0, Misalignment({"hue"}), generator=generator(0)),
+            "batch_size must be >= 1",
+        ),
+        (
+            lambda: LatentModel(SPACE, captioning=Captioning(record={"shape": lambda s: s + 0.5})).sample(
+                4, Misalignment({"shape"}), generator=generator(0)
+            ),
+            "the record of factor 'shape' must give positions of its 3 values",
         ),
         (lambda: AdditiveNoise(1.2), r"probability must be a probability in \[0, 1\]; got 1.2"),
         (lambda: Redraw({"hue": -0.1}), "probability of factor 'hue' must be a probability"),

@@ -8,10 +8,17 @@ import torch
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.latent import (
     Captioning,
+    Decouple,
+    Equation,
     Gaussian,
+    HeavyTail,
     Independent,
     LatentModel,
+    Redraw,
     Rounded,
+    Scale,
+    Shifted,
+    StructuralEquations,
     condition_numbers,
     linear_equations,
     mlp_mixing,
@@ -47,6 +54,30 @@ def test_the_gaussian_oracle_conditions_on_the_block(block: tuple[int, ...]) -> 
     oracle = oracle_r2(LatentModel(SPACE, Gaussian(covariance)), Misalignment({NAMES[i] for i in block}))
     for target, name in enumerate(NAMES):
         assert oracle[name] == pytest.approx(slow_r2(covariance.tolist(), list(block), target), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_the_oracle_is_closed_form_wherever_block_and_target_are_gaussian() -> None:
+    covariance = wishart(5, generator=generator(0))
+    space = FactorSpace((*(Factor(name) for name in "abcd"), Factor("e", ("x", "y"))))
+    shifted = Shifted(Gaussian(covariance), {"a": Scale(3.0), "b": HeavyTail()})
+    for dependence in (Gaussian(covariance), shifted):
+        oracle = oracle_r2(LatentModel(space, dependence, Redraw()), Misalignment({"a", "c"}))
+        assert oracle["d"] == pytest.approx(slow_r2(covariance.tolist(), [0, 2], 3), abs=1e-12)
+        assert oracle.errors["d"] == 0.0
+    cut = oracle_r2(LatentModel(SPACE, Shifted(Gaussian(covariance), {"d": Decouple()})), Misalignment({"a", "c"}))
+    assert cut["d"] == cut.errors["d"] == 0.0
+    assert cut["b"] == pytest.approx(slow_r2(covariance.tolist(), [0, 2], 1), abs=1e-12)
+
+
+def test_what_no_text_mentions_is_not_in_the_block() -> None:
+    covariance = wishart(5, generator=generator(0))
+    never = LatentModel(SPACE, Gaussian(covariance), captioning=Captioning(mention={"a": 0.0}))
+    oracle = oracle_r2(never, Misalignment({"a", "b"}))
+    assert oracle["a"] == pytest.approx(slow_r2(covariance.tolist(), [1], 0), abs=1e-12)
+    assert oracle.size == 1
+    silent = LatentModel(SPACE, Gaussian(covariance), captioning=Captioning(mention=0.0))
+    assert set(oracle_r2(silent, Misalignment({"a", "b"})).values()) == {0.0}
 
 
 def test_the_covariance_of_linear_equations_sums_over_paths() -> None:
@@ -95,6 +126,47 @@ def test_the_regression_reaches_the_closed_form_within_its_error() -> None:
     fitted = record_r2(LatentModel(SPACE, Gaussian(covariance)), bias)
     for name in NAMES:
         assert abs(fitted[name] - closed[name]) <= 3 * fitted.errors[name] + 1e-3
+
+
+def of_one_cause(mechanism) -> LatentModel:
+    equations = {"a": Equation((), lambda p, u: u), "b": Equation(("a",), mechanism)}
+    return LatentModel(FactorSpace(SPACE.factors[:2]), StructuralEquations(equations))
+
+
+@pytest.mark.slow
+def test_the_regression_finds_what_bends_and_what_turns_quickly() -> None:
+    bends = oracle_r2(of_one_cause(lambda p, u: p[:, 0].abs() + 0.5 * u), Misalignment({"a"}))
+    variance = 1 - 2 / math.pi  # of |a|
+    assert abs(bends["b"] - variance / (variance + 0.25)) <= 3 * bends.errors["b"]
+    turns = oracle_r2(of_one_cause(lambda p, u: torch.sin(8 * p[:, 0]) + 0.3 * u), Misalignment({"a"}))
+    assert abs(turns["b"] - 0.5 / 0.59) <= 3 * turns.errors["b"]
+    assert bends.errors["b"] < 0.02
+    assert turns.errors["b"] < 0.05
+
+
+@pytest.mark.slow
+def test_a_regression_on_hundreds_of_tied_variables_reaches_the_closed_form() -> None:
+    space = FactorSpace(tuple(Factor(f"s{i}") for i in range(60)))
+    covariance = wishart(60, generator=generator(0))
+    model, bias = LatentModel(space, Gaussian(covariance)), Misalignment(space.names[:57])
+    closed, fitted = oracle_r2(model, bias), record_r2(model, bias)
+    for name in space.names[57:]:
+        assert abs(fitted[name] - closed[name]) <= 3 * fitted.errors[name] + 1e-3
+
+
+@pytest.mark.slow
+def test_a_rare_value_is_predicted_by_the_rule_that_correlates_best() -> None:
+    space = FactorSpace((Factor("x", ("a", "b")), Factor("y", ("no", "yes"))))
+    equations = {
+        "x": Equation((), lambda p, u: (u < 0.5).float(), "uniform"),
+        "y": Equation(("x",), lambda p, u: (u < torch.where(p[:, 0] > 0, 0.40, 0.05)).float(), "uniform"),
+    }
+    oracle = oracle_matthews(LatentModel(space, StructuralEquations(equations)), Misalignment({"x"}))
+    share = (0.40 + 0.05) / 2
+    phi = (0.5 * 0.40 - 0.5 * share) / math.sqrt(0.25 * share * (1 - share))  # "yes" is never the more probable value
+    assert abs(oracle["y"] - phi) <= 3 * oracle.errors["y"]
+    constant = LatentModel(space, Independent(probabilities={"x": (1.0, 0.0)}))
+    assert oracle_matthews(constant, Misalignment({"x", "y"}))["x"] == 0.0
 
 
 @pytest.mark.slow

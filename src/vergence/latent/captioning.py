@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vergence.checks import known_factors, probability
-from vergence.errors import FactorError, ShapeError
+from vergence.errors import ConfigError, FactorError, ShapeError
 from vergence.factors import FactorSpace
+from vergence.latent.dependence import as_drawn
 
 Mention = float | tuple[float, ...] | Callable[[Tensor], Tensor]
 """Probability that a factor is mentioned: a number; one per value; or a function of the values (n,) → (n,)."""
@@ -51,10 +52,19 @@ class Captioning:
     def __post_init__(self) -> None:
         probability("mismatch", self.mismatch)
         probability("invention", self.invention)
-        named = self.mention if isinstance(self.mention, Mapping) else {"each": self.mention}
-        for name, rate in named.items():
+        if not isinstance(self.mention, Mapping):
+            if not isinstance(self.mention, float | int):
+                raise ConfigError(f"mention must be one number for all factors, or given by name; got {self.mention!r}")
+            probability("mention", self.mention)
+            return
+        for name, rate in self.mention.items():
+            if not (callable(rate) or isinstance(rate, float | int | tuple)):
+                raise ConfigError(
+                    f"mention of factor {name!r} must be a number, a tuple with one per value, or a function; "
+                    f"got {rate!r}"
+                )
             for value in rate if isinstance(rate, tuple) else () if callable(rate) else (rate,):
-                probability(f"mention of factor {name!r}" if name != "each" else "mention", value)
+                probability(f"mention of factor {name!r}", value)
 
     def check(self, space: FactorSpace) -> None:
         """Require the named factors to be known and rates per value to fit the values."""
@@ -88,14 +98,21 @@ class Captioning:
         rates = torch.stack([_rates(self.rate(name), values[:, i], name) for i, name in enumerate(names)], dim=1)
         return torch.rand(values.shape, generator=generator) < rates
 
-    def recorded(self, values: Float[Tensor, "n selected"], names: tuple[str, ...]) -> Float[Tensor, "n selected"]:
-        """Write values down as the text does; those without a recording stay bit for bit."""
+    def recorded(
+        self, values: Float[Tensor, "n selected"], names: tuple[str, ...], space: FactorSpace
+    ) -> Float[Tensor, "n selected"]:
+        """Write values down as the text does; those without a recording stay bit for bit.
+
+        Raises:
+            VergenceError: If a recording does not give one value of its factor for each.
+        """
         if not set(self.record) & set(names):
             return values
         written = values.clone()
         for column, name in enumerate(names):
             if name in self.record:
-                written[:, column] = self.record[name](values[:, column])
+                recorded = self.record[name](values[:, column])
+                written[:, column] = as_drawn(f"the record of factor {name!r}", recorded, space[name], len(values))
         return written
 
 

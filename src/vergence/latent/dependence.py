@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, known_factors, one_of, probability
+from vergence.checks import at_least, finite, known_factors, one_of, probability
 from vergence.errors import ConfigError, FactorError, ShapeError
 from vergence.factors import Factor, FactorSpace
 
@@ -28,9 +28,12 @@ class Dependence(ABC):
     def check(self, space: FactorSpace) -> None:  # noqa: B027  (most dependences fit every space)
         """Require this dependence to fit the space; raise a `VergenceError` if it does not."""
 
-    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"] | None:
-        """Covariance in float64 if the variables are jointly Gaussian, else `None`; it makes the oracle closed-form."""
-        return None
+    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"]:
+        """Covariance in float64 of the factors that are jointly Gaussian, NaN in the rows and columns of all others.
+
+        It makes the oracle closed-form where it reaches.
+        """
+        return torch.full((len(space), len(space)), torch.nan, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,11 @@ class Independent(Dependence):
                 columns[:, column] = weights.multinomial(n, replacement=True, generator=generator).to(columns.dtype)
         return columns
 
-    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"] | None:
-        """The identity if every factor is continuous and normal, else `None`."""
-        gaussian = self.marginal == "normal" and all(factor.is_continuous for factor in space.factors)
-        return torch.eye(len(space), dtype=torch.float64) if gaussian else None
+    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"]:
+        """The identity for continuous factors, if they are normal."""
+        if self.marginal != "normal":
+            return super().gaussian_covariance(space)
+        return _of_continuous(torch.eye(len(space), dtype=torch.float64), space)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +148,9 @@ class Gaussian(Dependence):
                 columns[:, column] = cut(columns[:, column] / scale, factor)
         return columns
 
-    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"] | None:
-        """The covariance if every factor is continuous, else `None`."""
-        return self.covariance.double() if all(factor.is_continuous for factor in space.factors) else None
+    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"]:
+        """The covariance of the continuous factors."""
+        return _of_continuous(self.covariance.double(), space)
 
 
 def wishart(n: int, *, generator: torch.Generator) -> Float[Tensor, "n n"]:
@@ -179,15 +183,41 @@ def cut(scores: Float[Tensor, " n"], factor: Factor) -> Float[Tensor, " n"]:
     return positions.clamp(0, count - 1)
 
 
-def check_covariance(name: str, covariance: Float[Tensor, "..."]) -> None:
-    """Require a square, symmetric and positive definite matrix.
+def as_drawn(what: str, values: Tensor, factor: Factor, n: int) -> Float[Tensor, " n"]:
+    """Require values of one factor: one finite number for each of n items; for a discrete factor, positions of values.
 
     Raises:
-        ShapeError: If it is not square.
+        ShapeError: If there are not n of them, or one is not finite.
+        FactorError: If a discrete factor has no value at a position.
+    """
+    if values.shape != (n,):
+        raise ShapeError(f"{what} must give one value for each of {n} items; got shape {tuple(values.shape)}")
+    finite(**{what: values})
+    count = len(factor.values or ())
+    if count and not bool(((values >= 0) & (values < count) & (values == values.floor())).all()):
+        raise FactorError(
+            f"{what} must give positions of its {count} values, whole numbers from 0 to {count - 1}; "
+            f"got values in [{values.min():g}, {values.max():g}]"
+        )
+    return values
+
+
+def _of_continuous(covariance: Float[Tensor, "d d"], space: FactorSpace) -> Float[Tensor, "d d"]:
+    """The covariance with NaN for discrete factors, whose values are cut from what it speaks of."""
+    continuous = torch.tensor([factor.is_continuous for factor in space.factors])
+    return torch.where(continuous[:, None] & continuous, covariance, torch.nan)
+
+
+def check_covariance(name: str, covariance: Float[Tensor, "..."]) -> None:
+    """Require a square, symmetric and positive definite matrix of finite numbers.
+
+    Raises:
+        ShapeError: If it is not square, or holds NaN or infinity.
         ConfigError: If it is not symmetric, or not positive definite.
     """
     if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
         raise ShapeError(f"{name} must be a square matrix; got shape {tuple(covariance.shape)}")
+    finite(**{name: covariance})
     matrix = covariance.double()
     if not torch.allclose(matrix, matrix.T, rtol=1e-5, atol=1e-8):
         raise ConfigError(f"{name} must be symmetric; entries differ by up to {(matrix - matrix.T).abs().max():.3g}")

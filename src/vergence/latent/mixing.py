@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, positive
-from vergence.errors import ShapeError
+from vergence.checks import at_least, finite, positive
+from vergence.errors import ConfigError, ShapeError
 
 _KEPT = 0.001  # share of the draws that are conditioned well enough to be used
 _CHUNK = 2_000_000  # entries drawn at once
@@ -32,6 +32,10 @@ class Mixing(ABC):
     def inverse(self, mixed: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Undo the mixing, to about 1e-6 in float64."""
 
+    def _fits(self, vectors: Tensor) -> None:
+        if vectors.shape[-1] != self.dim:
+            raise ShapeError(f"this mixing takes vectors of {self.dim} numbers; got shape {tuple(vectors.shape)}")
+
 
 @dataclass(frozen=True, eq=False)
 class LayeredMixing(Mixing):
@@ -42,8 +46,8 @@ class LayeredMixing(Mixing):
         slope: Of the leaky ReLU where its input is negative; above 0.
 
     Raises:
-        ConfigError: If the slope is not above 0.
-        ShapeError: If the matrices are not square.
+        ConfigError: If the slope is not above 0, or a matrix is singular.
+        ShapeError: If the matrices are not square, or hold NaN or infinity.
     """
 
     weights: Float[Tensor, "layers dim other"]
@@ -51,8 +55,13 @@ class LayeredMixing(Mixing):
 
     def __post_init__(self) -> None:
         positive("slope", self.slope)
-        if self.weights.shape[1] != self.weights.shape[2]:
-            raise ShapeError(f"weights must be square to be inverted; got {tuple(self.weights.shape)}")
+        shape = tuple(self.weights.shape)
+        if len(shape) != 3 or not shape[0] or shape[1] != shape[2]:
+            raise ShapeError(f"weights must be a stack of square matrices (layers, dim, dim); got shape {shape}")
+        finite(weights=self.weights)
+        smallest = torch.linalg.svdvals(self.weights.double())[:, -1].min().item()
+        if smallest <= 0:
+            raise ConfigError("weights must be invertible; the smallest singular value of a layer is 0")
 
     @property
     def dim(self) -> int:
@@ -61,6 +70,7 @@ class LayeredMixing(Mixing):
 
     def __call__(self, latents: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Mix."""
+        self._fits(latents)
         first, *others = self.weights.to(latents.dtype)
         mixed: Tensor = latents @ first
         for weight in others:
@@ -69,6 +79,7 @@ class LayeredMixing(Mixing):
 
     def inverse(self, mixed: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Undo the mixing: solve each layer, last first, and steepen where the ReLU leaked."""
+        self._fits(mixed)
         *others, last = self.weights.to(mixed.dtype)
         latents: Tensor = torch.linalg.solve(last, mixed, left=False)
         for weight in reversed(others):
@@ -99,6 +110,7 @@ class CouplingMixing(Mixing):
 
     def __call__(self, latents: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Mix."""
+        self._fits(latents)
         mixed = latents
         for layer, rotation in enumerate(self.rotations.to(latents.dtype)):
             first, second = self._halves(mixed @ rotation)
@@ -108,6 +120,7 @@ class CouplingMixing(Mixing):
 
     def inverse(self, mixed: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """Undo the mixing."""
+        self._fits(mixed)
         latents = mixed
         for layer in reversed(range(len(self.rotations))):
             first, second = self._halves(latents)

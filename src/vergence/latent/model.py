@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vergence.checks import at_least, same_shape
+from vergence.checks import at_least, finite, same_shape
 from vergence.errors import ConfigError, ShapeError
 from vergence.factors import FactorSpace
 from vergence.latent.captioning import Captioning
@@ -16,6 +16,8 @@ from vergence.latent.dependence import Dependence, Independent, check_covariance
 from vergence.latent.perturbation import AdditiveNoise, Perturbation
 from vergence.misalignment import Misalignment
 from vergence.random import spawn
+
+Streams = tuple[torch.Generator, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,32 @@ class LatentModel:
         """
         at_least("n", n, 1)
         self.check(misalignment)
-        semantics_stream, image_stream, text_stream, record_stream = spawn(generator, 4)
+        return self._drawn(n, misalignment, spawn(generator, 4))
+
+    def stream(self, batch_size: int, misalignment: Misalignment, *, generator: torch.Generator) -> Iterator[Latents]:
+        """Draw batches for ever. The streams are split once and drawn from on, so that no pair comes twice.
+
+        Args:
+            batch_size: Pairs per batch.
+            misalignment: What the text mentions and what of it may be wrong.
+            generator: Source of randomness; what is drawn from it later does not change the batches.
+
+        Raises:
+            ConfigError: If the batch size is below 1; at once, as for the misalignment.
+            FactorError: If the misalignment names an unknown factor, or one that cannot be perturbed so.
+        """
+        at_least("batch_size", batch_size, 1)
+        self.check(misalignment)
+        return self._batches(batch_size, misalignment, spawn(generator, 4))
+
+    def _batches(self, n: int, misalignment: Misalignment, streams: Streams) -> Iterator[Latents]:
+        while True:
+            yield self._drawn(n, misalignment, streams)
+
+    def _drawn(self, n: int, misalignment: Misalignment, streams: Streams) -> Latents:
+        semantics_stream, image_stream, text_stream, record_stream = streams
         semantics = self.dependence.sample(self.space, n, generator=semantics_stream)
+        finite(semantics=semantics)
         selected = tuple(name for name in self.space.names if name in misalignment.selected)
         record, mismatched = self._record(semantics, selected, misalignment, generator=record_stream)
         return Latents(
@@ -158,17 +184,6 @@ class LatentModel:
             text_private=_private(n, self.n_text_private, self.text_private_covariance, generator=text_stream),
             mismatched=mismatched,
         )
-
-    def stream(self, batch_size: int, misalignment: Misalignment, *, generator: torch.Generator) -> Iterator[Latents]:
-        """Draw batches for ever; no pair comes twice.
-
-        Args:
-            batch_size: Pairs per batch.
-            misalignment: What the text mentions and what of it may be wrong.
-            generator: Source of randomness; advances with each batch.
-        """
-        while True:
-            yield self.sample(batch_size, misalignment, generator=generator)
 
     def check(self, misalignment: Misalignment) -> None:
         """Require that this model can draw the misalignment.
@@ -208,13 +223,13 @@ class LatentModel:
             )
 
         columns = [names.index(name) for name in selected]
-        written = self.captioning.recorded(record[:, columns], selected)
+        written = self.captioning.recorded(record[:, columns], selected, self.space)
         if self.captioning.graded(misalignment.selected):
             mentioned = self.captioning.mentioned(described[:, columns], selected, generator=mention)
             stated = torch.where(mentioned, written, torch.nan)
             if self.captioning.invention:
                 added = ~mentioned & (torch.rand(written.shape, generator=invent) < self.captioning.invention)
-                elsewhere = self.captioning.recorded(fresh(generator=invented)[:, columns], selected)
+                elsewhere = self.captioning.recorded(fresh(generator=invented)[:, columns], selected, self.space)
                 stated = torch.where(added, elsewhere, stated)
             written = stated
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 from torch import Tensor
 
+from vergence.checks import at_least
 from vergence.latent.dependence import Independent
 from vergence.latent.encoding import as_columns
 from vergence.latent.model import LatentModel, Latents
 from vergence.latent.regression import Features, regress
+from vergence.latent.shift import Shifted
 from vergence.misalignment import Misalignment
 from vergence.random import generator as seeded
 
@@ -42,7 +45,12 @@ class Oracle(Mapping[str, float]):
         return len(self.scores)
 
     def status(self, output_size: int) -> str:
-        """What theory says at an output size: the scores; a part of the block; or nothing."""
+        """What theory says at an output size: the scores; a part of the block; or nothing.
+
+        Raises:
+            ConfigError: If the size is below 1.
+        """
+        at_least("output_size", output_size, 1)
         if output_size == self.size:
             return "determined"
         return "not determined" if output_size > self.size else f"at most {output_size} dimensions of the block"
@@ -53,7 +61,8 @@ def oracle_r2(model: LatentModel, misalignment: Misalignment, *, generator: torc
 
     $R^2(s_i \mid s_{I_\theta \setminus I_\rho})$: 1 inside the block, 0 outside if independent, in between otherwise.
     [cai2025] Thm 4.1 read as a prediction; differs: the block is taken as the text writes it down (a factor recorded
-    coarsely is known only coarsely). How often the text mentions a factor does not enter: see `record_r2`.
+    coarsely is known only coarsely, one that is never mentioned is not in it). How often the text mentions a factor
+    does not enter otherwise: see `record_r2`.
 
     Args:
         model: The latent variable model.
@@ -61,8 +70,9 @@ def oracle_r2(model: LatentModel, misalignment: Misalignment, *, generator: torc
         generator: Source of randomness of the regression, where one is needed; seed 0 if `None`.
 
     Returns:
-        Scores of the continuous factors: in closed form if the variables are jointly Gaussian or independent; otherwise
-        by regression on fresh true latents until it has converged, with its error.
+        Scores of the continuous factors: in closed form where they and the block are jointly Gaussian or independent;
+        otherwise by regression on fresh true latents until more of it gains nothing, with its error. That finds smooth
+        functions; one that turns many times within the range of the block it may take for noise.
 
     Raises:
         FactorError: If the misalignment names an unknown factor.
@@ -77,20 +87,18 @@ def oracle_r2(model: LatentModel, misalignment: Misalignment, *, generator: torc
     """
     model.check(misalignment)
     targets = {factor.name for factor in model.space.factors if factor.is_continuous}
-    exact = _exact(model, misalignment, targets)
-    covariance = model.dependence.gaussian_covariance(model.space)
-    coarse = misalignment.unbiased & set(model.captioning.record)
-    if covariance is not None and not coarse:
-        exact |= _gaussian_r2(covariance, model, misalignment)
+    exact = _gaussian_r2(model, _block(model, misalignment), targets) | _exact(model, misalignment, targets)
     return _oracle(model, misalignment, targets, exact, _true_block(model, misalignment), generator)
 
 
 def oracle_matthews(
     model: LatentModel, misalignment: Misalignment, *, generator: torch.Generator | None = None
 ) -> Oracle:
-    """Predict the Matthews correlation of every discrete factor: that of its most probable value given the block.
+    """Predict the Matthews correlation of every discrete factor: that of its best predictor given the block.
 
-    The counterpart of `oracle_r2` for discrete factors.
+    The counterpart of `oracle_r2` for discrete factors. Where some values are rare, the most probable value need not
+    correlate best: the prediction is the value v of largest p(v) / p₀(v)^a, with p its probability given the block, p₀
+    its share in all and a in [0, 1] chosen. For two values that is a threshold on the probability.
 
     Args:
         model: The latent variable model.
@@ -98,7 +106,7 @@ def oracle_matthews(
         generator: Source of randomness of the classification, where one is needed; seed 0 if `None`.
 
     Returns:
-        Scores of the discrete factors, in [0, 1]; 0 also where one value is always the most probable.
+        Scores of the discrete factors, in [0, 1]; 0 also for one that never varies.
 
     Raises:
         FactorError: If the misalignment names an unknown factor.
@@ -135,29 +143,45 @@ def record_r2(model: LatentModel, misalignment: Misalignment, *, generator: torc
     return _oracle(model, misalignment, targets, {}, record, generator)
 
 
+def _block(model: LatentModel, misalignment: Misalignment) -> list[str]:
+    """Unbiased factors, in order, without those that no text ever mentions."""
+    unbiased = (name for name in model.space.names if name in misalignment.unbiased)
+    return [name for name in unbiased if model.captioning.rate(name) != 0.0]
+
+
 def _exact(model: LatentModel, misalignment: Misalignment, targets: set[str]) -> dict[str, float]:
-    """Scores that need no measurement: of what the block holds, and of what is independent of everything."""
-    held = (targets & misalignment.unbiased) - set(model.captioning.record)
-    scores = dict.fromkeys(held, 1.0)
-    if isinstance(model.dependence, Independent):
-        scores |= dict.fromkeys(targets - misalignment.unbiased, 0.0)
+    """Scores that need no measurement: of what the block holds, what is independent of it and what never varies."""
+    block = set(_block(model, misalignment))
+    if not block:
+        return dict.fromkeys(targets, 0.0)
+    scores = dict.fromkeys((targets & block) - set(model.captioning.record), 1.0)
+    dependence = model.dependence
+    while isinstance(dependence, Shifted):
+        dependence = dependence.dependence
+    if isinstance(dependence, Independent):
+        scores |= dict.fromkeys(targets - block, 0.0)
+        scores |= {name: 0.0 for name, row in dependence.probabilities.items() if name in targets and max(row) == 1.0}
     return scores
 
 
-def _gaussian_r2(covariance: Tensor, model: LatentModel, misalignment: Misalignment) -> dict[str, float]:
+def _gaussian_r2(model: LatentModel, block: list[str], targets: set[str]) -> dict[str, float]:
     names = model.space.names
-    block = [column for column, name in enumerate(names) if name in misalignment.unbiased]
-    cross = covariance[:, block]
-    explained = (cross * torch.linalg.solve(covariance[block][:, block], cross.T).T).sum(dim=1)
-    scores = (explained / covariance.diagonal()).clamp(0, 1).tolist()
-    return {name: 1.0 if name in misalignment.unbiased else score for name, score in zip(names, scores, strict=True)}
+    covariance = model.dependence.gaussian_covariance(model.space)
+    columns = [names.index(name) for name in block]
+    variance = covariance.diagonal()
+    if not block or set(block) & set(model.captioning.record) or bool(variance[columns].isnan().any()):
+        return {}
+    cross = covariance[:, columns]
+    explained = (cross * torch.linalg.solve(covariance[columns][:, columns], cross.T).T).sum(dim=1)
+    scores = zip(names, (explained / variance).clamp(0, 1).tolist(), strict=True)
+    return {name: score for name, score in scores if name in targets and not isnan(score)}
 
 
 def _true_block(model: LatentModel, misalignment: Misalignment) -> Features:
-    block = [name for name in model.space.names if name in misalignment.unbiased]
+    block = _block(model, misalignment)
 
     def features(latents: Latents) -> Tensor:
-        written = model.captioning.recorded(latents.semantics, model.space.names)
+        written = model.captioning.recorded(latents.semantics, model.space.names, model.space)
         return as_columns(written, model.space, block)
 
     return features
@@ -178,5 +202,5 @@ def _oracle(  # noqa: PLR0917  (private, and every argument is needed)
         scores |= {name: score for name, (score, _) in measured.items()}
         errors |= {name: error for name, (_, error) in measured.items()}
     order = [name for name in model.space.names if name in targets]
-    size = len(misalignment.unbiased)
+    size = len(_block(model, misalignment))
     return Oracle({name: scores[name] for name in order}, {name: errors[name] for name in order}, size)

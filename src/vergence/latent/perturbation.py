@@ -64,6 +64,12 @@ class Replacement(Perturbation):
     def __post_init__(self) -> None:
         check_probabilities("probability", self.probability)
 
+    def check(self, space: FactorSpace, names: tuple[str, ...]) -> None:
+        """Require probabilities given by name to be those of factors, the perturbed ones among them."""
+        if isinstance(self.probability, Mapping):
+            known_factors(self.probability, space.names)
+            known_factors(names, self.probability)
+
     @abstractmethod
     def replacement(
         self,
@@ -124,6 +130,7 @@ class AdditiveNoise(Replacement):
 
     def check(self, space: FactorSpace, names: tuple[str, ...]) -> None:
         """Require continuous factors, and a covariance, if any, over the whole space."""
+        super().check(space, names)
         for name in names:
             if not space[name].is_continuous:
                 raise FactorError(f"factor {name!r} is discrete: noise cannot be added to it; use Redraw or LabelSwap")
@@ -195,6 +202,7 @@ class LabelSwap(Replacement):
 
     def check(self, space: FactorSpace, names: tuple[str, ...]) -> None:
         """Require discrete factors."""
+        super().check(space, names)
         for name in names:
             if space[name].is_continuous:
                 raise FactorError(

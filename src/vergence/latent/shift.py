@@ -133,3 +133,18 @@ class Shifted(Dependence):
 
             columns[:, column] = shift(columns[:, column], fresh, generator=own)
         return columns
+
+    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"]:
+        """That of the old domain, scaled and decoupled; NaN where a shift of another kind leaves no Gaussian."""
+        covariance = self.dependence.gaussian_covariance(space).clone()
+        for name, shift in self.shifts.items():
+            column = space.names.index(name)
+            variance = covariance[column, column].clone()
+            if isinstance(shift, Scale):
+                covariance[column] *= shift.by
+                covariance[:, column] *= shift.by
+            else:
+                apart = 0.0 if isinstance(shift, Decouple) else torch.nan
+                covariance[column], covariance[:, column] = apart * covariance[column], apart * covariance[:, column]
+                covariance[column, column] = variance + apart
+        return covariance

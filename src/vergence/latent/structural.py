@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,10 @@ from torch import Tensor
 from vergence.checks import known_factors, one_of, positive, probability
 from vergence.errors import FactorError
 from vergence.factors import Factor, FactorSpace
-from vergence.latent.dependence import Dependence, cut
+from vergence.latent.dependence import Dependence, as_drawn, cut
+from vergence.random import spawn
+
+_PILOT = 8192  # draws by which the scores of discrete factors are measured
 
 Mechanism = Callable[[Tensor, Tensor], Tensor]  # values of the parents (n, parents), noise (n,) → values (n,)
 
@@ -28,6 +32,7 @@ class Equation:
 
     Raises:
         ConfigError: If the noise is unknown.
+        FactorError: If a parent is named twice, or linear weights are not one per parent.
     """
 
     parents: tuple[str, ...]
@@ -37,6 +42,12 @@ class Equation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parents", tuple(self.parents))
         one_of("noise", self.noise, ("normal", "uniform"))
+        if len(set(self.parents)) < len(self.parents):
+            raise FactorError(f"parents must be named once each; got {', '.join(self.parents)}")
+        if isinstance(self.mechanism, Linear) and len(self.mechanism.weights) != len(self.parents):
+            raise FactorError(
+                f"linear weights must be one per parent; got {len(self.mechanism.weights)} for {len(self.parents)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -99,22 +110,33 @@ class StructuralEquations(Dependence):
             equation = self.equations[name]
             draw = torch.randn if equation.noise == "normal" else torch.rand
             causes = columns[:, [position[parent] for parent in equation.parents]]
-            columns[:, position[name]] = equation.mechanism(causes, draw(n, generator=generator))
+            values = equation.mechanism(causes, draw(n, generator=generator))
+            columns[:, position[name]] = as_drawn(f"the mechanism of factor {name!r}", values, space[name], n)
         return columns
 
-    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"] | None:
-        r"""Covariance $(I - B)^{-1} D (I - B)^{-\top}$ if every equation is linear with normal noise, else `None`."""
-        position = {name: row for row, name in enumerate(space.names)}
-        weights, scales = torch.zeros(2, len(space), len(space), dtype=torch.float64)
-        for name, equation in self.equations.items():
-            if not isinstance(equation.mechanism, Linear) or equation.noise != "normal":
-                return None
-            row = position[name]
-            scales[row, row] = equation.mechanism.noise_scale
-            for parent, weight in zip(equation.parents, equation.mechanism.weights, strict=True):
-                weights[row, position[parent]] = weight
-        root: Tensor = torch.linalg.solve(torch.eye(len(space), dtype=torch.float64) - weights, scales)
-        return root @ root.T
+    def gaussian_covariance(self, space: FactorSpace) -> Float[Tensor, "factors factors"]:
+        r"""$(I - B)^{-1} D (I - B)^{-\top}$ of the factors whose equations, and all that they rest on, are linear.
+
+        Their noise must be normal too.
+        """
+        gaussian: list[str] = []
+        for name in causal_order(self.graph):
+            equation = self.equations[name]
+            linear = isinstance(equation.mechanism, Linear) and equation.noise == "normal"
+            if linear and set(equation.parents) <= set(gaussian):
+                gaussian.append(name)
+        weights, scales = torch.zeros(2, len(gaussian), len(gaussian), dtype=torch.float64)
+        for row, name in enumerate(gaussian):
+            equation = self.equations[name]
+            mechanism = cast("Linear", equation.mechanism)
+            scales[row, row] = mechanism.noise_scale
+            for parent, weight in zip(equation.parents, mechanism.weights, strict=True):
+                weights[row, gaussian.index(parent)] = weight
+        root: Tensor = torch.linalg.solve(torch.eye(len(gaussian), dtype=torch.float64) - weights, scales)
+        covariance = super().gaussian_covariance(space)
+        columns = torch.tensor([space.names.index(name) for name in gaussian], dtype=torch.long)
+        covariance[columns[:, None], columns] = root @ root.T
+        return covariance
 
 
 @dataclass(frozen=True)
@@ -159,14 +181,29 @@ class Nonlinear:
 
 @dataclass(frozen=True)
 class Cut:
-    """A mechanism whose standard normal score is cut into the values of a discrete factor."""
+    """A mechanism whose score, brought to mean 0 and variance 1, is cut at quantiles of the normal distribution.
+
+    Args:
+        mechanism: Gives the score.
+        factor: The discrete factor whose values it is cut into.
+        centre: Mean of the score.
+        spread: Standard deviation of the score, > 0.
+
+    Raises:
+        ConfigError: If the spread is not above 0.
+    """
 
     mechanism: Mechanism
     factor: Factor
+    centre: float = 0.0
+    spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("spread", self.spread)
 
     def __call__(self, parents: Float[Tensor, "n parents"], noise: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Positions of the factor's values."""
-        return cut(self.mechanism(parents, noise), self.factor)
+        return cut((self.mechanism(parents, noise) - self.centre) / self.spread, self.factor)
 
 
 def random_graph(
@@ -204,7 +241,7 @@ def linear_equations(
     r"""Linear equations on a graph, standard normal noise; weights $\pm U(0.5, 1.5)/\sqrt{|\mathrm{pa}|}$.
 
     Args:
-        space: The variables; a discrete one cuts its score into its values.
+        space: The variables; a discrete one cuts its standardised score into its values, and acts on others as one.
         graph: Direct causes of each variable, as `random_graph` gives them or as known.
         generator: Source of randomness.
 
@@ -217,7 +254,7 @@ def linear_equations(
         sign = torch.randint(2, (n_parents,), generator=generator) * 2 - 1
         return Linear(tuple((size * sign / max(n_parents, 1) ** 0.5).tolist()))
 
-    return _equations(space, graph, mechanism)
+    return _equations(space, graph, mechanism, generator)
 
 
 def nonlinear_equations(
@@ -226,7 +263,7 @@ def nonlinear_equations(
     """Nonlinear equations on a graph: each variable is a small random network of its causes plus normal noise.
 
     Args:
-        space: The variables; a discrete one cuts its score into its values.
+        space: The variables; a discrete one cuts its standardised score into its values, and acts on others as one.
         graph: Direct causes of each variable, as `random_graph` gives them or as known.
         generator: Source of randomness.
         n_units: Hidden units of each network; more units make rougher functions.
@@ -240,7 +277,7 @@ def nonlinear_equations(
         output = torch.randn(n_units, generator=generator) * 2 / n_units**0.5
         return Nonlinear(hidden, output, noise_scale=0.5) if n_parents else Linear(())
 
-    return _equations(space, graph, mechanism)
+    return _equations(space, graph, mechanism, generator)
 
 
 def causal_order(graph: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -252,17 +289,53 @@ def causal_order(graph: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        cycle = " -> ".join(reversed(error.args[1]))
+        cycle = " -> ".join(error.args[1])
         raise FactorError(f"the causal graph has a cycle: {cycle}; remove one of its edges") from None
 
 
 def _equations(
-    space: FactorSpace, graph: Mapping[str, tuple[str, ...]], mechanism: Callable[[int], Mechanism]
+    space: FactorSpace,
+    graph: Mapping[str, tuple[str, ...]],
+    mechanism: Callable[[int], Mechanism],
+    generator: torch.Generator,
 ) -> StructuralEquations:
     known_factors(graph, space.names)
     known_factors(space.names, graph)
-    equations = {}
-    for factor in space.factors:
-        made = mechanism(len(graph[factor.name]))
-        equations[factor.name] = Equation(graph[factor.name], made if factor.is_continuous else Cut(made, factor))
+    equations = {
+        factor.name: Equation(graph[factor.name], mechanism(len(graph[factor.name]))) for factor in space.factors
+    }
+    if all(factor.is_continuous for factor in space.factors):
+        return StructuralEquations(equations)
+    # Causes first: how a score is spread, and so where to cut it, is measured on draws of what it follows from.
+    (pilot,) = spawn(generator, 1)
+    drawn: dict[str, Tensor] = {}
+    for name in causal_order(graph):
+        factor, parents, made = space[name], graph[name], equations[name].mechanism
+        if not all(space[parent].is_continuous for parent in parents):
+            values = [len(space[parent].values or ()) for parent in parents]
+            made = _OfScores(made, *map(torch.tensor, zip(*map(_moments, values), strict=True)))
+        noise = torch.randn(_PILOT, generator=pilot)
+        causes = torch.stack([drawn[parent] for parent in parents], 1) if parents else noise.new_empty(_PILOT, 0)
+        if not factor.is_continuous:
+            score = made(causes, noise)
+            made = Cut(made, factor, score.mean().item(), score.std().item())
+        drawn[name] = made(causes, noise)
+        equations[name] = Equation(parents, made)
     return StructuralEquations(equations)
+
+
+@dataclass(frozen=True, eq=False)
+class _OfScores:
+    """A mechanism whose discrete parents come to it with mean 0 and variance 1, however many values they have."""
+
+    mechanism: Mechanism
+    centre: Float[Tensor, " parents"]
+    spread: Float[Tensor, " parents"]
+
+    def __call__(self, parents: Float[Tensor, "n parents"], noise: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.mechanism((parents - self.centre) / self.spread, noise)
+
+
+def _moments(count: int) -> tuple[float, float]:
+    """Mean and standard deviation of positions 0 to count − 1, all equally probable; 0 and 1 if there are none."""
+    return (max(count - 1, 0) / 2, ((count**2 - 1) / 12) ** 0.5) if count else (0.0, 1.0)

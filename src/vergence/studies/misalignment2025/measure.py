@@ -38,7 +38,7 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int, share: float
         share: How much of the training is done; before the end only the image side is measured.
 
     Returns:
-        One row per variable and side, ready for a table.
+        One row per variable and side, ready for a table; `outputs` is how many the encoders have at that point.
     """
     model, mixings = spec.model(), spec.mixings()
     halves = []
@@ -58,10 +58,10 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int, share: float
             rows.append(row)
     if spec.downstream and share == 1:
         rows += _downstream(spec, encoders, run, n=n)
-    status = oracle.status(spec.n_outputs)
+    outputs = z_fit[0].shape[1]
     for row in rows:
-        row |= {"status": status, "share": share}
-        if not _predicted(spec, row["role"]):
+        row |= {"outputs": outputs, "status": oracle.status(outputs), "share": share}
+        if not _predicted(spec, row, outputs=outputs):
             row["oracle"] = row["oracle_error"] = None
     return rows
 
@@ -141,10 +141,15 @@ def _encoded(encoders: Encoders, run: int, views: ViewPair) -> tuple[Tensor, Ten
     return encoders.of_run(run, 0, views.image), encoders.of_run(run, 1, views.text)
 
 
-def _predicted(spec: RunSpec, role: str) -> bool:
-    """Whether theory gives a number: always at the size of the block; above it only of what the block holds."""
+def _predicted(spec: RunSpec, row: Row, *, outputs: int) -> bool:
+    """Whether theory gives a number: always at the size of the block; above it only of what the block holds.
+
+    None of what one text tells where texts pass over factors or describe other images.
+    """
+    if row["side"] == "text" and (spec.mention < 1 or spec.mismatch > 0):
+        return False
     block = len(spec.misalignment.unbiased)
-    return spec.n_outputs == block or (spec.n_outputs > block and role == "unbiased")
+    return outputs == block or (outputs > block and row["role"] == "unbiased")
 
 
 def _role(spec: RunSpec, factor: str) -> str:

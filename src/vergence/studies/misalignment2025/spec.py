@@ -46,11 +46,11 @@ class RunSpec:
     """One training.
 
     Args:
-        seed: Of the model, its mixings, the weights and the pairs.
+        seed: Of the model, its mixings, the weights and the pairs; at least 0.
         selected: How many factors the text mentions: the first so many, 1 to 10.
         perturbed: How many of the selected it may get wrong: the last so many, fewer than are selected.
         dependent: Whether covariances are drawn from a Wishart distribution instead of being the identity.
-        output_size: Of the encoders; that of the unbiased block if `None`.
+        output_size: Of the encoders, at least 1; that of the unbiased block if `None`.
         perturbation_probability: Per pair and perturbed factor.
         mention: Probability that a text mentions a selected factor.
         mismatch: Share of texts that describe another image.
@@ -79,7 +79,10 @@ class RunSpec:
     milestones: int = 0
 
     def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
         at_least("selected", self.selected, 1)
+        if self.output_size is not None:
+            at_least("output_size", self.output_size, 1)
         at_least("perturbed", self.perturbed, 0)
         at_least("milestones", self.milestones, 0)
         if self.selected > len(SPACE) or self.perturbed >= self.selected:
@@ -116,7 +119,7 @@ class RunSpec:
     @property
     def n_outputs(self) -> int:
         """Output size of the encoders."""
-        return self.output_size or len(self.misalignment.unbiased)
+        return len(self.misalignment.unbiased) if self.output_size is None else self.output_size
 
     @property
     def n_wide(self) -> int:

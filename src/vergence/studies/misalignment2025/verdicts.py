@@ -146,10 +146,14 @@ def paired_interval(gains: np.ndarray) -> tuple[float, float]:
 
 
 def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
-    """Of each objective: where it ends, and the share of the training by which its block was nearly there."""
+    """Of each objective: where it ends, and the share of the training by which its block was nearly there.
+
+    Before the outputs are as many as they are to be, that does not count.
+    """
     settings = ["objective", "perturbed", "output_size", "bottleneck"]
     claims = mean_by(table, *settings)
     rows = table[(table["side"] == "image") & (table["role"] == "unbiased")]
+    rows = rows[rows["outputs"] == rows["output_size"]]
     for keys, part in rows.groupby(settings):
         by_share = part.groupby("share")["value"].mean()
         there = by_share.index[by_share >= 0.9]
