@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -160,7 +161,7 @@ class _Net(nn.Module):
             for weight in (*self.linear.parameters(), *self.output.parameters()):
                 weight.zero_()
             # Half of the first units are up to 32 times steeper, each around a point of its own: for what turns fast.
-            first = self.hidden[0]
+            first = cast("nn.Linear", self.hidden[0])
             steeper = torch.logspace(0, 5, _WIDTH // 2, base=2.0)[:, None]
             first.weight[: _WIDTH // 2] *= steeper
             points = torch.randn(_WIDTH // 2, n_inputs, generator=generator)

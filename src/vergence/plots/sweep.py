@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from vergence.errors import ConfigError
 from vergence.plots.style import INK, MARKERS, PALETTE, PAPER, RULE, quiet, styled
 
-ROLES = ("unbiased", "perturbed", "omitted", "private", "label")
+ROLES = ("unbiased", "perturbed", "omitted", "private")  # drawn in this order, and after them any others
 
 
 def scores_over_sweep(
@@ -38,6 +38,8 @@ def scores_over_sweep(
         )
     groups = [(None, table)] if panels is None else list(table.groupby(panels))
     settings = list(dict.fromkeys(table[over].sort_values()))
+    found = set(table["role"])
+    roles = [*(role for role in ROLES if role in found), *sorted(found - set(ROLES))]
     place = {value: position for position, value in enumerate(settings)}
     with styled():
         layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
@@ -51,7 +53,7 @@ def scores_over_sweep(
             axes.set_xlabel(label)
             axes.set_ylim(-0.08, 1.08)
             quiet(axes, "left")
-            for number, role in enumerate(role for role in ROLES if role in set(table["role"])):
+            for number, role in enumerate(roles):
                 rows = part[part["role"] == role]
                 if rows.empty:
                     continue

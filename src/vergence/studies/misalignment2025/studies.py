@@ -117,7 +117,8 @@ def _sweep(table: pd.DataFrame, *, over: str, label: str, panels: str | None) ->
 
 
 def _labels(table: pd.DataFrame, *, over: str, label: str, panels: str) -> Figure:
-    return scores_over_sweep(_named(table[table["role"] == "label"]), over=over, label=label, panels=panels)
+    rows = table[(table["role"] == "label") & (table["domain"] == "in") & (table["metric"] == "r2")]
+    return scores_over_sweep(_named(rows.assign(role=rows["factor"])), over=over, label=label, panels=panels)
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
