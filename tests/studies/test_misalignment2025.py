@@ -14,12 +14,16 @@ from vergence.errors import VergenceError
 from vergence.plots.sweep import scores_over_sweep
 from vergence.random import generator
 from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
+from vergence.studies.misalignment2025.batched import BatchedConfig
 from vergence.studies.misalignment2025.graded import fit_recovery
 from vergence.studies.misalignment2025.measure import label, two_means
+from vergence.studies.misalignment2025.runner import run_group
+from vergence.studies.misalignment2025.spec import Scale
 from vergence.studies.misalignment2025.verdicts import (
     follows_a_curve,
     omitting_what_shifts_helps,
     paired_interval,
+    reaches_it_how_fast,
     reaches_the_oracle,
 )
 from vergence.studies.progress import StudyProgress
@@ -195,7 +199,33 @@ def test_only_folders_of_the_same_training_are_reused(tmp_path: Path, capsys: py
     assert main([*command, "--reuse", str(tmp_path)]) == 2
     assert "holds no runs to reuse" in capsys.readouterr().err
     assert main(["study", "run", "forecast", "--reuse", str(tmp_path)]) == 2
-    assert "shares no runs" in capsys.readouterr().err
+    assert "forecast shares no runs with another study; leave out --reuse" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_is_measured_before_the_end_is_of_the_outputs_that_there_were() -> None:
+    training = BatchedConfig(steps=4, wide_steps=4, batch_size=64, width=32)
+    told = []
+    (done,) = run_group(
+        [RunSpec(seed=0, selected=4, perturbed=2, milestones=3)],
+        Scale(seeds=1, training=training, n_probe=600),
+        lambda step, total: told.append((step, total)),
+    )
+    rows = pd.DataFrame(done["rows"])
+    of_image = rows[rows["side"] == "image"]
+    assert of_image.groupby("share")["outputs"].unique().explode().to_dict() == {0.25: 4, 0.5: 4, 0.75: 2, 1.0: 2}
+    assert set(of_image[of_image["outputs"] == 4]["status"]) == {"not determined"}
+    early = of_image[(of_image["outputs"] == 4) & (of_image["role"] != "unbiased")]
+    assert early["oracle"].isna().all()
+    assert of_image[of_image["share"] == 1]["oracle"].notna().all()
+    verdict = {claim["claim"]: claim["measured"] for claim in reaches_it_how_fast(of_run(done["rows"], value=0.95))}
+    (share,) = (measured for name, measured in verdict.items() if "share of the training" in name)
+    assert share == 0.75  # 4 outputs do not count
+
+
+def of_run(rows: list[dict], *, value: float) -> pd.DataFrame:
+    settings = {"objective": "l2_info_nce", "perturbed": 2, "output_size": 2, "bottleneck": 0.0}
+    return pd.DataFrame([{**settings, **row, "value": value} for row in rows])
 
 
 @pytest.mark.slow
@@ -229,6 +259,8 @@ def test_the_command_line_lists_studies_and_refuses_unknown_ones(capsys: pytest.
     ("make", "message"),
     [
         (lambda: RunSpec(seed=0, selected=11), "selected must be at most 10"),
+        (lambda: RunSpec(seed=0, output_size=0), "output_size must be >= 1"),
+        (lambda: RunSpec(seed=-1), "seed must be >= 0"),
         (lambda: RunSpec(seed=0, selected=3, perturbed=3), "perturbed below it; got 3 and 3"),
         (lambda: RunSpec(seed=0, mention=1.5), "mention must be a probability"),
         (lambda: RunSpec(seed=0, objective="triplet"), "unknown objective 'triplet'"),
