@@ -20,7 +20,7 @@ def scores_over_sweep(
 
     Args:
         table: Columns role, factor, seed, value, oracle, the swept setting and what tells panels apart.
-        over: Column of the swept setting; numbers or names.
+        over: Column of the swept setting; numbers, or names, which keep the order of the table and are not joined.
         label: What to write at its axis.
         panels: Column that tells panels apart; one panel if `None`.
         titles: Of the panels, in the order of the values sorted; the values themselves if `None`.
@@ -37,7 +37,8 @@ def scores_over_sweep(
             f"table needs rows and the columns {', '.join(sorted(needed))}; got {', '.join(map(str, table))}"
         )
     groups = [(None, table)] if panels is None else list(table.groupby(panels))
-    settings = list(dict.fromkeys(table[over].sort_values()))
+    numbers = pd.api.types.is_numeric_dtype(table[over])
+    settings = list(dict.fromkeys(table[over].sort_values() if numbers else table[over]))
     found = set(table["role"])
     roles = [*(role for role in ROLES if role in found), *sorted(found - set(ROLES))]
     place = {value: position for position, value in enumerate(settings)}
@@ -49,7 +50,8 @@ def scores_over_sweep(
             axes.set_title(str(titles[position] if titles else "" if value is None else f"{panels}: {value!s}"))
             axes.grid(axis="y", color=RULE, linewidth=0.6)
             axes.set_axisbelow(True)
-            axes.set_xticks(range(len(settings)), [f"{s:g}" if np.isreal(s) else str(s) for s in settings])
+            axes.set_xticks(range(len(settings)), [f"{s:g}" if numbers else _on_two_lines(s) for s in settings])
+            axes.set_xlim(-0.3, len(settings) - 0.7)
             axes.set_xlabel(label)
             axes.set_ylim(-0.08, 1.08)
             quiet(axes, "left")
@@ -60,8 +62,13 @@ def scores_over_sweep(
                 by_seed = rows.groupby([over, "seed"])["value"].mean().unstack()
                 at = np.array([place[setting] for setting in by_seed.index], dtype=float)
                 colour = PALETTE[number]
-                axes.fill_between(at, by_seed.min(axis=1), by_seed.max(axis=1), color=colour, alpha=0.2, linewidth=0)
-                axes.plot(at, by_seed.mean(axis=1), color=colour, marker=MARKERS[number], markersize=5, label=role)
+                low, high = by_seed.min(axis=1), by_seed.max(axis=1)
+                if numbers:
+                    axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+                else:
+                    axes.vlines(at, low, high, color=colour, alpha=0.4)
+                style = {"color": colour, "marker": MARKERS[number], "linestyle": "-" if numbers else "none"}
+                axes.plot(at, by_seed.mean(axis=1), markersize=5, label=role, **style)
                 oracle = rows.groupby(over)["oracle"].mean()
                 axes.plot(
                     at,
@@ -74,5 +81,16 @@ def scores_over_sweep(
                 )
         row[0].set_ylabel("mean score over variables")
         row[0].plot([], [], marker="D", linestyle="none", markerfacecolor=PAPER, markeredgecolor=INK, label="predicted")
-        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False)
+        handles = {
+            label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        order = [label for label in (*roles, "predicted") if label in handles]
+        figure.legend([handles[label] for label in order], order, loc="outside upper left", ncols=6, frameon=False)
     return figure
+
+
+def _on_two_lines(name: object) -> str:
+    """A name broken at a space or underscore near its middle, so that long ones fit beside each other."""
+    words = str(name).replace("_", " ").split()
+    half = (len(words) + 1) // 2
+    return "\n".join(" ".join(part) for part in (words[:half], words[half:]) if part)
