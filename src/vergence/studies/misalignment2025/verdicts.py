@@ -63,7 +63,8 @@ def comes_back_above_the_block(table: pd.DataFrame) -> list[Claim]:
                 f"probability {probability}: the same at {by_size.index.max()} outputs", by_size.iloc[-1], at_least=0.5
             ),
             claim(
-                f"probability {probability}: smallest size with R2 of 0.5", back.index.min() if len(back) else np.nan
+                f"probability {probability}: smallest size with R2 of 0.5",
+                float(back.index.min()) if len(back) else np.nan,
             ),
         ]
     return claims
