@@ -29,7 +29,7 @@ from vergence.studies.misalignment2025.stacked import batched_l2_info_nce
 from vergence.views.numeric import render
 
 SEED = 0
-BUDGETS = {0: 250.0, 5: 450.0}  # seconds of the peer by factors perturbed; ours takes at most a tenth
+BUDGETS = {0: 250.0, 5: 450.0}  # seconds of the peer by factors perturbed; ours takes about a tenth
 _TUNING = 0.04  # share of them for each combination of rate and batch
 _RATES, _BATCHES = (1e-3, 3e-3), (64, 256)
 _CHECKS = 40  # moments at which R² is taken
