@@ -58,8 +58,7 @@ def at_least(name: str, value: float, minimum: int, *, why: str = "") -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         reason = f" ({why})" if why else ""
-        whole = "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number "
-        raise ConfigError(f"{name} must be {whole}>= {minimum}{reason}; got {value!r}")
+        raise ConfigError(f"{name} must be >= {minimum}{reason}; got {value!r}")
 
 
 def one_of(what: str, received: str, known: Iterable[str]) -> None:
