@@ -2,8 +2,8 @@
 
 The published protocol (Adam at 1e-4, batch 6144, 100,001 steps) is days here. To be fair to its encoders, loss and
 optimiser, the peer's rate and batch are tuned for this machine first, by the loss after short trainings that are not
-timed, and it is then given about ten times our seconds. Both are probed alike, at evenly spaced moments that are not timed
-either.
+timed, and it is then given about ten times our seconds. Both are probed alike, at evenly spaced moments that are not
+timed either.
 """
 
 import time

@@ -6,7 +6,8 @@ import pytest
 
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.corpus import Concept, Group, Lexicon, lexicon_from_factors
-from vergence.corpus.estimate import NOT_ASSESSABLE, DetectorError, LexiconError, estimate_misalignment
+from vergence.corpus.errata import DetectorError, LexiconError
+from vergence.corpus.estimate import NOT_ASSESSABLE, estimate_misalignment
 from vergence.corpus.forecast import CANNOT, LEARNED, MISSED, OPEN, PARTLY, THROUGH_OTHERS, forecast
 from vergence.data import load_emoji
 from vergence.errors import ConfigError, FactorError, ShapeError

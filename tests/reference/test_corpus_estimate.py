@@ -6,7 +6,8 @@ import pytest
 
 from vergence import Factor, FactorSpace
 from vergence.corpus import lexicon_from_factors
-from vergence.corpus.estimate import DetectorError, LexiconError, estimate_misalignment
+from vergence.corpus.errata import DetectorError, LexiconError
+from vergence.corpus.estimate import estimate_misalignment
 
 VALUES = ("red", "green", "blue", "black")
 LEXICON = lexicon_from_factors(FactorSpace((Factor("color", VALUES),)))

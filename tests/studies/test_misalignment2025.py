@@ -204,13 +204,14 @@ def test_only_folders_of_the_same_training_are_reused(tmp_path: Path, capsys: py
 
 @pytest.mark.slow
 def test_what_is_measured_before_the_end_is_of_the_outputs_that_there_were() -> None:
-    training = BatchedConfig(steps=4, wide_steps=4, batch_size=64, width=32)
+    training = BatchedConfig(steps=20, wide_steps=20, batch_size=64, width=32)
     told = []
     (done,) = run_group(
         [RunSpec(seed=0, selected=4, perturbed=2, milestones=3)],
-        Scale(seeds=1, training=training, n_probe=600),
         lambda step, total: told.append((step, total)),
+        scale=Scale(seeds=1, training=training, n_probe=600),
     )
+    assert told == [(20, 40), (40, 40)]
     rows = pd.DataFrame(done["rows"])
     of_image = rows[rows["side"] == "image"]
     assert of_image.groupby("share")["outputs"].unique().explode().to_dict() == {0.25: 4, 0.5: 4, 0.75: 2, 1.0: 2}

@@ -2,7 +2,8 @@
 
 from vergence.corpus.coverage import Coverage, wilson
 from vergence.corpus.engines import Engine, Progress, audit, merge_audits
-from vergence.corpus.estimate import BiasEstimate, DetectorError, LexiconError, estimate_misalignment
+from vergence.corpus.errata import DetectorError, LexiconError
+from vergence.corpus.estimate import BiasEstimate, estimate_misalignment
 from vergence.corpus.forecast import forecast
 from vergence.corpus.lexicon import Concept, Group, Lexicon, concepts_146, lexicon_from_factors, load_lexicon
 from vergence.corpus.matching import Matcher, Mentions

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vergence.corpus.estimate import BiasEstimate, DetectorError, estimate_misalignment
+from vergence.corpus.errata import DetectorError
+from vergence.corpus.estimate import BiasEstimate, estimate_misalignment
 from vergence.corpus.lexicon import Lexicon
 from vergence.errors import ConfigError, CorpusError, FactorError, unknown
 

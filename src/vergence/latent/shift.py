@@ -139,12 +139,11 @@ class Shifted(Dependence):
         covariance = self.dependence.gaussian_covariance(space).clone()
         for name, shift in self.shifts.items():
             column = space.names.index(name)
-            variance = covariance[column, column].clone()
-            if isinstance(shift, Scale):
-                covariance[column] *= shift.by
-                covariance[:, column] *= shift.by
-            else:
-                apart = 0.0 if isinstance(shift, Decouple) else torch.nan
-                covariance[column], covariance[:, column] = apart * covariance[column], apart * covariance[:, column]
-                covariance[column, column] = variance + apart
+            variance = covariance[column, column].item()
+            # What a row is multiplied by; anything times NaN stays NaN, so that what was not Gaussian is not made so.
+            factor = shift.by if isinstance(shift, Scale) else 0.0 if isinstance(shift, Decouple) else torch.nan
+            covariance[column] *= factor
+            covariance[:, column] *= factor
+            if isinstance(shift, Decouple):
+                covariance[column, column] = variance
         return covariance

@@ -311,11 +311,13 @@ def _equations(
     drawn: dict[str, Tensor] = {}
     for name in causal_order(graph):
         factor, parents, made = space[name], graph[name], equations[name].mechanism
-        if not all(space[parent].is_continuous for parent in parents):
-            values = [len(space[parent].values or ()) for parent in parents]
-            made = _OfScores(made, *map(torch.tensor, zip(*map(_moments, values), strict=True)))
         noise = torch.randn(_PILOT, generator=pilot)
         causes = torch.stack([drawn[parent] for parent in parents], 1) if parents else noise.new_empty(_PILOT, 0)
+        continuous = torch.tensor([space[parent].is_continuous for parent in parents], dtype=torch.bool)
+        if not continuous.all():
+            made = _OfScores(
+                made, torch.where(continuous, 0.0, causes.mean(0)), torch.where(continuous, 1.0, causes.std(0))
+            )
         if not factor.is_continuous:
             score = made(causes, noise)
             made = Cut(made, factor, score.mean().item(), score.std().item())
@@ -334,8 +336,3 @@ class _OfScores:
 
     def __call__(self, parents: Float[Tensor, "n parents"], noise: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         return self.mechanism((parents - self.centre) / self.spread, noise)
-
-
-def _moments(count: int) -> tuple[float, float]:
-    """Mean and standard deviation of positions 0 to count − 1, all equally probable; 0 and 1 if there are none."""
-    return (max(count - 1, 0) / 2, ((count**2 - 1) / 12) ** 0.5) if count else (0.0, 1.0)

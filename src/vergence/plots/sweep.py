@@ -1,5 +1,6 @@
 """Scores over a sweep: what was measured of each kind of variable, and beside it what theory predicts."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,6 +92,6 @@ def scores_over_sweep(
 
 def _on_two_lines(name: object) -> str:
     """A name broken at a space or underscore near its middle, so that long ones fit beside each other."""
-    words = str(name).replace("_", " ").split()
+    words = re.findall(r"[^ _]+[ _]*", str(name))
     half = (len(words) + 1) // 2
-    return "\n".join(" ".join(part) for part in (words[:half], words[half:]) if part)
+    return "\n".join("".join(part).rstrip() for part in (words[:half], words[half:]) if part)

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them."""
+"""Processes that do not outlive the one that started them; a module of its own, so that they need not import torch."""
 
 import os
 from multiprocessing import parent_process

@@ -25,7 +25,7 @@ from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
-from vergence.studies.pool import Teller, run_in_pool
+from vergence.studies.pool import run_in_pool
 from vergence.studies.progress import StudyProgress
 from vergence.training.folder import JobFolder, WhenPresent
 
@@ -143,14 +143,14 @@ def _file_of(spec: RunSpec) -> str:
 
 
 def run_group(
-    specs: Sequence[RunSpec], scale: Scale, tell: Callable[[int, int], None] = lambda done, total: None
+    specs: Sequence[RunSpec], tell: Callable[[int, int], None] = lambda done, total: None, *, scale: Scale
 ) -> list[Results]:
     """Train some runs together and measure each.
 
     Args:
         specs: The runs; what comes out of each does not depend on the others.
-        scale: How to train and probe.
         tell: Called with steps done and steps in all.
+        scale: How to train and probe.
 
     Returns:
         Of each run its rows, and its share of the processor's seconds.
@@ -211,13 +211,9 @@ def _trained(
     kinds = [[spec for spec in specs if (spec.n_wide > spec.n_outputs) == wide] for wide in (True, False)]
     parts = [kind[start : start + scale.together] for kind in kinds for start in range(0, len(kind), scale.together)]
     groups = {f"{part[0].name} and {len(part) - 1} more": part for part in parts}
-    for name, done in run_in_pool(partial(_train_group, scale=scale), groups, progress=progress, workers=workers):
+    for name, done in run_in_pool(partial(run_group, scale=scale), groups, progress=progress, workers=workers):
         progress.ended(name)
         yield from zip(groups[name], done, strict=True)
-
-
-def _train_group(specs: Sequence[RunSpec], tell: Teller, *, scale: Scale) -> list[Results]:
-    return run_group(specs, scale, tell)
 
 
 def _one_line(rows: list[dict[str, Any]]) -> str:
