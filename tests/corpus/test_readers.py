@@ -13,8 +13,9 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import pytest
 
+from vergence.corpus.discovery import plan
 from vergence.corpus.problems import Problems
-from vergence.corpus.readers import ReadOptions, plan, read_captions
+from vergence.corpus.readers import ReadOptions, read_captions
 from vergence.errors import CorpusError
 
 GOOD = ["a dog", "ein süßer Kater", "", 'two\nlines, "quoted"', "猫 🐱"]
@@ -288,7 +289,8 @@ def test_row_numbers_count_through_the_file(tmp_path: Path) -> None:
 ENDLESS = """
 import resource, sys
 from vergence.corpus.problems import Problems
-from vergence.corpus.readers import ReadOptions, plan, read_captions
+from vergence.corpus.discovery import plan
+from vergence.corpus.readers import ReadOptions, read_captions
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -19,9 +19,10 @@ from typing import Any
 
 from vergence.checks import at_least, one_of
 from vergence.corpus.coverage import Coverage
+from vergence.corpus.discovery import Part, plan
 from vergence.corpus.lexicon import Lexicon, parse_yaml
 from vergence.corpus.problems import Problems
-from vergence.corpus.readers import Part, ReadOptions, plan, read_captions
+from vergence.corpus.readers import ReadOptions, read_captions
 from vergence.errors import ConfigError, CorpusError, MissingExtraError
 
 ENGINES = ("threads", "processes", "ray")

@@ -97,3 +97,8 @@ class Problems:
 
     def _keep(self, kind: str, found: Iterable[Problem]) -> None:
         self.examples[kind] = nsmallest(_EXAMPLES, [*self.examples.get(kind, ()), *found])
+
+
+def short(error: BaseException) -> str:
+    """An error's message in one line of bounded length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
