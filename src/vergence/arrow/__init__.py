@@ -4,6 +4,20 @@
 """
 
 from vergence.arrow.ipc import Ipc, open_ipc
+from vergence.arrow.nested import flattened, is_text, text_lengths, written_out
 from vergence.arrow.parquet import FILE_ERRORS, Parquet, open_parquet, read_schema, read_table, row_counts
 
-__all__ = ["FILE_ERRORS", "Ipc", "Parquet", "open_ipc", "open_parquet", "read_schema", "read_table", "row_counts"]
+__all__ = [
+    "FILE_ERRORS",
+    "Ipc",
+    "Parquet",
+    "flattened",
+    "is_text",
+    "open_ipc",
+    "open_parquet",
+    "read_schema",
+    "read_table",
+    "row_counts",
+    "text_lengths",
+    "written_out",
+]

@@ -4,9 +4,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
+from vergence.arrow.flatbuffer import Table
 from vergence.errors import unknown
 
 MOST_BATCH = 1 << 30  # bytes of a batch, or of all dictionaries, decompressed
@@ -15,21 +17,25 @@ _FEW_ROWS = 1 << 16
 _MAGIC = b"ARROW1"
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 
+Place = tuple[int, int]  # where a message and its body begin
+
 
 class Ipc:
     """An open Arrow file or stream.
 
     Args:
         source: The file; it is read, never mapped, as a mapped file that is cut off meanwhile ends the process.
+        headers: The same file, opened once more for looking ahead.
 
     Raises:
         ArrowInvalid: If it is neither a file nor a stream.
     """
 
-    def __init__(self, source: pa.NativeFile) -> None:
-        self._source, self._size = source, source.size()
-        self._blocks = _footer(source) if source.read_at(len(_MAGIC), 0) == _MAGIC else None
-        self._start = 8 if source.read_at(len(_MAGIC), 0) == _MAGIC else 0
+    def __init__(self, source: pa.NativeFile, headers: BinaryIO) -> None:
+        self._source, self._headers, self._size = source, headers, source.size()
+        is_file = self._bytes(len(_MAGIC), 0) == _MAGIC
+        self._start = 8 if is_file else 0
+        self._blocks = self._footer() if is_file else None
         if self._blocks is None:
             self._message(self._start)  # says whether the schema can be read at all
         self.schema: pa.Schema = self._reader().schema
@@ -56,19 +62,34 @@ class Ipc:
             plain.validate(full=True)
             yield plain
 
+    def _bytes(self, count: int, position: int) -> bytes:
+        self._headers.seek(position)
+        return self._headers.read(count)
+
+    def _footer(self) -> tuple[list[Place], list[Place]] | None:
+        """Where the dictionaries and the batches of a file are; `None` if its end is missing."""
+        size = self._size
+        length, magic = struct.unpack("<i6s", self._bytes(10, max(size - 10, 0)).ljust(10, b"\0"))
+        if magic != _MAGIC or not 0 < length <= min(_MOST_METADATA, size - 10):
+            return None
+        table = Table.root(self._bytes(length, size - 10 - length))
+        dictionaries, records = ([(at, at + length) for at, length, _ in table.blocks(field)] for field in (2, 3))
+        return dictionaries, records
+
     def _reader(
         self, included: list[int] | None = None
     ) -> pa.ipc.RecordBatchStreamReader | pa.ipc.RecordBatchFileReader:
         options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
+        if self._blocks:
+            return pa.ipc.open_file(self._source, options=options)
         self._source.seek(self._start)
-        opened = pa.ipc.open_file if self._blocks else pa.ipc.open_stream
-        return opened(self._source, options=options)
+        return pa.ipc.open_stream(self._source, options=options)
 
     def _from_file(self, reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
         dictionaries, records = self._blocks or ([], [])
-        _bounded(sum(self._message(block)[1] for block in dictionaries))
+        _bounded(sum(self._message(*block)[1] for block in dictionaries))
         for number, block in enumerate(records):
-            _bounded(self._message(block)[1])
+            _bounded(self._message(*block)[1])
             yield reader.get_batch(number)
 
     def _from_stream(self, reader: pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
@@ -84,10 +105,11 @@ class Ipc:
             elif kind < 0:
                 return
 
-    def _message(self, position: int) -> tuple[int, int, int]:
+    def _message(self, position: int, body: int | None = None) -> tuple[int, int, int]:
         """The kind of a message, what it takes in memory, and where the next begins; kind -1 ends the stream."""
-        source = self._source
-        marker, length = struct.unpack("<iI", source.read_at(8, position).ljust(8, b"\0"))
+        if position < 0:
+            raise pa.ArrowInvalid("damaged metadata of a message")
+        marker, length = struct.unpack("<iI", self._bytes(8, position).ljust(8, b"\0"))
         start = position + 8
         if marker != -1:  # as written before Arrow 0.15
             length, start = marker, position + 4
@@ -95,8 +117,12 @@ class Ipc:
             return -1, 0, start
         if not 0 < length <= _MOST_METADATA:
             raise pa.ArrowInvalid("damaged metadata of a message")
-        table = _Table.root(source.read_at(length, start))
-        body, kind, body_size = start + length, table.number(1, "B"), table.number(3, "q")
+        metadata = self._bytes(length, start)
+        if b"ARROW:experimental_compression" in metadata:
+            raise pa.ArrowInvalid("compressed in a form that no version of Arrow has kept")
+        table = Table.root(metadata)
+        kind, body_size = table.number(1, "B"), table.number(3, "q")
+        body = start + length if body is None else body
         if not 0 <= body_size <= self._size - body:
             raise pa.ArrowInvalid(f"cut off: a message of {body_size:,} bytes at {body:,} of {self._size:,}")
         batch = table.table(2) if kind in (_DICTIONARY_BATCH, _RECORD_BATCH) else None
@@ -105,7 +131,7 @@ class Ipc:
         size = 0 if batch is None else self._batch(batch, body, body_size)
         return kind, size, body + body_size
 
-    def _batch(self, batch: "_Table", body: int, size: int) -> int:
+    def _batch(self, batch: "Table", body: int, size: int) -> int:
         rows = batch.number(0, "q")
         if not 0 <= rows <= max(_FEW_ROWS, 8 * size):
             raise pa.ArrowInvalid(f"a batch of {size:,} bytes claims {rows:,} rows")
@@ -113,8 +139,8 @@ class Ipc:
             return size
         total = 0
         for offset, length in batch.pairs(2):
-            if length:
-                stated = struct.unpack("<q", self._source.read_at(8, body + offset).ljust(8, b"\0"))[0]
+            if length and body + offset >= 0:
+                stated = struct.unpack("<q", self._bytes(8, body + offset).ljust(8, b"\0"))[0]
                 total += length if stated == -1 else stated
                 if stated < -1:
                     raise pa.ArrowInvalid("a compressed buffer has no length")
@@ -129,8 +155,8 @@ def open_ipc(path: str | Path) -> Iterator[Ipc]:
         OSError: If it cannot be opened.
         ArrowInvalid: If it is neither.
     """
-    with pa.OSFile(str(path)) as source:
-        yield Ipc(source)
+    with pa.OSFile(str(path)) as source, open(path, "rb") as headers:
+        yield Ipc(source, headers)
 
 
 def as_bytes(kind: pa.DataType) -> pa.DataType:
@@ -172,69 +198,3 @@ def _bounded(size: int) -> None:
         raise pa.ArrowInvalid(
             f"a batch takes {size:,} bytes; at most {MOST_BATCH:,} are read, so write smaller batches"
         )
-
-
-def _footer(source: pa.NativeFile) -> tuple[list[int], list[int]] | None:
-    """Where the dictionaries and the batches of an Arrow file are; `None` if its end is missing."""
-    size = source.size()
-    length, magic = struct.unpack("<i6s", source.read_at(10, max(size - 10, 0)).ljust(10, b"\0"))
-    if magic != _MAGIC or not 0 < length <= min(_MOST_METADATA, size - 10):
-        return None
-    table = _Table.root(source.read_at(length, size - 10 - length))
-    return [block for block, _, _ in table.blocks(2)], [block for block, _, _ in table.blocks(3)]
-
-
-class _Table:
-    """A table of a flatbuffer; fields go by their number.
-
-    Raises:
-        ArrowInvalid: If it points outside of its bytes.
-    """
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self._data, self._at = data, at
-        self._fields = at - self._read("i", at)
-
-    @classmethod
-    def root(cls, data: bytes) -> "_Table":
-        return cls(data, cls._unpack(data, "I", 0))
-
-    @staticmethod
-    def _unpack(data: bytes, form: str, at: int) -> int:
-        if not 0 <= at <= len(data) - struct.calcsize("<" + form):
-            raise pa.ArrowInvalid("damaged metadata of a message")
-        return int(struct.unpack_from("<" + form, data, at)[0])
-
-    def _read(self, form: str, at: int) -> int:
-        return self._unpack(self._data, form, at)
-
-    def _place(self, field: int) -> int:
-        slot = 4 + 2 * field
-        offset = self._read("H", self._fields + slot) if slot < self._read("H", self._fields) else 0
-        return self._at + offset if offset else 0
-
-    def number(self, field: int, form: str) -> int:
-        place = self._place(field)
-        return self._read(form, place) if place else 0
-
-    def table(self, field: int) -> "_Table | None":
-        place = self._place(field)
-        return _Table(self._data, place + self._read("I", place)) if place else None
-
-    def _vector(self, field: int, form: str) -> list[tuple[int, ...]]:
-        place = self._place(field)
-        if not place:
-            return []
-        start = place + self._read("I", place)
-        count, width = self._read("I", start), struct.calcsize("<" + form)
-        if start + 4 + count * width > len(self._data):
-            raise pa.ArrowInvalid("damaged metadata of a message")
-        return list(struct.iter_unpack("<" + form, self._data[start + 4 : start + 4 + count * width]))
-
-    def pairs(self, field: int) -> list[tuple[int, ...]]:
-        """Offsets and lengths of buffers."""
-        return self._vector(field, "qq")
-
-    def blocks(self, field: int) -> list[tuple[int, ...]]:
-        """Offsets, and lengths of metadata and body."""
-        return self._vector(field, "qi4xq")
