@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Any
 
-from vergence.errors import CorpusError
+from vergence.errors import CorpusError, unknown
 
 KINDS = {
     "null": "captions that are null, missing or an empty line",
     "broken_utf8": "captions that are not well-formed UTF-8",
+    "not_text": "text that holds NUL bytes: UTF-16 without its mark, or no text",
     "too_long": "records longer than the limit",
     "malformed": "records that do not follow their format",
     "no_column": "files without the caption column",
@@ -102,3 +103,16 @@ class Problems:
 def short(error: BaseException) -> str:
     """An error's message in one line of bounded length."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def missing_column(name: str, columns: Sequence[str]) -> str:
+    """Word that a column is not there, or there several times, in a line of bounded length.
+
+    Example:
+        >>> missing_column("text", ["url", "TEXT"]), missing_column("url", ["url", "url"])
+        ("unknown column 'text'; known: url, TEXT", "2 columns are named 'url'; rename all but one")
+    """
+    if (times := list(columns).count(name)) > 1:
+        return f"{times} columns are named {name!r}; rename all but one"
+    shown = [column if len(column) <= 60 else f"{column[:59]}…" for column in columns[:20]]
+    return unknown("column", name, shown + [f"… and {len(columns) - 20} more"] * (len(columns) > 20))
