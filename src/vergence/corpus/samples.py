@@ -65,11 +65,11 @@ class Samples:
 
         Members of one sample may lie up to 65,536 samples apart. A caption that none of them holds is a null.
         """
-        for key, group in groupby(entries, key=lambda member: split(member.name)[0]):
+        for key, members in groupby(entries, key=_key):
             if key:
-                yield self._group(key, [(split(member.name)[1], member) for member in group])
+                yield self._group(key, [(split(member.name)[1], member) for member in members])
             else:
-                self._problems.pass_over("members of no sample", sum(member.is_file for _, member in group))
+                self._problems.pass_over("members of no sample", sum(member.is_file for member in members))
             if len(self._samples) > _APART:
                 yield self._closed(next(iter(self._samples)))
         while self._samples:
