@@ -10,11 +10,11 @@ from torch import Tensor
 
 import vergence
 from vergence.encoders import DualEncoder, Vocabulary
+from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
 from vergence.random import named
 from vergence.training.export import model_card, save_encoder
-from vergence.training.folder import JobFolder, WhenPresent
 from vergence.training.loop import EpochEnd, TrainResult, train
 from vergence.training.pairs import load_pairs
 from vergence.training.processes import join_processes, wait_for_all
