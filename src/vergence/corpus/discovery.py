@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vergence.corpus.problems import Problems, short
-from vergence.corpus.walking import Aside, Identity, expand, identity, is_audit, is_glob, status_of, walk
+from vergence.corpus.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 from vergence.errors import CorpusError
 
 _KINDS = MappingProxyType(
@@ -109,7 +109,7 @@ def _files(named: str | Path, aside: Aside) -> list[Path]:
         return _matching(path, aside)
     mode = status_of(path).st_mode
     if S_ISDIR(mode):
-        if is_audit(path):
+        if is_ours(path, "audit"):
             raise CorpusError(f"{text} is the folder of an audit, which holds counts and no captions")
         return _folder(path, aside)
     if not S_ISREG(mode):
@@ -128,8 +128,8 @@ def _matching(pattern: Path, aside: Aside) -> list[Path]:
     for match in matches:
         if not os.path.isdir(match):
             found += _chosen([match], aside)
-        elif is_audit(match):
-            aside.beside["folders of audits"] += 1
+        elif is_ours(match):
+            aside.beside["folders of results"] += 1
         else:
             found += _folder(match, aside)
     if not found and not aside.lost:
