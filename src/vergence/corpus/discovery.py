@@ -13,9 +13,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from types import MappingProxyType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from vergence.arrow import row_counts
 from vergence.corpus.problems import Problems, short
 from vergence.corpus.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 from vergence.errors import CorpusError
@@ -209,16 +207,16 @@ def _kind(path: Path) -> str | None:
 def _parts(path: str, status: os.stat_result) -> Iterator[Part]:
     whole = Part(path, _kind(Path(path)) or "", status.st_size, status.st_mtime_ns)
     try:
-        metadata = pq.read_metadata(path) if whole.kind == "parquet" else None
-    except (OSError, pa.ArrowException):
-        metadata = None  # reading it will say what is wrong
-    if metadata is None or not metadata.num_row_groups:
+        counts = row_counts(path) if whole.kind == "parquet" else []
+    except CorpusError:
+        counts = []  # reading it will say what is wrong
+    if not counts:
         yield whole
         return
     first, rows = 0, 0
-    for group in range(metadata.num_row_groups):
-        rows += metadata.row_group(group).num_rows
-        if rows >= _ROWS_PER_PART or group == metadata.num_row_groups - 1:
+    for group, count in enumerate(counts):
+        rows += count
+        if rows >= _ROWS_PER_PART or group == len(counts) - 1:
             yield Part(path, "parquet", status.st_size, status.st_mtime_ns, first, group + 1, rows)
             first, rows = group + 1, 0
 

@@ -1,7 +1,7 @@
 """Streams the captions of a corpus as Arrow arrays: clean, in bounded memory, with everything skipped accounted for."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -116,10 +116,8 @@ def _file_captions(part: Part, options: ReadOptions, problems: Problems) -> Iter
         problems.add("empty_file", part.path, "file", [0])
 
 
-def _by_column(
-    read: Callable[[Part, Sequence[str], Problems], Columns], part: Part, options: ReadOptions, problems: Problems
-) -> Columns:
-    return read(part, options.table_columns, problems)
+def _by_column(read: Callable[..., Columns], part: Part, options: ReadOptions, problems: Problems) -> Columns:
+    return read(part, options.table_columns, problems, most=options.max_caption_bytes)
 
 
 def _table(part: Part, options: ReadOptions, problems: Problems, *, delimiter: str) -> Columns:
