@@ -59,7 +59,7 @@ class Part:
     files: "tuple[Part, ...]" = ()
 
 
-def plan(paths: Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
+def plan(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
     """Find the files of a corpus and divide them into parts.
 
     Args:
@@ -74,7 +74,8 @@ def plan(paths: Iterable[str | Path], problems: Problems | None = None) -> list[
         CorpusError: If a path does not exist or matches nothing, a format is unknown, or a folder mixes formats.
     """
     problems, aside = Problems(strict=True) if problems is None else problems, Aside()
-    found = sorted({file for path in paths for file in _files(path, aside)}, key=str)
+    named = [paths] if isinstance(paths, str | Path) else paths
+    found = sorted({file for path in named for file in _files(path, aside)}, key=str)
     if not found and not aside.lost:
         raise CorpusError("no corpus was given; name files, folders or globs")
     parts: list[Part] = []

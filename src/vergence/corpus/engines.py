@@ -33,7 +33,7 @@ class Progress:
 
 
 def audit(
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     lexicon: Lexicon,
     *,
     match: str = "word",
@@ -152,8 +152,11 @@ def merge_audits(folders: Sequence[str | Path], lexicon: Lexicon | None = None) 
             coverage.merge(unpacked(found[key].read_bytes(), used))
         except (OSError, CorpusError) as error:
             raise CorpusError(f"{found[key]}: {short(error)}; audit that shard again") from error
-    for beside in {digest(manifest["beside"]): manifest["beside"] for manifest in manifests}.values():
-        coverage.problems.merge(Problems.from_dict(beside))  # what all shards of one corpus met, once
+    corpora: dict[str, list[Problems]] = {}  # shards of one corpus have all met the same beside it: it counts once
+    for manifest in manifests:
+        corpora.setdefault(digest(manifest["parts"]), []).append(Problems.from_dict(manifest["beside"]))
+    for met in corpora.values():
+        coverage.problems.merge(max(met, key=lambda beside: (beside.total, beside.passed_over.total())))
     _require_captions(coverage)
     return coverage
 
