@@ -15,7 +15,9 @@ Arrow's own reader of these has no place in Python that a damaged footer does no
 
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 
 from vergence.arrow.thrift import I32, I64, LIST, STRUCT, Compact, Struct
@@ -27,6 +29,7 @@ _MOST_FOOTER = 1 << 26
 _SLACK = 100  # bytes by which some writers have understated a column
 _PLAIN, _DELTA_BYTE_ARRAY = 0, 7
 _DICTIONARY = (2, 8)
+_CODECS = MappingProxyType({1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"})
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Chunk:
         density: Most bytes to a value in any one page, decompressed.
         dictionary: Bytes of the dictionary page, decompressed; 0 without one.
         dictionary_values: How many values the dictionary says that it has.
-        starts_coded: Whether the first data page refers to the dictionary.
+        dictionary_place: Where the content of the dictionary page begins, and how many bytes it takes.
         coded: Values of pages that refer to the dictionary.
         prefixed: Most bytes of a page of values that repeat the beginning of the one before; 0 without one.
         others: Whether there are pages that are neither plain nor refer to the dictionary.
@@ -93,7 +96,7 @@ class Chunk:
     density: float = 0.0
     dictionary: int = 0
     dictionary_values: int = 0
-    starts_coded: bool = False
+    dictionary_place: tuple[int, int] = (0, 0)
     coded: int = 0
     prefixed: int = 0
     others: bool = False
@@ -101,7 +104,6 @@ class Chunk:
     def add(self, values: int, encoding: int, size: int) -> None:
         """Count a data page."""
         if encoding in _DICTIONARY:
-            self.starts_coded |= not self.leaves
             self.coded += values
         elif encoding == _DELTA_BYTE_ARRAY:
             self.prefixed = max(self.prefixed, size)
@@ -132,6 +134,7 @@ def chunk_pages(source: pa.NativeFile, column: Struct) -> Chunk:
         kind = header.get((1, I32))
         if kind == 2:
             _dictionary_page(chunk, header.get((7, STRUCT), {}), max(decoded, stored))
+            chunk.dictionary_place = position + length, stored
         elif kind in (0, 3):
             page: Struct = header.get((5, STRUCT) if kind == 0 else (8, STRUCT), {})
             values, encoding = page.get((1, I32), -1), page.get((2 if kind == 0 else 4, I32), -1)
@@ -143,13 +146,30 @@ def chunk_pages(source: pa.NativeFile, column: Struct) -> Chunk:
     return chunk
 
 
+def longest_value(source: pa.NativeFile, chunk: Chunk, column: Struct) -> int:
+    """Bytes of the longest text in the dictionary of a column, at most those of the whole dictionary."""
+    from vergence.arrow.kernels import longest_plain
+
+    start, stored = chunk.dictionary_place
+    codec = column.get((4, I32), -1)
+    page = source.read_at(stored, start)
+    if codec in _CODECS:
+        try:
+            page = pa.decompress(page, chunk.dictionary, _CODECS[codec])
+        except (OSError, pa.ArrowException):
+            return chunk.dictionary  # reading it will say what is wrong
+    elif codec != 0:
+        return chunk.dictionary
+    return int(longest_plain(np.frombuffer(page, np.uint8), chunk.dictionary_values))
+
+
 def _dictionary_page(chunk: Chunk, page: Struct, size: int) -> None:
     values = page.get((1, I32), -1)
-    if size > MOST_DICTIONARY or not 0 <= values <= size:
+    if chunk.dictionary or size > MOST_DICTIONARY or not 0 <= values <= size:
         raise pa.ArrowInvalid(
             f"a dictionary of {values:,} values in {size:,} bytes; at most {MOST_DICTIONARY:,} are read"
         )
-    chunk.dictionary, chunk.dictionary_values = max(chunk.dictionary, size), values
+    chunk.dictionary, chunk.dictionary_values = size, values
 
 
 def _header(source: pa.NativeFile, position: int) -> tuple[Struct, int]:

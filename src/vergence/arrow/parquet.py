@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vergence.arrow.pages import Chunk, chunk_pages, row_groups
+from vergence.arrow.pages import Chunk, chunk_pages, longest_value, row_groups
 from vergence.errors import CorpusError, unknown
 
 FILE_ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError)  # what Arrow raises for a file that is damaged
@@ -95,25 +94,9 @@ class Parquet:
             return 0
         if column.physical_type != "BYTE_ARRAY":
             return max(8, column.length or 0)
-        if not chunk.starts_coded or chunk.dictionary * min(chunk.coded, BATCH_ROWS) <= _MOST_REPEATED:
+        if chunk.dictionary * min(chunk.coded, BATCH_ROWS) <= _MOST_REPEATED:
             return chunk.dictionary
-        batches = self._dictionaries().iter_batches(
-            batch_size=1, row_groups=[group], columns=[column.path], use_threads=False
-        )
-        batch = next(iter(batches), None)
-        if batch is None:
-            return chunk.dictionary
-        values = batch.column(0)
-        while not pa.types.is_dictionary(values.type):
-            if pa.types.is_struct(values.type):
-                values = values.field(0)
-            elif hasattr(values, "values"):
-                values = values.values
-            else:
-                return chunk.dictionary
-        if len(values.dictionary) < chunk.dictionary_values:
-            return chunk.dictionary
-        return int(pc.max(pc.binary_length(values.dictionary)).as_py())
+        return longest_value(self._source, chunk, self._groups[group].columns[leaf])
 
     def _dictionaries(self) -> pq.ParquetFile:
         """The same file, with all texts as dictionaries."""
