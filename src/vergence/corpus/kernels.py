@@ -10,6 +10,10 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+# Classes of code points: what ends a word, what does not, white space, what is not there; then the forms' characters.
+# Here, because numba compiles them in and looks for changes in this file alone.
+OTHER, WORD, SPACE, ABSENT, FIRST = range(5)
+
 
 @no_type_check
 @njit(nogil=True, cache=True)
@@ -246,14 +250,19 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
     """Every occurrence of every form, as rows (caption, form, first code point, code point after the last)."""
     spans = np.empty((256, 4), np.int64)
     n = 0
+    places = np.empty(256, np.int64)  # of the code points compared so far: of a run of white space the first
     for caption in range(len(offsets) - 1):
         i, end = offsets[caption], offsets[caption + 1]
-        state, place = np.int32(0), 0
+        if end - i > len(places):
+            places = np.empty(2 * (end - i), np.int64)
+        state, place, compared, in_space = np.int32(0), 0, 0, False
         while True:
-            entry = np.int32(-1)  # at the end of the caption, report whatever ends there
+            entry = table[state]  # the end of a caption is no word character
+            kind = np.uint16(0)
             if i < end:
                 code, i = _decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
-                entry = table[state + classes[code]]
+                kind = classes[code]
+                entry = table[state + kind]
             else:
                 i = end + 1
             if entry < 0:
@@ -264,12 +273,17 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
                     spans = larger
                 for j in range(final[row], final[row + 1]):
                     form = outputs[j]
-                    spans[n] = np.array([caption, form, place - lengths[form], place])
+                    spans[n, 0], spans[n, 1] = caption, form
+                    spans[n, 2], spans[n, 3] = places[compared - lengths[form]], places[compared - 1] + 1
                     n += 1
                 entry = ~entry
             if i > end:
                 break
             state = entry
+            if kind != ABSENT and not (kind == SPACE and in_space):
+                places[compared] = place
+                compared += 1
+                in_space = kind == SPACE
             place += 1
     return spans[:n]
 
