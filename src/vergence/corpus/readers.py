@@ -124,8 +124,8 @@ def _table(part: Part, options: ReadOptions, problems: Problems, *, delimiter: s
     def read(stream: Stream) -> Columns:
         start = Peeked(Recoded(stream))
         sign = delimiter
-        if not options.delimiter and (named := _SEPARATOR.match(start.head)):
-            sign = named[1].decode()
+        if named := _SEPARATOR.match(start.head):
+            sign = options.delimiter or named[1].decode()
             start.skip(named.end())
         lined = Unlined(start) if sign == "\t" or has_mac_lines(start) else start
         columns = csv_columns(
