@@ -1,12 +1,12 @@
 """Captions from Parquet and Arrow files, batch by batch."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from vergence.arrow import FILE_ERRORS, flattened, open_ipc, open_parquet, text_lengths, written_out
 from vergence.corpus.discovery import Part
 from vergence.corpus.problems import Problems, short
 from vergence.errors import unknown
@@ -17,60 +17,61 @@ BATCH_BYTES = 1 << 24
 Columns = Iterator[tuple[pa.Array, str, Any]]  # captions, unit of their places, first place or all of them
 
 
-def read_parquet(part: Part, wanted: Sequence[str], problems: Problems) -> Columns:
-    """The wanted columns of the row groups of a part of a Parquet file."""
+def read_parquet(part: Part, wanted: Sequence[str], problems: Problems, *, most: int) -> Columns:
+    """The wanted columns of the row groups of a part of a Parquet file.
+
+    Args:
+        part: From `plan`.
+        wanted: Names of columns.
+        problems: Where everything that is skipped is added.
+        most: Longest caption in bytes; a longer one is counted here already where it may be repeated very often.
+    """
     try:
-        file = pq.ParquetFile(part.path, buffer_size=1 << 20, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
+        with open_parquet(part.path) as file:
+            columns = _present(part, wanted, file.schema.names, problems)
+            for group in range(part.first, min(part.last, len(file.rows)) if columns else 0):
+                first = sum(file.rows[:group]) + 1
+                try:
+                    for batch in file.batches(group, columns, coded=True):
+                        for column in batch.columns:
+                            yield from _captions(column, first, part, problems, most)
+                        first += len(batch)
+                except FILE_ERRORS as error:
+                    problems.add(
+                        "unreadable", part.path, "row group", [group + 1], f"after row {first - 1}: {short(error)}"
+                    )
+    except FILE_ERRORS as error:
         problems.add("unreadable", part.path, "file", [0], short(error))
-        return
-    with file:
-        columns = _present(part, wanted, file.schema_arrow.names, problems)
-        before = 0
-        for group in range(min(part.last, file.metadata.num_row_groups)):
-            if group >= part.first and columns:
-                lost = partial(problems.add, "unreadable", part.path, "row group", [group + 1])
-                yield from _row_group(file, group, before, columns, lost)
-            before += file.metadata.row_group(group).num_rows
 
 
-def _row_group(
-    file: pq.ParquetFile, group: int, before: int, columns: list[str], lost: Callable[[str], None]
-) -> Columns:
-    metadata = file.metadata.row_group(group)
-    size = sum(metadata.column(column).total_uncompressed_size for column in range(metadata.num_columns))
-    rows = max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(size, 1)))
-    first = before + 1
-    try:
-        for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=False):
-            for column in batch.columns:
-                yield column, "row", first
-            first += len(batch)
-    except (OSError, pa.ArrowException) as error:
-        lost(f"after row {first - 1}: {short(error)}")
-
-
-def read_arrow(part: Part, wanted: Sequence[str], problems: Problems) -> Columns:
-    """The wanted columns of an Arrow file or stream."""
+def read_arrow(part: Part, wanted: Sequence[str], problems: Problems, *, most: int) -> Columns:
+    """The wanted columns of an Arrow file or stream; arguments as for `read_parquet`."""
     first = 1
     try:
-        with pa.memory_map(part.path) as source:
-            try:
-                file = pa.ipc.open_file(source)
-                batches: Iterable[pa.RecordBatch] = (file.get_batch(k) for k in range(file.num_record_batches))
-            except pa.ArrowInvalid:
-                source.seek(0)
-                file = batches = pa.ipc.open_stream(source)
+        with open_ipc(part.path) as file:
             columns = _present(part, wanted, file.schema.names, problems)
-            for batch in batches if columns else ():
-                batch.validate()
+            for batch in file.batches(columns) if columns else ():
                 for start in range(0, len(batch), BATCH_ROWS):
-                    piece = batch.slice(start, BATCH_ROWS)
-                    for name in columns:
-                        yield piece.column(name), "row", first + start
+                    for column in batch.slice(start, BATCH_ROWS).columns:
+                        yield from _captions(column, first + start, part, problems, most)
                 first += len(batch)
-    except (OSError, pa.ArrowException) as error:
+    except FILE_ERRORS as error:
         problems.add("unreadable", part.path, "row", [first], short(error))
+
+
+def _captions(column: pa.Array, first: int, part: Part, problems: Problems, most: int) -> Columns:
+    """A column as plain arrays of bounded size: lists flattened, dictionaries and views written out."""
+    leaves, parents = flattened(column)
+    lengths = text_lengths(leaves)
+    if parents is None and lengths is None:
+        yield leaves, "row", first
+        return
+    places = np.arange(len(leaves)) + first if parents is None else parents + first
+    if lengths is not None and (long := lengths > most).any():
+        problems.add("too_long", part.path, "row", places[long].tolist())
+        leaves, places = leaves.filter(pa.array(~long)), places[~long]
+    for start, piece in written_out(leaves):
+        yield piece, "row", places[start : start + len(piece)]
 
 
 def _present(part: Part, wanted: Sequence[str], names: Sequence[str], problems: Problems) -> list[str]:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from vergence.arrow import row_counts
 from vergence.errors import CorpusError
 
 _KINDS = MappingProxyType(
@@ -136,13 +134,13 @@ def _parts(path: str) -> list[Part]:
     if whole.kind != "parquet":
         return [whole]
     try:
-        metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
+        counts = row_counts(path)
+    except CorpusError:
         return [whole]  # reading it will say what is wrong
     parts, first, rows = [], 0, 0
-    for group in range(metadata.num_row_groups):
-        rows += metadata.row_group(group).num_rows
-        if rows >= _ROWS_PER_PART or group == metadata.num_row_groups - 1:
+    for group, count in enumerate(counts):
+        rows += count
+        if rows >= _ROWS_PER_PART or group == len(counts) - 1:
             parts.append(Part(path, "parquet", status.st_size, status.st_mtime_ns, first, group + 1, rows))
             first, rows = group + 1, 0
     return parts or [whole]

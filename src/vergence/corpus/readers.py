@@ -94,10 +94,8 @@ def read_captions(part: Part, options: ReadOptions, problems: Problems) -> Itera
         problems.add("empty_file", part.path, "file", [0])
 
 
-def _by_column(
-    read: Callable[[Part, Sequence[str], Problems], Columns], part: Part, options: ReadOptions, problems: Problems
-) -> Columns:
-    return read(part, options.table_columns, problems)
+def _by_column(read: Callable[..., Columns], part: Part, options: ReadOptions, problems: Problems) -> Columns:
+    return read(part, options.table_columns, problems, most=options.max_caption_bytes)
 
 
 def _csv(part: Part, options: ReadOptions, problems: Problems, *, delimiter: str) -> Columns:
