@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vergence.checks import at_least, same_shape
-from vergence.metrics.arrays import Array, same_rows
+from vergence.metrics.arrays import Array, guarded, same_rows
 from vergence.metrics.neighbours import cknna, find_neighbours, mutual_knn, shared_alignment, shared_neighbours
 
 
@@ -31,10 +31,11 @@ class Null(NamedTuple):
     p_value: float
 
 
+@guarded
 def permutation_null(
     metric: Callable[..., float],
     x: Shaped[Array, "n *x_shape"],
-    y: Shaped[Array, "m *y_shape"],
+    y: Shaped[Array, "n *y_shape"],
     *,
     generator: torch.Generator,
     n_shuffles: int = 200,
@@ -78,10 +79,11 @@ def permutation_null(
     return _compare(measure(x, y), [measure(x, y[order.to(y.device)]) for order in orders])
 
 
+@guarded
 def exchange_null(
     metric: Callable[..., float],
     z_image: Float[Array, "n dim"],
-    z_text: Float[Array, "m dim"],
+    z_text: Float[Array, "n dim"],
     *,
     generator: torch.Generator,
     n_shuffles: int = 200,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from vergence.checks import at_least, one_of
 from vergence.errors import ShapeError
 from vergence.metrics.alignment import cka, procrustes, svcca
-from vergence.metrics.arrays import Array
+from vergence.metrics.arrays import Array, guarded
 from vergence.metrics.gap import centroid_distance, linear_separability, pair_distance, relative_gap
 from vergence.metrics.neighbours import cknna, mutual_knn
 from vergence.metrics.null import exchange_null, permutation_null
@@ -38,9 +38,10 @@ GAP: Mapping[str, Callable[..., float]] = MappingProxyType(
 _ONE_SPACE = frozenset({"pair_distance", *GAP})  # those that need both in one space
 
 
+@guarded
 def alignment_table(
     x: Float[Array, "n dim_x"],
-    y: Float[Array, "m dim_y"],
+    y: Float[Array, "n dim_y"],
     *,
     generator: torch.Generator,
     metrics: Iterable[str] | None = None,
