@@ -19,7 +19,7 @@ from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.identifiability import r2_score
 from vergence.metrics.linear import Standardiser
-from vergence.random import named
+from vergence.random import check_seed, named
 
 _BLOCK = 2**23  # kernel entries held at once when predicting: 64 MB
 
@@ -184,7 +184,7 @@ class NystroemRidge(_KernelGrid):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("n_landmarks", self.n_landmarks, 1)
-        at_least("seed", self.seed, 0)
+        check_seed(self.seed)
 
     def _support(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
         drawn = torch.randperm(len(x), generator=named(self.seed, "landmarks"))[: self.n_landmarks]

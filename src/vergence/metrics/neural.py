@@ -11,7 +11,7 @@ from vergence.checks import at_least, non_negative, positive
 from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.linear import Standardiser
-from vergence.random import named
+from vergence.random import check_seed, named
 
 _HELD_OUT = 10  # one item of so many decides when to stop
 
@@ -59,7 +59,7 @@ class MLP:
         non_negative("weight_decay", self.weight_decay)
         for name in ("batch_size", "max_epochs", "patience"):
             at_least(name, getattr(self, name), 1)
-        at_least("seed", self.seed, 0)
+        check_seed(self.seed)
 
     @guarded
     def fit(
