@@ -155,6 +155,8 @@ def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
 
 def _read(path: Path, config: DataConfig) -> tuple[pa.Table, list[str | None]]:
     """Read the columns that are needed, and the identifiers of the rows, `None` where there are none."""
+    if not path.is_file():
+        raise CorpusError(f"{path} does not exist; set data.parquet to an existing Parquet file")
     schema = read_schema(path)
     key = next((name for name in IDENTIFIERS if name in schema.names and _identifies(schema.field(name).type)), None)
     wanted = [config.image_column, config.caption_column, config.cluster_column, key]
