@@ -28,9 +28,9 @@ class Records:
         >>> records = Records(["caption", "sentences.raw"])
         >>> records.of_line(b'{"caption": "a dog", "sentences": [{"raw": "one"}, {"raw": null}]}', add)
         [b'a dog', b'one', None]
-        >>> records.of_line(b'{"caption": 3, "sentence": ""}', add)
+        >>> records.of_line(b'{"caption": 3, "text": ""}', add)
         malformed 'caption' holds int, not text
-        null unknown column 'sentences.raw'; known: caption, sentence
+        null unknown column 'sentences.raw'; known: caption, text
         []
     """
 
