@@ -157,6 +157,9 @@ def test_a_split_is_read_back_from_its_folder_and_nothing_else_is_taken_for_one(
     rows.assign(side="test").to_parquet(tmp_path / "split.parquet")
     with pytest.raises(CorpusError, match="unknown side 'test'; known: fit, held_out, skipped"):
         read_split(tmp_path)
+    rows.assign(key=[["a"], ["b"]]).to_parquet(tmp_path / "split.parquet")
+    with pytest.raises(CorpusError, match="is no split of a run: "):
+        read_split(tmp_path)
     rows[["row", "key"]].to_parquet(tmp_path / "split.parquet")
     with pytest.raises(CorpusError, match="is no split of a run: it lacks image, cluster, side, reason"):
         read_split(tmp_path)

@@ -2,16 +2,20 @@
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vergence.data.splits import write_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.metrics.files import Embeddings
+from vergence.probes.columns import kind_of_factor, read_column
 from vergence.probes.labels import Labels, keep_scored, read_labels, take_held_out
 
 N = 12
@@ -97,6 +101,15 @@ def test_items_without_an_embedding_are_counted(tmp_path: Path) -> None:
     assert found.space["shape"].values == ("ball", "cone", "cube")
 
 
+@given(st.permutations(range(N)), st.sampled_from([int, str, float]))
+def test_the_order_of_the_rows_and_the_type_of_the_identifiers_change_nothing(order: list[int], kind: type) -> None:
+    table = pa.table({"key": [kind(row) for row in order], "shape": [SHAPE[row] for row in order]})
+    with TemporaryDirectory() as folder:
+        pq.write_table(table, f"{folder}/labels.parquet")
+        found = read_labels(Path(folder) / "labels.parquet", embedded(tuple(range(N))))
+    assert found.values["shape"].tolist() == SHAPE
+
+
 # Types
 
 CLASSES = [0, 1, 2] * 4
@@ -123,6 +136,20 @@ def test_integers_texts_truth_values_and_dictionaries_are_discrete_nulls_or_not(
     assert found.space["factor"].values == values
     stated = [None if value is None else str(value) for value in column.to_pylist()]
     assert found.values["factor"].tolist() == stated
+
+
+@given(
+    st.sampled_from([pa.int8(), pa.uint64(), pa.float32(), pa.string(), pa.bool_(), pa.date32(), pa.decimal128(38, 2)]),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_nulls_never_change_what_a_column_is(kind: pa.DataType, null: list[bool]) -> None:
+    whole = pa.array([0, 1, 2, 1]).cast(pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+    holed = pa.array([None if gone else value for gone, value in zip(null, whole.to_pylist(), strict=True)], kind)
+    assert kind_of_factor(holed.type) == kind_of_factor(whole.type)
+    if kind_of_factor(kind):
+        stated = read_column(pa.chunked_array([holed])).dropna().tolist()
+        full = read_column(pa.chunked_array([whole])).tolist()
+        assert stated == [value for gone, value in zip(null, full, strict=True) if not gone]
 
 
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])

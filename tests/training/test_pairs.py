@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from tests.training.run_config import SMALL
 
 from vergence.data import load_emoji
+from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
+from vergence.training import RunConfig, run_training
 from vergence.training.pairs import load_pairs
-from vergence.training.spec import DataConfig
+from vergence.training.spec import DataConfig, from_mapping
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
 
@@ -200,3 +203,39 @@ def test_the_embedded_set_is_split_by_concept_and_drawn_by_seed() -> None:
     assert one.misalignment.unbiased == {"skin_tone", "gender", "group", "subgroup"}
     with pytest.raises(ConfigError, match="items must be <= 3372, all there are; got 9999"):
         load_pairs(DataConfig(items=9999), seed=0)
+
+
+def test_the_split_is_written_into_the_run_and_the_export_and_what_was_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [image for image in distinct(20) for _ in range(3)]
+    images[7] = b"damaged"
+    table = {"image": images, "caption": [f"caption {row}" for row in range(60)], "id": [f"i{r}" for r in range(60)]}
+    pq.write_table(pa.table(table), tmp_path / "pairs.parquet")
+    data = {"parquet": str(tmp_path / "pairs.parquet"), "side": 16, "shift": 1, "validation": 0.3}
+    config = from_mapping(RunConfig, {**SMALL, "data": data})
+    out = tmp_path / "run"
+    run_training(config, out=out, present="refuse")
+    split = read_split(out).to_pandas()
+    assert read_split(out).equals(read_split(out / "encoder"))
+    assert split["key"].tolist() == table["id"]
+    assert split["side"].value_counts().to_dict() == {"fit": 41, "held_out": 18, "skipped": 1}
+    assert (split.drop(7).groupby(split["row"] // 3)["side"].nunique() == 1).all()
+    assert "pairs.parquet: 1 of 60 rows were left out: image cannot be read (1)" in capsys.readouterr().err
+    card = (out / "encoder" / "README.md").read_text()
+    assert "41 pairs of 14 clusters to train on, 18 of 6 others held out; `split.parquet` says which." in card
+    assert "1 of 60 rows were left out: image cannot be read (1)." in card
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"validation": 1.0}, r"validation must be a share in \[0, 1\); got 1.0"),
+        ({"max_skipped": float("nan")}, r"max_skipped must be a share in \[0, 1\); got nan"),
+        ({"side": 5000}, "side must be <= 4096 pixels; got 5000"),
+        ({"cluster_column": "image"}, "cluster_column is a column of data.parquet, which is not set"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(**settings)

@@ -147,6 +147,10 @@ def read_split(path: Path) -> pa.Table:
     table = read_table(file)
     if missing := [name for name in _SCHEMA.names if name not in table.column_names]:
         raise CorpusError(f"{file} is no split of a run: it lacks {', '.join(missing)}; name the folder of a run")
+    try:
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
+    except pa.ArrowException as error:
+        raise CorpusError(f"{file} is no split of a run: {' '.join(str(error).split())[:200]}") from error
     for side in pc.unique(table["side"]).to_pylist():
         if side not in SIDES:
             raise CorpusError(f"{file}: {unknown('side', side, SIDES)}")

@@ -155,7 +155,7 @@ def take_held_out(embeddings: Embeddings, split: Path) -> tuple[Embeddings, Int[
     Raises:
         CorpusError: If one of the two does not say which item a row is of, or no item was held out.
     """
-    rows = read_split(split).to_pandas()
+    rows = read_split(split).to_pandas().sort_values("side", kind="stable")  # "fit" first: one such row is enough
     keyed = rows[rows["key"].notna() & (rows["side"] != "skipped")].drop_duplicates("key").set_index("key")
     for where, has in ((split, len(keyed) > 0), (embeddings.path, embeddings.identifiers is not None)):
         if not has:

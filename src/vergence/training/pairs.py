@@ -118,11 +118,10 @@ def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
     path = Path(str(config.parquet))
     table, keys = _read(path, config)
     rows = _chosen(len(table), config.items, seed=seed)
-    table = table.take(rows)
     images = np.empty((len(rows), 3, config.side, config.side), dtype=np.uint8)
     captions: list[str] = []
     reasons: list[str | None] = []
-    for row, (pair, reason) in zip(rows, _pairs(table, path.parent, config), strict=True):
+    for row, (pair, reason) in zip(rows, _pairs(table, rows, path.parent, config), strict=True):
         reasons.append(reason)
         if pair is not None:
             images[len(captions)], caption = pair
@@ -141,7 +140,8 @@ def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
     split.loc[used, "image"] = digests = _digests(images)
     linked: list[Sequence[Hashable | None]] = [digests, [identity[place] for place in used]]
     if config.cluster_column:
-        linked.append(cluster_values(table[config.cluster_column].take(used), where=f"{path}: {config.cluster_column}"))
+        column = table[config.cluster_column].take([rows[place] for place in used])
+        linked.append(cluster_values(column, where=f"{path}: {config.cluster_column}"))
     fit, held_out = _split(split, link(*linked).tolist(), config.validation, seed=seed)
     return Captioned(
         images=torch.from_numpy(images),
@@ -172,13 +172,14 @@ def _identifies(kind: pa.DataType) -> bool:
 
 
 def _pairs(
-    table: pa.Table, folder: Path, config: DataConfig
+    table: pa.Table, rows: Sequence[int], folder: Path, config: DataConfig
 ) -> Iterator[tuple[tuple[np.ndarray, str] | None, str | None]]:
     """Each row's image, brought to size, and caption; or why there is none."""
-    for image, caption in zip(table[config.image_column], table[config.caption_column], strict=True):
+    images, captions = table[config.image_column], table[config.caption_column]
+    for row in rows:
         try:
-            text = _caption(caption.as_py())
-            yield (_resized(_image(image.as_py(), folder), config.side), text), None
+            caption = _caption(captions[row].as_py())
+            yield (_resized(_image(images[row].as_py(), folder), config.side), caption), None
         except CorpusError as error:
             yield None, str(error)
 
