@@ -190,6 +190,7 @@ def corrected_p_value(
     centred = scores - scores.mean(axis=0)
     # One variance for the cells of a shown value: that of a cell in which nobody happens to err would be far too small.
     by_shown = n / (n - 1) * (centred**2).sum(axis=0).reshape(-1, k - 1).mean(axis=1)
+    by_shown = np.maximum(by_shown, share * said.sum(axis=0) / (k - 1))  # counted right, they would be Poisson's
     variance = np.repeat(by_shown, k - 1)
     told = variance > 1e-12 * variance.max(initial=0)
     if not told.any():

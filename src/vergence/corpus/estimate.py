@@ -108,7 +108,7 @@ def check_thresholds(mentioned_at: float, tolerance: float) -> None:
 
 
 def estimate_misalignment(
-    captions: Captions,
+    captions: Captions | Iterable[Any],
     labels: pd.DataFrame,
     lexicon: Lexicon,
     *,

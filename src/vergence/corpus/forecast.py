@@ -123,7 +123,7 @@ def _why_undecided(row: Any, mentioned_at: float, tolerance: float, level: float
             f"may be below or above {mentioned_at:g}"
         )
     if row["rho_low"] == 0 and row["rho_high"] == 1 and row["note"]:
-        return str(row["note"])
+        return str(row["note"]).removeprefix(f"{OPEN}: ")
     between = (
         f"its ρ is between {row['rho_low']:.3g} and {row['rho_high']:.3g}, which may be below or above {tolerance:g}"
     )

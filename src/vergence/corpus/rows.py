@@ -64,7 +64,7 @@ def label_codes(factor: str, labels: pd.DataFrame, values: tuple[str, ...]) -> I
     return codes
 
 
-def cluster_codes(clusters: Iterable[Any]) -> Int64[np.ndarray, " n"]:
+def cluster_codes(clusters: Iterable[Any], *, where: str = "clusters") -> Int64[np.ndarray, " n"]:
     """Numbers of clusters, in the order in which they come.
 
     A row without a cluster is refused: to take it for a cluster of its own would make intervals too narrow.
@@ -80,20 +80,20 @@ def cluster_codes(clusters: Iterable[Any]) -> Int64[np.ndarray, " n"]:
     missing = [row for row, value in enumerate(values, 1) if is_missing(value)]
     if missing:
         raise CorpusError(
-            f"clusters must say for every row what it belongs to; {len(missing):,} of {len(values):,} are missing, the "
+            f"{where} must say for every row what it belongs to; {len(missing):,} of {len(values):,} are missing, the "
             f"first in row {missing[0]}. Name them, or leave these rows out"
         )
     kinds: dict[str, int] = {}
     for row, value in enumerate(values, 1):
-        kinds.setdefault(_kind(value, row), row)
+        kinds.setdefault(_kind(value, row, where), row)
     if len(kinds) > 1:
         mixed = " and ".join(f"{kind} (row {row})" for kind, row in kinds.items())
-        raise CorpusError(f"clusters must be of one type, or equal ones cannot be told; got {mixed}")
+        raise CorpusError(f"{where} must be of one type, or equal ones cannot be told; got {mixed}")
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
 
 
-def _kind(value: Any, row: int) -> str:
+def _kind(value: Any, row: int, where: str) -> str:
     if isinstance(value, bool | np.bool_):
         return "bool"
     if isinstance(value, int | float | np.number):
@@ -102,7 +102,7 @@ def _kind(value: Any, row: int) -> str:
         if isinstance(value, kind):
             return kind.__name__
     if type(value).__hash__ is None or isinstance(value, tuple):
-        raise CorpusError(f"clusters must be text or numbers; got {value!r} in row {row}")
+        raise CorpusError(f"{where} must be text or numbers; got {value!r} in row {row}")
     return type(value).__name__
 
 
