@@ -19,7 +19,7 @@ from vergence.errors import ConfigError, CorpusError, unknown
 from vergence.factors import FactorSpace
 from vergence.files import read_text
 from vergence.metrics.files import Embeddings
-from vergence.metrics.identifiers import IDENTIFIERS, find_identifiers, how_to_pair, kind_of, match_rows, row_of_each
+from vergence.metrics.identifiers import IDENTIFIERS, how_to_pair, identifier_column, kind_of, match_rows, row_of_each
 from vergence.probes.columns import doubts, make_factor, never_fitted, read_column, why_no_factor, why_no_score
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -76,7 +76,8 @@ def read_labels(
             named column cannot be probed, or no column can.
     """
     table = _read(path)
-    identifiers = find_identifiers(table)
+    name = identifier_column(table.column_names)
+    identifiers = None if name is None else (name, tuple(table[name].to_pylist()))
     named = None if factors is None else _checked(factors, cluster)
     for name in [*(named or ()), *([cluster] if cluster is not None else [])]:
         if name not in table.column_names:
