@@ -5,7 +5,9 @@ that `vergence --help` answers at once.
 """
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NoReturn
@@ -15,6 +17,7 @@ from jsonargparse import ArgumentParser
 from vergence import __version__
 from vergence.cli import align, audit, demo, lexicon, probe, study, train
 from vergence.errors import VergenceError
+from vergence.terminal import say
 
 _COMMANDS = MappingProxyType(
     {
@@ -36,18 +39,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; that of this process if `None`.
 
     Returns:
-        Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 130 if interrupted.
+        Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 70 for one of ours, with its
+        traceback; 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given).parse_args(given)
     try:
-        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
+        code = int(_COMMANDS[options.command].run(options[options.command]) or 0)
+        sys.stdout.flush()
+        return code
     except VergenceError as error:
-        print(f"vergence: error: {error}", file=sys.stderr)
+        say(f"vergence: error: {error}", err=True)
         return 2
     except KeyboardInterrupt:
-        print("vergence: interrupted", file=sys.stderr)
+        say("vergence: interrupted", err=True)
         return 130
+    except BrokenPipeError:  # whoever read the output has heard enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        say("vergence: error: not enough memory for this; use less data, or smaller sizes", err=True)
+        return 2
+    except Exception:
+        traceback.print_exc()
+        say("vergence: this is a mistake of vergence, not of yours; please report it with the lines above", err=True)
+        return 70
 
 
 class _Parser(ArgumentParser):
@@ -55,7 +71,7 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         one_line = " ".join(message.split()).rstrip(".")
-        print(f"vergence: error: {one_line}. For what is accepted: {self.prog} --help", file=sys.stderr)
+        say(f"vergence: error: {one_line}. For what is accepted: {self.prog} --help", err=True)
         sys.exit(2)
 
 

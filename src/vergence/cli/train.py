@@ -30,27 +30,26 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Train, and print where the encoder is."""
+    from vergence.folders import when_present
+    from vergence.terminal import say
     from vergence.training import RunConfig, run_training
-    from vergence.training.folder import WhenPresent
     from vergence.training.spec import from_mapping
 
     settings = {key: value for key, value in options.as_dict().items() if key in RunConfig.__dataclass_fields__}
     config = from_mapping(RunConfig, settings)
     if options.print_config:
-        print(config.to_yaml(), end="")
+        say(*config.to_yaml().splitlines())
         return
     if options.out is None:
         raise ConfigError("--out is missing; pass --out DIR, the folder for weights, metrics and checkpoints")
-    if options.resume and options.overwrite:
-        raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
-    present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
+    present = when_present(resume=options.resume, overwrite=options.overwrite)
     out = Path(options.out)
     result = run_training(config, out=out, present=present)
     if int(os.environ.get("RANK", "0")):  # one of the processes that torchrun started says it for all
         return
     last = result.history.iloc[-1]
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "rate"))
-    print(f"Epoch {int(last['epoch'])}: {numbers}\nEncoder: {(out / 'encoder').resolve()}")
+    say(f"Epoch {int(last['epoch'])}: {numbers}", f"Encoder: {(out / 'encoder').resolve()}")
 
 
 class _File(argparse.Action):

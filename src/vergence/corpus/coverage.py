@@ -210,6 +210,8 @@ class Coverage:
             "groups": self.group_table().to_dict("records"),
             "skipped": problems["counts"],
             "skipped_examples": problems["examples"],
+            "fields": problems["fields"],
+            "passed_over": problems["passed_over"],
             "length": self.length_quantiles(),
             "duplicate_share": self.duplicate_share(),
             "co_mentions": self.co_mentions().head(100).to_dict("records"),

@@ -36,6 +36,7 @@ from vergence.corpus.phrases import phrase as _phrase
 from vergence.corpus.unicode import compared
 from vergence.errors import ConfigError, CorpusError, FactorError, unknown
 from vergence.factors import FactorSpace
+from vergence.files import compose_yaml, read_text
 
 _DEFINITION = 2  # of a mention, as `matching` says it; counts by different ones are never added up
 
@@ -228,11 +229,7 @@ def load_lexicon(path: str | Path) -> Lexicon:
     readers = {".yaml": parse_yaml, ".yml": parse_yaml, ".csv": parse_csv}
     if path.suffix.lower() not in readers:
         raise CorpusError(f"{path}: a lexicon is a .yaml or .csv file, or the name concepts-146")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    return readers[path.suffix.lower()](text, where=str(path))
+    return readers[path.suffix.lower()](read_text(path), where=str(path))
 
 
 def lexicon_from_factors(
@@ -308,12 +305,7 @@ def parse_yaml(text: str, *, where: str) -> Lexicon:
     Raises:
         CorpusError: Naming `where` and the line.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise CorpusError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    root = compose_yaml(text, where=where)
     if root is None:
         raise CorpusError(f"{where}:1: the file is empty; a lexicon is a mapping with name and groups")
     return _Yaml(where).lexicon(root)

@@ -4,8 +4,6 @@ Beside weights of an image encoder, `NAME.safetensors`, stands `NAME.json` with 
 """
 
 import importlib
-import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from vergence.encoders.preprocessing import Preprocessing
 from vergence.errors import ConfigError, CorpusError, MissingExtraError
+from vergence.files import read_json, read_text, whole, write_text
 
 TRANSFORMERS_DESCRIPTIONS = ("config.json", "preprocessor_config.json")
 """Files of a model's folder that say what it is, without its weights."""
@@ -40,21 +39,16 @@ def save_weights(encoder: nn.Module, path: str | Path) -> None:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ConfigError(f"weights are written as .safetensors; got {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".json")
     beside.unlink(missing_ok=True)  # first: a save cut short leaves weights that are refused, not misread
     owned = {
         name: weight.detach().clone(memory_format=torch.contiguous_format)
         for name, weight in encoder.state_dict().items()
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole(path) as partial:
         save_file(owned, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     if (preprocessing := getattr(encoder, "preprocessing", None)) is not None:
-        beside.write_text(preprocessing.to_json() + "\n", encoding="utf-8")
+        write_text(beside, preprocessing.to_json() + "\n")
 
 
 def load_weights(encoder: nn.Module, path: str | Path) -> None:
@@ -198,7 +192,7 @@ def _preprocessing_of(file: Path) -> Preprocessing:
             f"{beside} is missing: it must state what pixels the weights were fitted to, as "
             f"{Preprocessing(side=64).to_json()}"
         )
-    return Preprocessing.from_json(beside.read_text(encoding="utf-8"))
+    return Preprocessing.from_json(read_text(beside))
 
 
 def _transformers_model(folder: Path, *, fitted: bool) -> Any:
@@ -229,7 +223,7 @@ def _transformers_preprocessing(folder: Path) -> Preprocessing:
                 "wrote. Nothing is downloaded: copy it there first"
             )
     try:
-        given = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        given = read_json(folder / "preprocessor_config.json")
         size = given["crop_size"] if given.get("do_center_crop") else given["size"]
         sides = {size} if isinstance(size, int) else set(size.values())
         if len(sides) != 1 or not given.get("do_rescale", True) or given.get("rescale_factor", 1 / 255) != 1 / 255:

@@ -8,7 +8,7 @@ import os
 import queue as queues
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 import torch
 
 from vergence.errors import VergenceError
+from vergence.folders import JobFolder
 from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
-from vergence.training.folder import JobFolder
 
 Run = TypeVar("Run")
 Result = TypeVar("Result")
@@ -93,6 +93,7 @@ def finish_runs(
     *,
     progress: StudyProgress,
     outcome: Callable[[dict[str, Any]], str],
+    keys: Iterable[str] = (),
     workers: int = _WORKERS,
 ) -> dict[str, dict[str, Any]]:
     """Do the runs of a job that its folder lacks; each is written as it finishes, as `runs/NAME/run.json`.
@@ -103,12 +104,13 @@ def finish_runs(
         folder: The job's.
         progress: Shows how far each run is.
         outcome: Says in one line what came out of a run.
+        keys: What the result of a run has.
         workers: At most so many processes.
 
     Returns:
         Result by name of every run, in the order of the runs.
     """
-    found = {name: folder.read_json(f"runs/{name}/run.json") for name in runs}
+    found = {name: folder.read_json(f"runs/{name}/run.json", keys=keys) for name in runs}
     missing = {name: run for name, run in runs.items() if found[name] is None}
     progress.start(len(missing))
     for name, done in run_in_pool(work, missing, progress=progress, workers=workers):

@@ -1,15 +1,12 @@
 """Checkpoints that survive a kill: tensors as safetensors, everything else as JSON in their header, nothing pickled.
 
-A file is written beside its final name and moved there, so that a name never stands for half a file. The two latest
-are kept, so that one damaged file costs one epoch.
+The two latest are kept, so that one damaged file costs one epoch.
 """
 
 import json
-import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from vergence.errors import ConfigError
+from vergence.files import whole
 from vergence.losses import process_rank
 
 _KEPT = 2
@@ -139,23 +137,5 @@ def _like(value: Tensor, present: Tensor | None) -> Tensor:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all; tensors may share memory, as tied weights do."""
     owned = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    with _whole(path) as partial:
+    with whole(path, of_job=True) as partial:
         save_file(owned, partial, dict(about))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with _whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to, its folder made; moved to the path when that has worked, removed when it has not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes never share one
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -31,9 +30,11 @@ from torch.optim import Optimizer
 from vergence.checks import one_of
 from vergence.encoders import DualEncoder
 from vergence.errors import ConfigError, MissingExtraError
+from vergence.files import write_text
 from vergence.losses import Objective, WeightedTerm, process_count
 from vergence.random import spawn
-from vergence.training.checkpoint import Checkpoints, restore, write_text
+from vergence.terminal import bars
+from vergence.training.checkpoint import Checkpoints, restore
 from vergence.training.config import TrainConfig
 from vergence.training.optimizers import make_optimizers, set_rate
 from vergence.training.processes import Batches, join_processes, of_each_process, own_generator
@@ -166,7 +167,7 @@ def train(
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
-                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history), of_job=True)
                 checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
             for callback in callbacks if accelerator.is_main_process else ():
                 callback(end)
@@ -337,6 +338,4 @@ def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
 
 def _display(*, shown: bool) -> Progress:
     """A bar on the terminal, with the time left; nothing where errors go to a file."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)
-    return Progress(*columns, console=console, disable=not (shown and console.is_terminal))
+    return bars(MofNCompleteColumn(), TimeRemainingColumn(compact=True), shown=shown)

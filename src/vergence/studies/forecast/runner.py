@@ -14,6 +14,7 @@ import pandas as pd
 import vergence
 from vergence.checks import at_least, one_of
 from vergence.corpus.forecast import LEARNED
+from vergence.folders import JobFolder, WhenPresent
 from vergence.plots import forecast_beside_measurement, svg
 from vergence.probes import encode
 from vergence.random import named
@@ -25,7 +26,6 @@ from vergence.studies.forecast.rules import HIT, MEANINGS, MISS, NO_NUMBER, Judg
 from vergence.studies.forecast.spec import REFERENCE, SCALES, SETTINGS, UNTRAINED, Scale
 from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
-from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
 Trial = tuple[int, str]  # seed and setting
@@ -180,7 +180,9 @@ def _measured(
     wanted |= {(seed, UNTRAINED, size): None for seed, _, size in wanted}
     runs = {key: _Run(spec, setting, size, seed, folder.path) for key in wanted for seed, setting, size in [key]}
     named_runs = {run.name: run for run in runs.values()}
-    done = finish_runs(_train, named_runs, folder, progress=progress, outcome=_one_line, workers=workers)
+    done = finish_runs(
+        _train, named_runs, folder, progress=progress, outcome=_one_line, keys=("factors",), workers=workers
+    )
     return {key: done[run.name]["factors"] for key, run in runs.items()}
 
 

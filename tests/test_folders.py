@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vergence.errors import ConfigError
-from vergence.training.folder import JobFolder
+from vergence.folders import JobFolder
 
 JOB = {"job": "demo", "seed": 0}
 
