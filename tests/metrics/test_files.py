@@ -207,7 +207,7 @@ def test_a_parquet_file_beside_names_the_rows_or_is_refused(tmp_path: Path) -> N
     with pytest.raises(CorpusError, match="has 4 rows and 3 identifiers; they must pair"):
         read_embeddings(tmp_path / "x.npy")
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(CorpusError, match=r"x\.parquet is truncated or damaged"):
+    with pytest.raises(CorpusError, match=r"x\.parquet: cannot be read as Parquet"):
         read_embeddings(tmp_path / "x.npy")
 
 

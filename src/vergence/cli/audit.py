@@ -109,7 +109,7 @@ def run(options: Namespace) -> int:
         shown = estimate.factors[["factor", "images", "selection", "wrong_value", "rho"]].assign(
             forecast=said["statement"]
         )
-        say(shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}"))
+        say(*shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}").splitlines())
         results |= {
             "misalignment": _records(estimate.factors),
             "misalignment_by_value": _records(estimate.values),

@@ -107,11 +107,11 @@ def _require_captions(coverage: Coverage) -> None:
         first = problems.examples["no_column"][0]
         raise CorpusError(f"{first.file}: {first.detail}; name the caption column (--caption-column)")
     found = [f"{count:,} {kind}" for kind, count in problems.counts.items()]
-    found += [f"{count:,} {what}" for what, count in problems.passed_over.items()]
+    found += [f"{count:,} {what} beside them" for what, count in problems.passed_over.items()]
     fields = f"; the samples have the fields {', '.join(list(problems.fields)[:20])}" if problems.fields else ""
     places = [(place, kind) for kind, examples in problems.examples.items() for place in examples[:1]]
     place = f"; the first: {min(places)[0].described(min(places)[1])}" if places else ""
-    raise CorpusError(f"no caption was read; skipped: {', '.join(found) or 'nothing'}{place}{fields}")
+    raise CorpusError(f"no caption was read; found were only {', '.join(found) or 'empty files'}{place}{fields}")
 
 
 def merge_audits(folders: Sequence[str | Path], lexicon: Lexicon | None = None) -> Coverage:

@@ -116,6 +116,14 @@ class Records:
         return record
 
 
+def is_record(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
+    try:
+        return isinstance(_JSON.decode(line.decode()), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def leads(record: dict[str, Any], name: str) -> tuple[Any, str] | None:
     """The value at the longest key that the name begins with, and what then remains of the name."""
     end = len(name)

@@ -30,7 +30,8 @@ def claim_results(folder: Path) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{folder} cannot be used: {short(error)}; choose another folder with --out") from error
+        reason = getattr(error, "strerror", None) or short(error)
+        raise OutputError(f"{folder} cannot be used: {reason}; choose another folder with --out") from error
     if not mark.is_file():
         write_text(mark, f"{_MARK}\n")
 

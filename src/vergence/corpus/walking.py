@@ -54,9 +54,9 @@ def status_of(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise CorpusError(f"no such file or folder: {str(path)!r}") from None
+        raise CorpusError(f"no such file or folder: {str(path)[:500]!r}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise CorpusError(f"{str(path)!r}: {short(error)}") from error
+        raise CorpusError(f"{str(path)[:200]!r}: {getattr(error, 'strerror', None) or short(error)}") from error
 
 
 def walk(folder: Path, aside: Aside) -> Iterator[Path]:

@@ -13,14 +13,14 @@ from jaxtyping import Float
 
 from vergence.errors import ConfigError, CorpusError, ShapeError
 from vergence.metrics.formats import READERS
-from vergence.metrics.identifiers import IDENTIFIERS, PAIRINGS, find_identifiers, how_to_pair, match_rows, row_of_each
+from vergence.metrics.identifiers import IDENTIFIERS, PAIRINGS, how_to_pair, identifier_column, match_rows, row_of_each
 
 __all__ = [
     "IDENTIFIERS",
     "PAIRINGS",
     "Embeddings",
-    "find_identifiers",
     "how_to_pair",
+    "identifier_column",
     "match_rows",
     "pair_rows",
     "read_embeddings",
@@ -39,7 +39,7 @@ class Embeddings:
 def read_embeddings(path: Path) -> Embeddings:
     """Read embeddings from a `.npy`, `.safetensors` or `.parquet` file.
 
-    Identifiers are as `find_identifiers` finds them in a Parquet file; an integer tensor called `key`, `id` or `ids`;
+    Identifiers are the `identifier_column` of a Parquet file; an integer tensor called `key`, `id` or `ids`;
     beside `x.npy` those of `x.parquet`. Embeddings are the only other two-dimensional tensor, or the only column of
     lists. Numbers of 8 bits and bfloat16 become float32, other whole numbers float64: no value changes.
 

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
+from vergence.arrow import read_schema, read_table
 from vergence.errors import CorpusError
-from vergence.metrics.identifiers import IDENTIFIERS, find_identifiers
+from vergence.metrics.identifiers import IDENTIFIERS, identifier_column
 
 Read: TypeAlias = tuple[np.ndarray, tuple[Hashable, ...] | None]  # embeddings and identifiers
 
@@ -58,8 +58,8 @@ def read_npy(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> Read:
     beside = path.with_suffix(".parquet")
-    found = find_identifiers(_read_table(beside)) if beside.is_file() else None
-    return read_npy(path), None if found is None else found[1]
+    name = identifier_column(read_schema(beside).names) if beside.is_file() else None
+    return read_npy(path), None if name is None else tuple(read_table(beside, [name])[name].to_pylist())
 
 
 def _read_safetensors(path: Path) -> Read:
@@ -77,7 +77,7 @@ def _read_safetensors(path: Path) -> Read:
 
 
 def _read_parquet(path: Path) -> Read:
-    table = _read_table(path)
+    table = read_table(path)
     name = _only(path, "column of lists", [field.name for field in table.schema if _is_list(_stored(field.type))])
     if not len(table):
         raise CorpusError(f"{path} holds no embeddings: 0 rows")
@@ -96,17 +96,8 @@ def _read_parquet(path: Path) -> Read:
     if entries.null_count:
         raise CorpusError(f"{path}: embeddings in {name!r} hold null {entries.null_count} times")
     values = np.array(entries.to_numpy(zero_copy_only=False)).reshape(len(column), lengths[0])  # a copy, to write to
-    found_identifiers = find_identifiers(table)
-    return values, None if found_identifiers is None else found_identifiers[1]
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        table = pq.ParquetFile(path).read()
-        table.validate(full=True)
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{path} is truncated or damaged: {' '.join(str(error).split())}") from error
-    return table
+    named = identifier_column(table.column_names)
+    return values, None if named is None else tuple(table[named].to_pylist())
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from decimal import Decimal
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Integer
 
 from vergence.checks import one_of
@@ -81,16 +80,17 @@ both must hold the same items
     return np.array([places[name] for name in sought], dtype=np.int64)
 
 
-def find_identifiers(table: pa.Table) -> tuple[str, tuple[Hashable, ...]] | None:
-    """The name and the entries of the column that says which item each row is of; `None` if there is none.
+def identifier_column(names: Sequence[str]) -> str | None:
+    """Which column of a Parquet file says which item each row is of; `None` if there is none.
 
     It is called `key`, `id` or `ids`, the first of them; or it is the index under which pandas wrote the table: one of
-    these names too, or, without a name, `__index_level_0__`. Numbering rows from 0 is no index that pandas writes.
+    these names too, or, without a name, `__index_level_0__`. An index that numbers the rows is not written as a column.
+
+    Example:
+        >>> identifier_column(["caption", "id"]), identifier_column(["shape", "__index_level_0__"])
+        ('id', '__index_level_0__')
     """
-    name = next((name for name in (*IDENTIFIERS, _INDEX) if name in table.column_names), None)
-    if name is None or table.column_names.count(name) > 1:
-        return None
-    return name, tuple(table[name].to_pylist())
+    return next((name for name in (*IDENTIFIERS, _INDEX) if name in names), None)
 
 
 def kind_of(identifiers: Sequence[Hashable]) -> str:
