@@ -20,7 +20,7 @@ from vergence.errors import ConfigError, CorpusError, unknown
 from vergence.factors import FactorSpace
 from vergence.files import read_text
 from vergence.metrics.files import Embeddings
-from vergence.metrics.identifiers import IDENTIFIERS, find_identifiers, how_to_pair, kind_of, match_rows, row_of_each
+from vergence.metrics.identifiers import IDENTIFIERS, how_to_pair, identifier_column, kind_of, match_rows, row_of_each
 from vergence.probes.columns import doubts, make_factor, never_fitted, read_column, why_no_factor, why_no_score
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -81,7 +81,7 @@ def read_labels(
     table = _read(path)
     if not len(table):
         raise CorpusError(f"{path} holds no rows; it must have one for each embedded item")
-    identifiers = find_identifiers(table)
+    identifiers = identifier_column(table.column_names)
     named = None if factors is None else _checked(factors, cluster)
     for name in [*(named or ()), *([cluster] if cluster is not None else [])]:
         if name not in table.column_names:
@@ -89,7 +89,7 @@ def read_labels(
             raise CorpusError(f"{path}: {unknown('column', name, known)}")
     rows, paired_by, notes = _pair(path, table, identifiers, embeddings, pair_by)
     table = table.take(rows)
-    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster, *([identifiers[0]] if identifiers else [])}
+    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster}
     left_out = {}
     wanted = []
     for name in named or [name for name in table.column_names if name not in own]:
@@ -218,12 +218,12 @@ def _checked(factors: Sequence[str], cluster: str | None) -> list[str]:
 def _pair(
     path: Path,
     table: pa.Table,
-    found: tuple[str, tuple[object, ...]] | None,
+    column: str | None,
     embeddings: Embeddings,
     pair_by: str | None,
 ) -> tuple[np.ndarray, str, list[str]]:
     """The row of each embedded item, how it was found, and what to say about that."""
-    identifiers = None if found is None else found[1]
+    identifiers = None if column is None else table[column].to_pylist()
     how = how_to_pair(embeddings.identifiers, identifiers, by=pair_by, x_in=embeddings.path, y_in=path)
     if how == "position":
         if len(table) != len(embeddings.values):
