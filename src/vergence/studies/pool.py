@@ -6,9 +6,8 @@ depend on how many cores there are.
 
 import os
 import queue as queues
-import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -93,7 +92,6 @@ def finish_runs(
     *,
     progress: StudyProgress,
     outcome: Callable[[dict[str, Any]], str],
-    keys: Iterable[str] = (),
     workers: int = _WORKERS,
 ) -> dict[str, dict[str, Any]]:
     """Do the runs of a job that its folder lacks; each is written as it finishes, as `runs/NAME/run.json`.
@@ -104,18 +102,17 @@ def finish_runs(
         folder: The job's.
         progress: Shows how far each run is.
         outcome: Says in one line what came out of a run.
-        keys: What the result of a run has.
         workers: At most so many processes.
 
     Returns:
         Result by name of every run, in the order of the runs.
     """
-    found = {name: folder.read_json(f"runs/{name}/run.json", keys=keys) for name in runs}
+    found = {name: folder.read_result(f"runs/{name}/run.json") for name in runs}
     missing = {name: run for name, run in runs.items() if found[name] is None}
     progress.start(len(missing))
     for name, done in run_in_pool(work, missing, progress=progress, workers=workers):
-        folder.write_json(f"runs/{name}/run.json", done)
-        shutil.rmtree(folder.path / "runs" / name / "checkpoints", ignore_errors=True)
+        folder.write_result(f"runs/{name}/run.json", done)
+        folder.remove(f"runs/{name}/checkpoints")
         found[name] = done
         progress.finished(name, outcome(done))
     return found

@@ -87,7 +87,7 @@ def run_study(
         if spec not in pending:
             progress.finished(spec.name, "done before")
     for spec, done in _trained(pending, sized, progress=progress, workers=workers):
-        folder.write_json(_file_of(spec), {"spec": asdict(spec), **done})
+        folder.write_result(_file_of(spec), {"spec": asdict(spec), **done})
         progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
@@ -137,12 +137,11 @@ def _take_over(spec: RunSpec, source: JobFolder, folder: JobFolder) -> None:
     if _found(spec, folder) is None:
         done = _found(spec, source)
         if done is not None and done["spec"] == asdict(spec):
-            folder.write_json(_file_of(spec), done)
+            folder.write_result(_file_of(spec), done)
 
 
 def _found(spec: RunSpec, folder: JobFolder) -> Results | None:
-    done: Results | None = folder.read_json(_file_of(spec), keys=("spec", "rows", "cpu_seconds"))
-    return done
+    return folder.read_result(_file_of(spec))
 
 
 def _done(spec: RunSpec, folder: JobFolder) -> Results:
