@@ -7,12 +7,12 @@ made of them, and a date is a text.
 import json
 import re
 from math import isfinite
-from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from vergence.errors import CorpusError
+from vergence.terminal import printable
 
 DEEPEST = 64  # levels of nesting; PyYAML, json and whoever walks through the content recurse
 _EXPANSION = 10  # how many times larger aliases may make a YAML document
@@ -56,7 +56,7 @@ def parse_json(text: str, *, where: str) -> Any:
         raise CorpusError(f"{where}: nested more than {DEEPEST} levels deep") from error
     except ValueError as error:
         raise CorpusError(f"{where}: not valid JSON: {error}") from error
-    level, depth = [content], 0
+    level, depth = [content], 1
     while level := [part for inner in level if isinstance(inner, (dict, list)) for part in _parts(inner)]:
         if (depth := depth + 1) > DEEPEST:
             raise CorpusError(f"{where}: nested more than {DEEPEST} levels deep")
@@ -128,7 +128,10 @@ def yaml_text(content: Any) -> str:
         >>> yaml_text({"column": "1e3", "name": "no", "size": 3})
         "column: '1e3'\nname: 'no'\nsize: 3\n"
     """
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    if printable(text, keep="\n") == text:
+        return text
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=False)  # escapes what nobody could see
 
 
 def _parts(content: dict[str, Any] | list[Any]) -> Any:
@@ -166,7 +169,7 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
 class _Composer(yaml.SafeLoader):
     """Composes nodes, counting them and their depth."""
 
-    yaml_implicit_resolvers = MappingProxyType(_resolvers())
+    yaml_implicit_resolvers = _resolvers()
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -203,12 +206,10 @@ _Constructor.add_constructor(f"{_TAG}int", _Constructor.construct_yaml_int)
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that any version of YAML would take for something else."""
 
-    yaml_implicit_resolvers = MappingProxyType(
-        {
-            first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_resolvers().get(first, [])]
-            for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_resolvers()}
-        }
-    )
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_resolvers().get(first, [])]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_resolvers()}
+    }
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

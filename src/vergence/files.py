@@ -24,6 +24,8 @@ __all__ = [
     "MOST_TEXT",
     "compose_yaml",
     "decode",
+    "journal",
+    "note",
     "parse_json",
     "parse_yaml",
     "read_bytes",

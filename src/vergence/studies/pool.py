@@ -107,15 +107,15 @@ def finish_runs(
     Returns:
         Result by name of every run, in the order of the runs.
     """
-    found = {name: folder.read_result(f"runs/{name}/run.json") for name in runs}
-    missing = {name: run for name, run in runs.items() if found[name] is None}
+    found = {name: done for name in runs if (done := folder.read_result(f"runs/{name}/run.json")) is not None}
+    missing = {name: run for name, run in runs.items() if name not in found}
     progress.start(len(missing))
     for name, done in run_in_pool(work, missing, progress=progress, workers=workers):
         folder.write_result(f"runs/{name}/run.json", done)
         folder.remove(f"runs/{name}/checkpoints")
         found[name] = done
         progress.finished(name, outcome(done))
-    return found
+    return {name: found[name] for name in runs}
 
 
 def _prepare() -> None:
