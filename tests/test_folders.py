@@ -62,7 +62,7 @@ def test_a_job_file_of_another_origin_is_no_leave_to_remove(tmp_path: Path, cont
 def test_a_folder_of_an_earlier_form_is_resumed_but_not_removed(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(JOB))
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(ConfigError, match="holds a job but no mark .vergence.*remove the folder yourself, or choose"):
+    with pytest.raises(ConfigError, match=r"holds a job but no mark .vergence.*remove the folder yourself, or choose"):
         JobFolder.claim(tmp_path, JOB, present="overwrite")
     with pytest.raises(ConfigError, match=r"pass --resume to continue it, or choose another folder"):
         JobFolder.claim(tmp_path, JOB)
@@ -178,7 +178,7 @@ def test_a_number_that_was_changed_in_a_result_is_noticed(tmp_path: Path) -> Non
     folder.write_result("run.json", {"a": 0.1})
     path = tmp_path / "run.json"
     path.write_text(path.read_text().replace("0.1", "0.9"))
-    with pytest.raises(CorpusError, match="run.json is damaged: it is not what was written"):
+    with pytest.raises(CorpusError, match=r"run.json is damaged: it is not what was written"):
         folder.read_result("run.json")
 
 
