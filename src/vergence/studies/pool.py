@@ -5,8 +5,10 @@ depend on how many cores there are.
 """
 
 import os
+import pickle
 import queue as queues
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +24,7 @@ from vergence.errors import VergenceError
 from vergence.folders import JobFolder
 from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
+from vergence.terminal import plain_warnings
 
 Run = TypeVar("Run")
 Result = TypeVar("Result")
@@ -70,7 +73,7 @@ def run_in_pool(
         stack.enter_context(manager)
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         heard = manager.Queue()
-        futures = {pool.submit(work, run, Teller(heard, name)): name for name, run in runs.items()}
+        futures = {pool.submit(_guarded, work, run, Teller(heard, name)): name for name, run in runs.items()}
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -118,9 +121,22 @@ def finish_runs(
     return {name: found[name] for name in runs}
 
 
+def _guarded(work: Callable[[Run, Teller], Result], run: Run, tell: Teller) -> Result:
+    """Do a run; an error that the parent could not be handed would look to it as if this process had been killed."""
+    try:
+        return work(run, tell)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError("".join(traceback.format_exception(error))) from None
+        raise
+
+
 def _prepare() -> None:
     """One thread; an interrupt is the parent's business; and a worker does not outlive a parent that was killed."""
     torch.set_num_threads(1)
+    plain_warnings()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
