@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class JobFolder:
             CorpusError: If it is damaged; says that removing it repeats what it holds.
         """
         path = self.path / name
-        if not path.exists():
+        if not os.path.exists(path):
             return None
         try:
             return read_json(path)

@@ -8,7 +8,8 @@ hits, put one after the other, are in the order of the captions.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from vergence.corpus.compiled import njit
 
 
 @no_type_check

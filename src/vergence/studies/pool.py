@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from vergence.errors import VergenceError
+from vergence.checks import at_least
+from vergence.errors import ConfigError, VergenceError
 from vergence.folders import JobFolder
 from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
@@ -29,7 +30,25 @@ from vergence.terminal import plain_warnings
 Run = TypeVar("Run")
 Result = TypeVar("Result")
 
+_MOST_TRIALS = 1_000
 _WORKERS = 4  # at most: each holds its own copy of the data
+
+
+def trials(seeds: int | None, default: int) -> int:
+    """How many trials of each setting a study is to have.
+
+    Args:
+        seeds: As asked for, in [1, 1,000].
+        default: Those of the scale, if not asked for.
+
+    Raises:
+        ConfigError: If it is outside that range.
+    """
+    n = default if seeds is None else seeds
+    at_least("seeds", n, 1)
+    if n > _MOST_TRIALS:
+        raise ConfigError(f"seeds must be <= {_MOST_TRIALS:,}; got {n!r}")
+    return n
 
 
 @dataclass(frozen=True)

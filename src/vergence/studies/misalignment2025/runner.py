@@ -27,7 +27,7 @@ from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
-from vergence.studies.pool import run_in_pool
+from vergence.studies.pool import run_in_pool, trials
 from vergence.studies.progress import StudyProgress
 
 Results = dict[str, Any]
@@ -68,8 +68,7 @@ def run_study(
     started = time.perf_counter()
     one_of("scale", scale, SCALES)
     study, sized = study_of(name), SCALES[scale]
-    n_seeds = sized.seeds if seeds is None else seeds
-    at_least("seeds", n_seeds, 1)
+    n_seeds = trials(seeds, sized.seeds)
     at_least("workers", workers, 1)
     specs = study.runs(sized, n_seeds)
     if isinstance(sized.training, PublishedConfig) and any(spec.objective != "l2_info_nce" for spec in specs):
