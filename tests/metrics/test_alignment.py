@@ -68,7 +68,7 @@ def test_streaming_refuses_what_does_not_fit() -> None:
         (lambda x: svcca(x, x, dim=0), ConfigError, "dim must be >= 1; got 0"),
         (lambda x: linear_separability(x[:3], x[:3]), ShapeError, "5 folds need at least 5 groups of items; got 3"),
         (lambda x: permutation_null(cka, x, x, generator=generator(0), n_shuffles=1), ConfigError, "n_shuffles must"),
-        (lambda x: retrieve(x, x[:, :1]), ShapeError, r"widths differ: z_image \(10, 3\), z_text \(10, 1\)"),
+        (lambda x: retrieve(x, x[:, :1]), ShapeError, r"shapes differ: z_image \(10, 3\), z_text \(10, 1\)"),
         (
             lambda x: retrieve(x, x, image_of_text=torch.arange(1, 11)),
             ShapeError,

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vergence.corpus.kernels import ill_formed
+from vergence.arrow import flattened, written_out
 from vergence.corpus.matching import text_buffers
+from vergence.corpus.measures import ill_formed
 
 
 def usable(column: pa.Array, numbers: Any, add: Callable[..., None], *, most: int) -> pa.Array:
@@ -56,25 +56,11 @@ def usable(column: pa.Array, numbers: Any, add: Callable[..., None], *, most: in
 
 def _flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     """Nested lists as one array of text, and the row of each entry; a list that is null counts as one null."""
-    parents = None
-    while (
-        pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type)
-    ):
-        if column.null_count:
-            empty = column.is_null().to_numpy(zero_copy_only=False)
-            column = pa.array(
-                [[None] if null else value for null, value in zip(empty, column.to_pylist(), strict=True)]
-            )
-        rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-        parents = rows if parents is None else parents[rows]
-        column = column.flatten()
+    column, parents = flattened(column)
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if column.type in (pa.string_view(), pa.binary_view()):
-        column = column.cast(pa.large_binary())
-    return column, parents
+    pieces = [piece for _, piece in written_out(column)]
+    return (pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)), parents
 
 
 def _is_text(kind: pa.DataType) -> bool:

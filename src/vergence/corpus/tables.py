@@ -9,22 +9,23 @@ import pyarrow as pa
 import pyarrow.csv as pv
 
 from vergence.corpus.compiled import njit
+from vergence.corpus.problems import missing_column, short
 from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
-from vergence.errors import unknown
 
 
 def csv_columns(
-    stream: Stream, *, names: Sequence[str], delimiter: str, limit: int, add: Callable[..., None]
+    stream: Stream, *, names: Sequence[str], delimiter: str, limit: int, add: Callable[..., None], header: bool = True
 ) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """The named columns of a table of text, block by block.
 
-    The first record is the header. In CSV a field may be quoted and then hold line ends; in TSV quotes mean themselves.
-    An unquoted empty field is null.
+    A field may be quoted and then hold line ends, except where tabs delimit: there quotes mean themselves. An unquoted
+    empty field is null.
 
     Args:
         stream: The table.
         names: Names of the columns wanted.
-        delimiter: "," or a tab.
+        delimiter: One ASCII character.
+        header: Whether the first record names the columns; if not, they are called 1, 2, 3 ...
         limit: Longest record in bytes; a longer one is counted as skipped and the next line begins a new one.
         add: Receives what is skipped: kind, and by keyword unit, numbers and detail.
 
@@ -38,13 +39,19 @@ def csv_columns(
     for found, blocks in _records(stream, delimiter, limit, add):
         numbers, records = found, blocks
         if not dialect.width:
-            header = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
-            wanted = tuple(header.index(name) for name in names if name in header)
-            for name in names:
-                if name not in header:
-                    add("no_column", unit="file", numbers=[0], detail=unknown("column", name, header))
-            dialect = _Dialect(delimiter, wanted, len(header))
-            numbers, records = numbers[1:], records[1:]
+            if b"\0" in records[0]:
+                add("not_text", unit="file", numbers=[0])
+                return
+            try:
+                first = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            except csv.Error as error:  # a name of more than 131,072 characters
+                add("malformed", unit="record", numbers=[0], detail=short(error))
+                return
+            columns = list(map(str.strip, first)) if header else list(map(str, range(1, len(first) + 1)))
+            dialect = _Dialect(delimiter, tuple(_places(names, columns, add, header)), len(first))
+            if header:
+                numbers, records = numbers[1:], records[1:]
+        numbers, records = _without_nul(numbers + (not header), records, add)
         if dialect.wanted and records:
             yield from _parse(records, numbers, dialect, add)
 
@@ -58,14 +65,37 @@ class _Dialect(NamedTuple):
 
     @property
     def quote(self) -> str | bool:
-        return '"' if self.delimiter == "," else False
+        return '"' if self.delimiter != "\t" else False
+
+
+def _places(names: Sequence[str], columns: Sequence[str], add: Callable[..., None], header: bool) -> Iterator[int]:
+    """Where the wanted columns are; what is missing or ambiguous is counted with what would help."""
+    for name in names:
+        if columns.count(name.strip()) == 1:
+            yield columns.index(name.strip())
+            continue
+        detail = missing_column(name, columns)
+        other = [sign for sign in "|;\t," if len(columns) == 1 and sign in columns[0]]
+        if other:
+            detail = f"its only column is {columns[0][:80]!r}; pass --delimiter {other[0]!r}"
+        elif header and name not in columns:
+            detail += "; if the first row is no header, pass --no-header"
+        add("no_column", unit="file", numbers=[0], detail=detail)
+
+
+def _without_nul(numbers: np.ndarray, records: list[bytes], add: Callable[..., None]) -> tuple[np.ndarray, list[bytes]]:
+    bad = np.array([b"\0" in record for record in records], dtype=np.bool_)
+    if not bad.any():
+        return numbers, records
+    add("not_text", unit="record", numbers=numbers[bad].tolist())
+    return numbers[~bad], [record for record, held in zip(records, bad, strict=True) if not held]
 
 
 def _fields(record: bytes, dialect: _Dialect) -> list[str]:
     text = record.decode(errors="replace")
     if not dialect.quote:
         return text.split(dialect.delimiter)
-    return next(csv.reader(text.splitlines(keepends=True)), [])
+    return next(csv.reader(text.splitlines(keepends=True), delimiter=dialect.delimiter), [])
 
 
 def _parse(
@@ -138,7 +168,7 @@ def _records(
         numbers, records = [], []
         while True:
             start = 0
-            for end in record_ends(np.frombuffer(rest, np.uint8), ord(delimiter), delimiter == ",").tolist():
+            for end in record_ends(np.frombuffer(rest, np.uint8), ord(delimiter), delimiter != "\t").tolist():
                 record = rest[start:end].removesuffix(b"\r")
                 start = end + 1
                 if not record:

@@ -6,11 +6,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
 from vergence.errors import CorpusError
 from vergence.files import read_json, read_text, write_json, write_text
@@ -26,7 +28,15 @@ _WEIGHTS, _WORDS, _SHAPE = "encoder.safetensors", "vocabulary.json", "encoder.js
 _MODEL = "image_model"  # what describes a model of transformers; its weights are with all others
 
 
-def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, config: RunConfig, *, card: str) -> None:
+def save_encoder(
+    folder: Path,
+    encoder: DualEncoder,
+    vocabulary: Vocabulary,
+    config: RunConfig,
+    *,
+    card: str,
+    split: pd.DataFrame | None = None,
+) -> None:
     """Write what `load_encoder` reads, and the card; every process calls it, and the first one writes.
 
     Args:
@@ -35,6 +45,7 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
         vocabulary: What its text encoder numbers words with.
         config: What it was made from.
         card: What to say about it: `README.md`.
+        split: Which rows it was trained on, which `read_split` reads; none is written if `None`.
     """
     weights = whole_state(encoder)
     if process_rank() > 0:
@@ -49,6 +60,8 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
         for name in TRANSFORMERS_DESCRIPTIONS:
             description = read_text(Path(str(config.encoder.image.weights)) / name)
             write_text(folder / _MODEL / name, description, of_job=True)
+    if split is not None:
+        write_split(folder / SPLIT_FILE, split)
     write_text(folder / "README.md", card, of_job=True)
 
 
@@ -109,7 +122,8 @@ def model_card(
             "# Dual image-text encoder",
             "",
             "## Trained on",
-            f"{data.source}. {len(data.fit)} pairs to train on, {len(data.held_out)} held out.",
+            f"{data.source}. {data.divided()}; `{SPLIT_FILE}` says which.",
+            *([f"{skipped}."] if (skipped := data.skipped()) else []),
             "",
             _bias(data.misalignment),
             "",

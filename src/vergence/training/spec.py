@@ -66,11 +66,17 @@ class DataConfig:
         parquet: A Parquet file with an image and a caption column; the embedded set if `None`.
         image_column: Column of WebP, PNG or JPEG files as bytes, or of their paths, relative to the Parquet file.
         caption_column: Column of texts.
+        cluster_column: Column of that file, equal for rows that must not be both trained on and held out. Rows of one
+            image, or of one identifier (`key`, `id` or `ids`), are kept together in any case.
+        max_skipped: Largest share of the rows that may be left out since their image or caption is missing or cannot
+            be read, in [0, 1); they are counted.
+        strict: Whether to stop at the first such row instead.
         policy: How to caption the embedded set: a name from `vergence.data.POLICIES`.
         items: How many items of the embedded set or file to use, drawn at random, >= 2; all if `None`.
-        side: Pixels of a side to which images are brought, >= 8.
+        side: Pixels of a side to which images are brought, in [8, 4096].
         shift: Pixels by which training images move at most, >= 0.
-        validation: Share of the items (of the embedded set: concepts) held out for metrics, in [0, 1).
+        validation: Share of the images (of the embedded set: concepts; of a cluster column: clusters) held out for
+            metrics, in [0, 1).
 
     Raises:
         ConfigError: Naming the setting, what it got and what is allowed.
@@ -79,6 +85,9 @@ class DataConfig:
     parquet: str | None = None
     image_column: str = "image"
     caption_column: str = "caption"
+    cluster_column: str | None = None
+    max_skipped: float = 0.05
+    strict: bool = False
     policy: str = "labels"
     items: int | None = None
     side: int = 64
@@ -93,8 +102,11 @@ class DataConfig:
             raise ConfigError(f"shift must be below side, {self.side}; got {self.shift}")
         if self.items is not None:
             within("items", self.items, 2)
-        if not 0 <= self.validation < 1:
-            raise ConfigError(f"validation must be a share in [0, 1); got {self.validation!r}")
+        for name in ("validation", "max_skipped"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be a share in [0, 1); got {getattr(self, name)!r}")
+        if self.cluster_column is not None and self.parquet is None:
+            raise ConfigError("cluster_column is a column of data.parquet, which is not set; remove it or set both")
 
 
 @dataclass(frozen=True, kw_only=True)
