@@ -17,7 +17,8 @@ from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.training import RunConfig, run_training
 from vergence.training.pairs import load_pairs
-from vergence.training.spec import DataConfig, from_mapping
+from vergence.training.mapping import from_mapping
+from vergence.training.spec import DataConfig
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
 
@@ -234,7 +235,7 @@ def test_the_split_is_written_into_the_run_and_the_export_and_what_was_left_out_
     [
         ({"validation": 1.0}, r"validation must be a share in \[0, 1\); got 1.0"),
         ({"max_skipped": float("nan")}, r"max_skipped must be a share in \[0, 1\); got nan"),
-        ({"side": 5000}, "side must be <= 4096 pixels; got 5000"),
+        ({"side": 5000}, "side must be <= 4,096; got 5000"),
         ({"cluster_column": "image"}, "cluster_column is a column of data.parquet, which is not set"),
     ],
 )

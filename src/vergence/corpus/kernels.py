@@ -8,7 +8,8 @@ hits, put one after the other, are in the order of the captions.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from vergence.corpus.compiled import njit
 
 # Classes of code points: what ends a word, what does not, white space, what is not there; then the forms' characters.
 # Here, because numba compiles them in and looks for changes in this file alone.
