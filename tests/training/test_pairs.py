@@ -16,8 +16,8 @@ from vergence.data import load_emoji
 from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.training import RunConfig, run_training
-from vergence.training.pairs import load_pairs
 from vergence.training.mapping import from_mapping
+from vergence.training.pairs import load_pairs
 from vergence.training.spec import DataConfig
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
