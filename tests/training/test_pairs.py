@@ -16,8 +16,9 @@ from vergence.data import load_emoji
 from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.training import RunConfig, run_training
+from vergence.training.mapping import from_mapping
 from vergence.training.pairs import load_pairs
-from vergence.training.spec import DataConfig, from_mapping
+from vergence.training.spec import DataConfig
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
 
@@ -245,7 +246,7 @@ def test_a_metric_of_held_out_pairs_needs_two_of_them_before_anything_is_written
     [
         ({"validation": 1.0}, r"validation must be a share in \[0, 1\); got 1.0"),
         ({"max_skipped": float("nan")}, r"max_skipped must be a share in \[0, 1\); got nan"),
-        ({"side": 5000}, "side must be <= 4096 pixels; got 5000"),
+        ({"side": 5000}, "side must be <= 4,096; got 5000"),
         ({"cluster_column": "image"}, "cluster_column is a column of data.parquet, which is not set"),
     ],
 )

@@ -7,8 +7,8 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
-from numba import njit
 
+from vergence.corpus.compiled import njit
 from vergence.corpus.problems import missing_column, short
 from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from vergence.files import read_json, read_text, write_json, write_text
 from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
 from vergence.training.checkpoint import whole_state, write_tensors
+from vergence.training.mapping import from_mapping
 from vergence.training.pairs import Captioned
-from vergence.training.spec import RunConfig, TermConfig, from_mapping
+from vergence.training.spec import RunConfig, TermConfig
 from vergence.training.towers import EncoderConfig
 
 _WEIGHTS, _WORDS, _SHAPE = "encoder.safetensors", "vocabulary.json", "encoder.json"
@@ -164,7 +166,7 @@ def encoder_settings(config: RunConfig) -> dict[str, Any]:
 
 def _unfitted(folder: Path, shape: Mapping[str, Any], vocabulary: Vocabulary) -> DualEncoder:
     """Make what `encoder.json` says, with any weights; the file that training started from is not needed."""
-    config = from_mapping(EncoderConfig, shape)
+    config = from_mapping(EncoderConfig, {entry.name: shape[entry.name] for entry in fields(EncoderConfig)})
     stored = Preprocessing.from_json(json.dumps(shape["preprocessing"])) if "preprocessing" in shape else None
     with torch.random.fork_rng(devices=[]):
         image = config.image.make(config.dim, side=shape["side"], preprocessing=stored, folder=folder / _MODEL)
