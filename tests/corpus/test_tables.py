@@ -32,36 +32,39 @@ def columns(
     return [value for array, _ in found for value in array.to_pylist()], problems
 
 
-def slow_record_ends(data: bytes, start: int, *, quoting: bool) -> int:
-    """Where the record ends that begins at `start`, -1 if it does not."""
-    opening, quoted = True, False
+def slow_record_end(data: bytes, start: int, *, delimiter: bytes) -> tuple[int, int]:
+    """Where the record ends that begins at `start`, -1 if it does not, and its number of fields."""
+    opening, quoted, fields = True, False, 1
     for i in range(start, len(data)):
         if quoted:
             quoted, opening = data[i : i + 1] != b'"', True
         elif data[i : i + 1] == b"\n":
-            return i
-        elif data[i : i + 1] == b'"' and quoting and opening:
+            return i, fields
+        elif data[i : i + 1] == b'"' and delimiter == b"," and opening:
             quoted = True
         else:
-            opening = data[i : i + 1] == b","
-    return -1
+            opening = data[i : i + 1] == delimiter
+            fields += opening
+    return -1, fields
 
 
-def slow_records(data: bytes, limit: int, *, quoting: bool) -> list[tuple[int, bytes | str]]:
+def slow_records(data: bytes, limit: int, *, delimiter: bytes) -> list[tuple[int, bytes | str]]:
     """Each record with its number, or what is wrong with it; the whole text is looked at again from each line on."""
     if data and not data.endswith(b"\n"):
         data += b"\n"
     found: list[tuple[int, bytes | str]] = []
-    number = start = 0
+    number = start = width = 0
     while start < len(data):
-        end = slow_record_ends(data, start, quoting=quoting)
+        end, fields = slow_record_end(data, start, delimiter=delimiter)
         if end < 0:
             found.append((number, "malformed"))
             end = data.index(b"\n", start)
         else:
             record = data[start:end].removesuffix(b"\r")
             if record:
-                found.append((number, "too_long" if len(record) > limit else record))
+                width = width or (0 if len(record) > limit else fields)
+                wrong = "too_long" if len(record) > limit else "malformed" if fields != width else ""
+                found.append((number, wrong or record))
             number -= not record
         number += 1
         start = end + 1
@@ -69,17 +72,17 @@ def slow_records(data: bytes, limit: int, *, quoting: bool) -> list[tuple[int, b
 
 
 @settings(deadline=None, max_examples=300)
-@given(text=st.text(alphabet='ab,"\n', max_size=60), limit=st.integers(1, 80), quoting=st.booleans())
-def test_records_end_where_a_second_look_from_each_line_on_says(text: str, limit: int, quoting: bool) -> None:
+@given(text=st.text(alphabet='a,\t"\n', max_size=60), limit=st.integers(1, 80), delimiter=st.sampled_from(",\t"))
+def test_records_end_where_a_second_look_from_each_line_on_says(text: str, limit: int, delimiter: str) -> None:
     data = text.encode()
     found: list[tuple[int, bytes | str]] = []
 
     def add(kind: str, *, numbers: list[int], unit: str = "", detail: str = "") -> None:
         found.extend((number, kind) for number in numbers)
 
-    for numbers, records in tables._records(io.BytesIO(data), "," if quoting else "\t", limit, add):
+    for numbers, records in tables._records(io.BytesIO(data), delimiter, limit, add):
         found += zip(numbers.tolist(), records, strict=True)
-    assert sorted(found, key=lambda entry: entry[0]) == slow_records(data, limit, quoting=quoting)
+    assert sorted(found, key=lambda entry: entry[0]) == slow_records(data, limit, delimiter=delimiter.encode())
 
 
 @settings(deadline=None, max_examples=50)

@@ -41,13 +41,8 @@ def csv_columns(
         numbers, records = found, blocks
         if not dialect.width:
             header = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
-            if not 0 < len(header) <= _MOST_COLUMNS:
-                add(
-                    "malformed",
-                    unit="file",
-                    numbers=[0],
-                    detail=f"{len(header):,} columns; 1 to {_MOST_COLUMNS:,} are read",
-                )
+            if not header:
+                add("malformed", unit="file", numbers=[0], detail=f"no header of 1 to {_MOST_COLUMNS:,} columns")
                 return
             wanted = tuple(header.index(name) for name in names if name in header)
             for name in names:
@@ -72,7 +67,8 @@ class _Dialect(NamedTuple):
 
 
 def _fields(record: bytes, dialect: _Dialect) -> list[str]:
-    table = _read([record], dialect._replace(width=record.count(dialect.delimiter.encode()) + 1), [], header=True)
+    most = record.count(dialect.delimiter.encode()) + 1
+    table = _read([record], dialect._replace(width=most), [], header=True) if most <= _MOST_COLUMNS else None
     if table is None or table.num_rows != 1:
         return []
     return [column[0].as_py().decode(errors="replace") for column in table.columns]
@@ -138,7 +134,7 @@ def _records(
     stream: Stream, delimiter: str, limit: int, add: Callable[..., None]
 ) -> Iterator[tuple[np.ndarray, list[bytes]]]:
     """Blocks of complete records that are neither blank nor too long, with their numbers."""
-    number, rest, dropping = 0, b"", False
+    number, width, rest, dropping = 0, 0, b"", False
     for block, ended in _blocks(stream):
         if dropping:
             _, found, rest = block.partition(b"\n")
@@ -148,9 +144,12 @@ def _records(
         if ended and rest and not rest.endswith(b"\n"):
             rest += b"\n"
         numbers, records, start = [], [], 0
-        for record, end, wrong in _divided(rest, delimiter, limit, ended):
+        for record, end, fields, wrong in _divided(rest, delimiter, limit, ended):
+            width = width or (0 if wrong else fields)
             if wrong:
                 add(wrong, unit="record", numbers=[number])
+            elif record and fields != width:
+                add("malformed", unit="record", numbers=[number], detail=f"not {width} fields")
             elif record:
                 numbers.append(number)
                 records.append(record)
@@ -165,13 +164,15 @@ def _records(
             yield np.array(numbers, dtype=np.int64), records
 
 
-def _divided(text: bytes, delimiter: str, limit: int, ended: bool) -> Iterator[tuple[bytes, int, str]]:
-    """Each record of a text, where the next begins, and what is wrong with it; not one that may go on after the text.
+def _divided(text: bytes, delimiter: str, limit: int, ended: bool) -> Iterator[tuple[bytes, int, int, str]]:
+    """Each record of a text, where the next begins, its number of fields, and what is wrong with it.
+
+    One that may go on after the text is left for later.
 
     Of a quote that is not closed within the limit the line is given up, not what follows it.
     """
     lines = line_states(np.frombuffer(text, np.uint8), ord(delimiter), delimiter == ",")
-    ends, opens, closes, torn = (column.tolist() for column in lines)
+    ends, opens, closes, begun, gone_on = (column.tolist() for column in lines)
     line, start = 0, 0
     while line < len(ends):
         last = closes[line + 1] if opens[line] else line
@@ -183,10 +184,11 @@ def _divided(text: bytes, delimiter: str, limit: int, ended: bool) -> Iterator[t
         record = text[start : ends[last]].removesuffix(b"\r")
         if not wrong and len(record) > limit:
             wrong = "too_long"
-        elif torn[last] >> 1 > torn[line] >> 1 or torn[line] & 1:
+        returns, delimiters = (a + c - b for a, b, c in zip(begun[line], gone_on[line], gone_on[last], strict=True))
+        if not wrong and returns:
             wrong = "malformed"
         start, line = ends[last] + 1, last + 1
-        yield record, start, wrong
+        yield record, start, delimiters + 1 if record else 0, wrong
 
 
 def _blocks(stream: Stream) -> Iterator[tuple[bytes, bool]]:
@@ -217,8 +219,8 @@ def line_states(data, delimiter, quoting):
 
     Returns:
         Where each line ends; whether a record that begins with the line goes on after it; the next line, from each on,
-        that ends a record which goes on; and whether there are carriage returns outside of quotes: 1 in a record that
-        begins with the line, plus 2 for each line so far that has one where a record goes on.
+        that ends a record which goes on; and how many carriage returns and delimiters are outside of quotes: in the
+        line, if a record begins with it, and in all lines so far, if a record goes on in each.
     """
     n = 0
     for i in range(len(data)):
@@ -226,19 +228,19 @@ def line_states(data, delimiter, quoting):
     ends = np.empty(n, np.int64)
     opens = np.zeros(n, np.bool_)
     stays = np.zeros(n, np.bool_)
-    torn = np.zeros(n, np.int64)
-    line, start, before = 0, 0, 0
-    fresh, fresh_closed, fresh_torn = False, -2, 0  # in a record that begins with the line
-    going, going_closed, going_torn = True, -2, 0  # in one that goes on from within quotes
+    begun = np.zeros((n + 1, 2), np.int64)
+    gone_on = np.zeros((n + 1, 2), np.int64)
+    line, start = 0, 0
+    fresh, fresh_closed = False, -2  # in a record that begins with the line
+    going, going_closed = quoting, -2  # in one that goes on from within quotes
     for i in range(len(data)):
         b = data[i]
         if b == 10:
             ends[line], opens[line], stays[line] = i, fresh, going
-            before += 2 * going_torn
-            torn[line] = before + fresh_torn
+            gone_on[line + 1] = gone_on[line]
             line, start = line + 1, i + 1
-            fresh, fresh_closed, fresh_torn = False, -2, 0
-            going, going_closed, going_torn = quoting, -2, 0
+            fresh, fresh_closed = False, -2
+            going, going_closed = quoting, -2
         elif b == 34 and quoting:
             opening = i == start or data[i - 1] == delimiter
             if fresh:
@@ -249,10 +251,13 @@ def line_states(data, delimiter, quoting):
                 going, going_closed = False, i
             elif opening or going_closed == i - 1:
                 going = True
-        elif b == 13 and i + 1 < len(data) and data[i + 1] != 10:
-            fresh_torn |= not fresh
-            going_torn |= not going
+        elif b == delimiter or (b == 13 and i + 1 < len(data) and data[i + 1] != 10):
+            kind = 0 if b == 13 else 1
+            if not fresh:
+                begun[line, kind] += 1
+            if not going:
+                gone_on[line, kind] += 1
     closes = np.full(n + 1, n, np.int64)
     for line in range(n - 1, -1, -1):
         closes[line] = closes[line + 1] if stays[line] else line
-    return ends, opens, closes, torn
+    return ends, opens, closes, begun, gone_on
