@@ -16,6 +16,10 @@ class ConfigError(VergenceError, ValueError):
     """A setting or an argument is outside its allowed range."""
 
 
+class OutputError(ConfigError):
+    """A result cannot be written where it was to go."""
+
+
 class FactorError(VergenceError, ValueError):
     """A factor, or a value of one, is unknown, duplicated or contradictory."""
 

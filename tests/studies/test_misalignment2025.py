@@ -11,6 +11,7 @@ import torch
 
 from vergence.cli.main import main
 from vergence.errors import VergenceError
+from vergence.folders import JobFolder
 from vergence.plots.sweep import scores_over_sweep
 from vergence.random import generator
 from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
@@ -27,7 +28,6 @@ from vergence.studies.misalignment2025.verdicts import (
     reaches_the_oracle,
 )
 from vergence.studies.progress import StudyProgress
-from vergence.training.folder import JobFolder
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vergence.errors import ConfigError
+from vergence.files import write_text
 from vergence.training import Checkpoints
-from vergence.training.checkpoint import restore, write_tensors, write_text
+from vergence.training.checkpoint import restore, write_tensors
 
 
 def fitted(seed: int = 0, *, dim: int = 3) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:

@@ -30,24 +30,21 @@ def run(options: Namespace) -> None:
         raise ConfigError(
             "--out is missing; pass --out DIR, the folder for report.html, results.json, figures and weights"
         )
-    if options.resume and options.overwrite:
-        raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
     from pathlib import Path
 
-    from rich.console import Console
-
-    from vergence.checks import at_least
+    from vergence.folders import when_present
+    from vergence.random import generator
     from vergence.reports import table
     from vergence.studies.demo import POLICIES, DemoSpec, run_demo
     from vergence.studies.progress import StudyProgress
-    from vergence.training.folder import WhenPresent
+    from vergence.terminal import say, show
 
-    at_least("seed", options.seed, 0)
+    present = when_present(resume=options.resume, overwrite=options.overwrite)
+    generator(options.seed)  # refuses a seed that is none
     policies = tuple(options.policies.split(",")) if options.policies else tuple(POLICIES)
     spec = DemoSpec.quick(policies=policies) if options.quick else DemoSpec(policies=policies)
     flags = (["--policies", options.policies] if options.policies else []) + (["--quick"] if options.quick else [])
     command = " ".join(["vergence demo --out DIR", *flags, f"--seed {options.seed}"])
-    present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
     out = Path(options.out)
     with StudyProgress("all runs") as progress:
         results = run_demo(
@@ -59,5 +56,5 @@ def run(options: Namespace) -> None:
             progress=progress,
             data=Path(options.data) if options.data else None,
         )
-    Console(highlight=False).print(table(results))
-    print(f"Report: {(out / 'report.html').resolve()}")
+    show(table(results))
+    say(f"Report: {(out / 'report.html').resolve()}")

@@ -16,16 +16,16 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print or write the lexicon."""
-    from pathlib import Path
-
     from vergence.corpus import lexicon_from_wordnet, load_lexicon
+    from vergence.files import write_text
+    from vergence.terminal import say
 
     if options.action == "from-wordnet":
         lexicon = lexicon_from_wordnet(options.what, depth=options.depth, folder=options.folder)
     else:
         lexicon = load_lexicon(options.what)
     if options.out:
-        Path(options.out).write_text(lexicon.to_yaml(), encoding="utf-8")
+        write_text(options.out, lexicon.to_yaml())
     else:
-        print(lexicon.to_yaml(), end="")
+        say(*lexicon.to_yaml().splitlines())
     return 0

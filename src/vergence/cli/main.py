@@ -5,7 +5,9 @@ that `vergence --help` answers at once.
 """
 
 import argparse
+import errno
 import sys
+import traceback
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NoReturn
@@ -15,6 +17,7 @@ from jsonargparse import ArgumentParser
 from vergence import __version__
 from vergence.cli import align, audit, demo, lexicon, probe, study, train
 from vergence.errors import VergenceError
+from vergence.terminal import abandon, flush, plain_warnings, say
 
 _COMMANDS = MappingProxyType(
     {
@@ -27,6 +30,7 @@ _COMMANDS = MappingProxyType(
         "study": study,
     }
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,18 +40,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; that of this process if `None`.
 
     Returns:
-        Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 130 if interrupted.
+        Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 70 for one of ours, with its
+        traceback; 130 if interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(given).parse_args(given)
+    plain_warnings()
     try:
-        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except VergenceError as error:
-        print(f"vergence: error: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except KeyboardInterrupt:
-        print("vergence: interrupted", file=sys.stderr)
+        say("vergence: interrupted", err=True)
         return 130
+    except BrokenPipeError:  # whoever read the output has heard enough, as `head` does
+        abandon()
+        return 141
+    except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch has no type for it
+            return _refused("not enough memory for this; use less data, or smaller sizes")
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return _refused(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
+        say(*traceback.format_exc().splitlines(), err=True)
+        say("vergence: this is a mistake of vergence, not of yours; please report it with the lines above", err=True)
+        return 70
+
+
+def _run(given: list[str]) -> int:
+    try:
+        options = _parser(given).parse_args(given)
+        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
+    finally:
+        flush()  # what the output does not take is said while it can be
+
+
+def _refused(message: str) -> int:
+    say(f"vergence: error: {message}", err=True)
+    return 2
 
 
 class _Parser(ArgumentParser):
@@ -55,7 +82,7 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         one_line = " ".join(message.split()).rstrip(".")
-        print(f"vergence: error: {one_line}. For what is accepted: {self.prog} --help", file=sys.stderr)
+        say(f"vergence: error: {one_line}. For what is accepted: {self.prog} --help", err=True)
         sys.exit(2)
 
 

@@ -30,24 +30,24 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """List the studies, or run one and print its verdict."""
-    if options.resume and options.overwrite:
-        raise ConfigError("--resume keeps what is in the folder and --overwrite removes it; pass one of them")
     from pathlib import Path
 
-    from rich.console import Console
-
+    from vergence.folders import when_present
+    from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
     from vergence.studies.registry import STUDIES, study
-    from vergence.training.folder import WhenPresent
+    from vergence.terminal import say, show
 
     if options.action == "list":
         for name, entry in STUDIES.items():
-            print(f"{name:24}{entry.description}")
+            say(f"{name:24}{entry.description}")
         return
     chosen = study(options.name)
     if options.reuse and not chosen.reuses:
         raise ConfigError(f"{options.name} shares no runs with another study; leave out --reuse")
-    present: WhenPresent = "resume" if options.resume else "overwrite" if options.overwrite else "refuse"
+    if options.seeds is not None:
+        trials(options.seeds, 1)
+    present = when_present(resume=options.resume, overwrite=options.overwrite)
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
     with StudyProgress(options.name) as progress:
@@ -61,5 +61,5 @@ def run(options: Namespace) -> None:
             workers=options.workers,
             **({"reuse": [Path(path) for path in options.reuse]} if options.reuse else {}),
         )
-    Console(highlight=False, soft_wrap=True).print(chosen.show(verdict, out))
-    print(f"Table, verdict and figure: {out.resolve()}")
+    show(chosen.show(verdict, out), soft_wrap=True)
+    say(f"Table, verdict and figure: {out.resolve()}")

@@ -1,27 +1,37 @@
 """Finds the files of a corpus and divides them into parts that are read independently of all others.
 
-A part is a run of row groups of a Parquet file, or a whole file of another format. That makes threads, shards,
-resumption and clusters the same thing.
+A part is a run of row groups of a Parquet file, a whole file of another format, or, where there are many small files,
+several of them. That makes threads, shards, resumption and clusters the same thing.
 """
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from types import MappingProxyType
 
 from vergence.arrow import row_counts
+from vergence.corpus.problems import Problems, short
+from vergence.corpus.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 from vergence.errors import CorpusError
 
 _KINDS = MappingProxyType(
     {
-        ".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+        ".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
         ".txt": "text", ".tar": "tar", ".tgz": "tar", ".arrow": "arrow",
     }
 )  # fmt: skip
 _PACKED = (".gz", ".zst", ".zstd")
+_OTHER_PACKED = (".7z", ".br", ".bz2", ".lz4", ".lzma", ".rar", ".snappy", ".xz", ".z", ".zip")
 _ROWS_PER_PART = 1 << 18
-FORMATS = "Parquet, CSV, TSV, JSON lines, text lines, tar shards and Arrow files, the text formats also as .gz or .zst"
+_SMALL = 1 << 16  # bytes of a file that may share a part with others
+_GROUPS = 256  # parts that small files make at least, where there are as many
+FORMATS = (
+    "Parquet, CSV, TSV, JSON, JSON lines, text lines, tar shards and Arrow files; text formats also as .gz or .zst"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -36,6 +46,7 @@ class Part:
         first: First row group.
         last: Row group after the last; 0 where the file is not read by row groups.
         rows: How many rows it holds, where that is known beforehand; 0 otherwise.
+        files: The small files that it consists of, if it is not one file.
     """
 
     path: str
@@ -45,64 +56,130 @@ class Part:
     first: int = 0
     last: int = 0
     rows: int = 0
+    files: "tuple[Part, ...]" = ()
 
 
-def plan(paths: Iterable[str | Path]) -> list[Part]:
+def plan(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
     """Find the files of a corpus and divide them into parts.
 
     Args:
         paths: Files, folders (searched through, one format in each) and globs. A folder written by Hugging Face's
             `save_to_disk` is read from the data files that its state.json lists.
+        problems: Receives what cannot be looked at and what lies beside the corpus; the first stops, if not given.
 
     Returns:
-        The parts in the order of the paths' names; no file twice.
+        The parts in the order of the paths' names; no file twice, whatever it is called and whatever links lead to it.
 
     Raises:
         CorpusError: If a path does not exist or matches nothing, a format is unknown, or a folder mixes formats.
     """
-    found = sorted({str(file) for path in paths for file in _files(Path(path))})
-    if not found:
+    problems, aside = Problems(strict=True) if problems is None else problems, Aside()
+    named = [paths] if isinstance(paths, str | Path) else paths
+    found = sorted({file for path in named for file in _files(path, aside)}, key=str)
+    if not found and not aside.lost:
         raise CorpusError("no corpus was given; name files, folders or globs")
-    return [part for path in found for part in _parts(path)]
+    parts: list[Part] = []
+    known: set[Identity] = set()
+    for path in found:
+        try:
+            status = path.stat()
+        except OSError as error:
+            aside.lost[str(path)] = "file", short(error)
+            continue
+        if not S_ISREG(status.st_mode):
+            aside.lost[str(path)] = "file", "a pipe, socket or device, not a file"
+        elif (own := identity(path, status)) in known:
+            aside.beside["same file again"] += 1
+        else:
+            known.add(own)
+            parts += _parts(str(path), status)
+    for name, (unit, detail) in sorted(aside.lost.items()):
+        problems.add("unreadable", name, unit, [0], detail)
+    for what, times in sorted(aside.beside.items()):
+        problems.pass_over(what, times)
+    return _grouped(parts)
 
 
-def _files(path: Path) -> list[Path]:
-    text = str(path)
-    if not path.exists() and any(sign in text for sign in "*?["):
-        anchor = Path(path.anchor) if path.anchor else Path()
-        matches = sorted(anchor.glob(str(path.relative_to(path.anchor)) if path.anchor else text))
-        if not matches:
-            raise CorpusError(f"nothing matches {text!r}")
-        return [file for match in matches for file in ([match] if match.is_file() else _files(match))]
-    if path.is_dir():
-        return _folder(path)
-    if not path.is_file():
-        raise CorpusError(f"no such file or folder: {text!r}")
+def _files(named: str | Path, aside: Aside) -> list[Path]:
+    path, text = Path(named), str(named)
+    if not text:
+        raise CorpusError("the name of a file or folder is empty; name files, folders or globs")
+    if is_glob(text) and not os.path.lexists(path):
+        return _matching(path, aside)
+    mode = status_of(path).st_mode
+    if S_ISDIR(mode):
+        if is_ours(path, "audit"):
+            raise CorpusError(f"{text} is the folder of an audit, which holds counts and no captions")
+        return _folder(path, aside)
+    if not S_ISREG(mode):
+        raise CorpusError(f"{text} is a pipe, socket or device; name files, folders or globs")
     if _kind(path) is None:
         raise CorpusError(f"{text}: unknown format {path.suffix!r}; known: {FORMATS}")
     return [path]
 
 
-def _folder(folder: Path) -> list[Path]:
-    states = ((file.parent, _listed(file)) for file in sorted(folder.rglob("state.json")))
+def _matching(pattern: Path, aside: Aside) -> list[Path]:
+    matches = list(dict.fromkeys(expand(pattern, aside)))
+    if not matches:
+        lost = next(iter(aside.lost.items()), None)
+        raise CorpusError(f"nothing matches {str(pattern)!r}" + (f"; {lost[0]}: {lost[1][1]}" if lost else ""))
+    found: list[Path] = []
+    for match in matches:
+        if not os.path.isdir(match):
+            found += _chosen([match], aside)
+        elif is_ours(match):
+            aside.beside["folders of results"] += 1
+        else:
+            found += _folder(match, aside)
+    if not found and not aside.lost:
+        raise CorpusError(f"{str(pattern)!r} matches no file of a known format; known: {FORMATS}")
+    return found
+
+
+def _folder(folder: Path, aside: Aside) -> list[Path]:
+    everything = list(walk(folder, aside))
+    states = ((file.parent, _listed(file)) for file in everything if file.name == "state.json")
     listed = {parent: files for parent, files in states if files is not None}
-    files = [file for files in listed.values() for file in files]
-    for file in sorted(folder.rglob("*")):
-        visible = not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-        # A .json file beside data is a description of it far more often than a corpus.
-        if file.is_file() and visible and file.suffix != ".json" and file.parent not in listed and _kind(file):
-            files.append(file)
-    kinds = {_kind(file) or "" for file in files}
-    if len(kinds) > 1:  # notes beside the data
-        kinds.discard("text")
-    if not kinds:
-        raise CorpusError(f"{folder}: no file of a known format; known: {FORMATS}")
+    chosen = {file for files in listed.values() for file in files}
+    aside.beside.update(_suffix(file) for file in everything if file.parent in listed and file not in chosen)
+    files = _chosen([file for file in everything if file.parent not in listed], aside)
+    kinds: dict[str, list[Path]] = {}
+    for file in (*chosen, *files):
+        kinds.setdefault(_sort(file), []).append(file)
+    for other in ("json", "text"):  # beside data, a description of it or notes far more often than a corpus
+        if len(kinds) > 1:
+            aside.beside.update(map(_suffix, kinds.pop(other, ())))
     if len(kinds) > 1:
         raise CorpusError(
             f"{folder} mixes {' and '.join(sorted(kinds))} files, which may hold the same captions; name one kind,"
-            f" such as '{folder}/*.{min(kinds)}'"
+            f" such as '{folder}/**/*.{min(kinds)}'"
         )
-    return [file for file in files if _kind(file) in kinds]
+    if not kinds and not any(Path(name).is_relative_to(folder) for name in aside.lost):
+        raise CorpusError(f"{folder}: no file of a known format; known: {FORMATS}")
+    return [file for files in kinds.values() for file in files]
+
+
+def _chosen(files: Iterable[Path], aside: Aside) -> list[Path]:
+    """Those of a known format; a known one that is packed in an unknown way is lost, others lie beside the corpus."""
+    found = []
+    for file in files:
+        if _kind(file):
+            found.append(file)
+        elif file.suffix.lower() in _OTHER_PACKED and _kind(file.with_suffix("")):
+            aside.lost[str(file)] = "file", f"packed as {file.suffix}, which is not read; unpack it, or use .gz or .zst"
+        else:
+            aside.beside[_suffix(file)] += 1
+    return found
+
+
+def _suffix(file: Path) -> str:
+    return file.suffix.lower() or "no suffix"
+
+
+def _sort(file: Path) -> str:
+    """What must be one within a folder: plain .json files are apart, while packed ones are JSON lines in practice."""
+    kind = _kind(file) or ""
+    return "jsonl" if kind == "json" and file.suffix.lower() in _PACKED else kind
 
 
 def _listed(state: Path) -> list[Path] | None:
@@ -128,19 +205,34 @@ def _kind(path: Path) -> str | None:
     return _KINDS.get(suffixes[-1]) if suffixes else None
 
 
-def _parts(path: str) -> list[Part]:
-    status = Path(path).stat()
+def _parts(path: str, status: os.stat_result) -> Iterator[Part]:
     whole = Part(path, _kind(Path(path)) or "", status.st_size, status.st_mtime_ns)
-    if whole.kind != "parquet":
-        return [whole]
     try:
-        counts = row_counts(path)
+        counts = row_counts(path) if whole.kind == "parquet" else []
     except CorpusError:
-        return [whole]  # reading it will say what is wrong
-    parts, first, rows = [], 0, 0
+        counts = []  # reading it will say what is wrong
+    if not counts:
+        yield whole
+        return
+    first, rows = 0, 0
     for group, count in enumerate(counts):
         rows += count
         if rows >= _ROWS_PER_PART or group == len(counts) - 1:
-            parts.append(Part(path, "parquet", status.st_size, status.st_mtime_ns, first, group + 1, rows))
+            yield Part(path, "parquet", status.st_size, status.st_mtime_ns, first, group + 1, rows)
             first, rows = group + 1, 0
-    return parts or [whole]
+
+
+def _grouped(parts: list[Part]) -> list[Part]:
+    """Small files as parts of several, where there are many: a part per file of one caption would be all overhead."""
+    small = [part for part in parts if part.size < _SMALL and part.kind != "parquet"]
+    each = len(small) // _GROUPS
+    if each < 2:
+        return parts
+    groups = [tuple(small[first : first + each]) for first in range(0, len(small), each)]
+    alone = set(parts) - set(small)
+    return sorted([*alone, *map(_group, groups)])
+
+
+def _group(files: tuple[Part, ...]) -> Part:
+    times = sha256(repr([file.modified for file in files]).encode()).digest()
+    return Part(files[0].path, "group", sum(file.size for file in files), int.from_bytes(times[:8]), files=files)

@@ -5,7 +5,7 @@ Nothing here writes to disk, and no size that a file states is believed before i
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -99,32 +99,34 @@ def lines(stream: Stream, *, limit: int) -> Iterator[list[bytes | None]]:
 
 @dataclass(frozen=True)
 class Member:
-    """An entry of a tar archive; `content` is `None` where it was longer than its limit or not wanted."""
+    """An entry of a tar archive; `content` is `None` where it was not kept; `reason` says why, if it was wanted."""
 
     number: int
     name: str
     is_file: bool
-    size: int
     content: bytes | None
+    reason: str = ""
 
 
-def members(stream: Stream, *, limits: dict[str, int]) -> Iterator[Member]:
+def members(stream: Stream, *, limit: Callable[[str], int]) -> Iterator[Member]:
     """The entries of a tar archive in their order; their names are only ever compared, never opened.
 
-    Understands ustar, GNU long names, GNU sparse extension headers and pax `path` and `size`.
+    Understands ustar, GNU long names, GNU sparse extension headers and pax `path` and `size`. Another archive after the
+    mark of the end is read too.
 
     Args:
         stream: The uncompressed archive.
-        limits: By suffix of the name, such as ".txt", the most bytes of content to keep; others are passed over.
+        limit: For a name, the most bytes of content to keep; -1 passes the entry over.
 
     Raises:
         BrokenStreamError: If the archive is cut off or a header is damaged; all entries before have been yielded.
     """
-    number, extra = 0, _Extra()
-    while True:
-        header = _exactly(stream, _HEADER, "a header", at_end_ok=number > 0)
-        if not header or header == bytes(_HEADER):
-            return
+    number, extra, blank = 0, _Extra(), bytes(_HEADER)
+    while header := _exactly(stream, _HEADER, "a header", at_end_ok=number > 0):
+        if header == blank:
+            if not number:
+                return
+            continue
         _verify(header)
         kind, size = header[156:157], extra.size if extra.size is not None else _number(header[124:136])
         if kind in (b"x", b"g", b"L", b"K"):
@@ -135,11 +137,13 @@ def members(stream: Stream, *, limits: dict[str, int]) -> Iterator[Member]:
             while more:
                 more = _exactly(stream, _HEADER, "a sparse header")[504]
         number += 1
-        name = extra.name or _name(header)
-        is_file = kind in (b"\0", b"0", b"7", b"S")
-        limit = limits.get(Path(name).suffix.lower(), -1)
-        content = _payload(stream, size if is_file else 0, keep=is_file and size <= limit)
-        yield Member(number, name, is_file, size, content)
+        name, is_file = extra.name or _name(header), kind in (b"\0", b"0", b"7", b"S")
+        most, sparse = limit(name), kind == b"S" or extra.sparse
+        content = _payload(stream, size if is_file else 0, keep=is_file and not sparse and size <= most)
+        reason = ""
+        if content is None and most >= 0 and kind != b"5":
+            reason = "too long" if is_file and not sparse else "a sparse file" if is_file else "a link, not a file"
+        yield Member(number, name, is_file, content, reason)
         extra = _Extra()
 
 
@@ -149,6 +153,7 @@ class _Extra:
     def __init__(self) -> None:
         self.name: str | None = None
         self.size: int | None = None
+        self.sparse = False
 
     def update(self, kind: bytes, payload: bytes) -> None:
         if kind == b"L":
@@ -160,8 +165,10 @@ class _Extra:
             if not length.isdigit() or not 0 < int(length[:9]) <= len(payload):
                 raise BrokenStreamError("damaged pax header")
             key, _, value = payload[len(length) + 1 : int(length) - 1].partition(b"=")
-            if key == b"path":
+            if key == b"GNU.sparse.name" or (key == b"path" and not self.sparse):
                 self.name = value.decode(errors="replace")
+            if key.startswith(b"GNU.sparse."):
+                self.sparse = True
             elif key == b"size":
                 if not value.isdigit() or len(value) > 20:
                     raise BrokenStreamError("damaged pax header")

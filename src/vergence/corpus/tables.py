@@ -6,27 +6,27 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
-from numba import njit
 
+from vergence.compiled import njit
+from vergence.corpus.problems import missing_column
 from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
-from vergence.errors import unknown
 
 _MOST_COLUMNS = 1 << 16
-_MOST_NAMED = 200  # columns that a message lists
 
 
 def csv_columns(
-    stream: Stream, *, names: Sequence[str], delimiter: str, limit: int, add: Callable[..., None]
+    stream: Stream, *, names: Sequence[str], delimiter: str, limit: int, add: Callable[..., None], header: bool = True
 ) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """The named columns of a table of text, block by block.
 
-    The first record is the header. In CSV a field may be quoted and then hold line ends; in TSV quotes mean themselves.
-    An unquoted empty field is null.
+    A field may be quoted and then hold line ends, except where tabs delimit: there quotes mean themselves. An unquoted
+    empty field is null.
 
     Args:
         stream: The table.
         names: Names of the columns wanted.
-        delimiter: "," or a tab.
+        delimiter: One ASCII character.
+        header: Whether the first record names the columns; if not, they are called 1, 2, 3 ...
         limit: Longest record in bytes; a longer one is counted as skipped and the next line begins a new one.
         add: Receives what is skipped: kind, and by keyword unit, numbers and detail.
 
@@ -37,19 +37,21 @@ def csv_columns(
         BrokenStreamError: If the stream fails.
     """
     dialect = _Dialect(delimiter, (), 0)
-    for found, blocks in _records(stream, delimiter, limit, add):
+    for found, blocks in _records(stream, delimiter, limit, add, first=int(not header)):
         numbers, records = found, blocks
         if not dialect.width:
-            header = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
-            if not header:
-                add("malformed", unit="file", numbers=[0], detail=f"no header of 1 to {_MOST_COLUMNS:,} columns")
+            if b"\0" in records[0]:
+                add("not_text", unit="file", numbers=[0])
                 return
-            wanted = tuple(header.index(name) for name in names if name in header)
-            for name in names:
-                if name not in header:
-                    add("no_column", unit="file", numbers=[0], detail=unknown("column", name, header[:_MOST_NAMED]))
-            dialect = _Dialect(delimiter, wanted, len(header))
-            numbers, records = numbers[1:], records[1:]
+            fields = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            if not fields:
+                add("malformed", unit="file", numbers=[0], detail=f"no first record of 1 to {_MOST_COLUMNS:,} columns")
+                return
+            columns = list(map(str.strip, fields)) if header else list(map(str, range(1, len(fields) + 1)))
+            dialect = _Dialect(delimiter, tuple(_places(names, columns, add, header)), len(fields))
+            if header:
+                numbers, records = numbers[1:], records[1:]
+        numbers, records = _without_nul(numbers, records, add)
         if dialect.wanted and records:
             yield from _parse(records, numbers, dialect, add)
 
@@ -63,7 +65,30 @@ class _Dialect(NamedTuple):
 
     @property
     def quote(self) -> str | bool:
-        return '"' if self.delimiter == "," else False
+        return '"' if self.delimiter != "\t" else False
+
+
+def _places(names: Sequence[str], columns: Sequence[str], add: Callable[..., None], header: bool) -> Iterator[int]:
+    """Where the wanted columns are; what is missing or ambiguous is counted with what would help."""
+    for name in names:
+        if columns.count(name.strip()) == 1:
+            yield columns.index(name.strip())
+            continue
+        detail = missing_column(name, columns)
+        other = [sign for sign in "|;\t," if len(columns) == 1 and sign in columns[0]]
+        if other:
+            detail = f"its only column is {columns[0][:80]!r}; pass --delimiter {other[0]!r}"
+        elif header and name not in columns:
+            detail += "; if the first row is no header, pass --no-header"
+        add("no_column", unit="file", numbers=[0], detail=detail)
+
+
+def _without_nul(numbers: np.ndarray, records: list[bytes], add: Callable[..., None]) -> tuple[np.ndarray, list[bytes]]:
+    bad = np.array([b"\0" in record for record in records], dtype=np.bool_)
+    if not bad.any():
+        return numbers, records
+    add("not_text", unit="record", numbers=numbers[bad].tolist())
+    return numbers[~bad], [record for record, held in zip(records, bad, strict=True) if not held]
 
 
 def _fields(record: bytes, dialect: _Dialect) -> list[str]:
@@ -131,10 +156,10 @@ def _read(records: list[bytes], dialect: _Dialect, bad: list[int], *, header: bo
 
 
 def _records(
-    stream: Stream, delimiter: str, limit: int, add: Callable[..., None]
+    stream: Stream, delimiter: str, limit: int, add: Callable[..., None], *, first: int = 0
 ) -> Iterator[tuple[np.ndarray, list[bytes]]]:
-    """Blocks of complete records that are neither blank nor too long, with their numbers."""
-    number, width, rest, dropping = 0, 0, b"", False
+    """Blocks of complete records that are neither blank nor too long, with their numbers, from the first one's on."""
+    number, width, rest, dropping = first, 0, b"", False
     for block, ended in _blocks(stream):
         if dropping:
             _, found, rest = block.partition(b"\n")
@@ -171,7 +196,7 @@ def _divided(text: bytes, delimiter: str, limit: int, ended: bool) -> Iterator[t
 
     Of a quote that is not closed within the limit the line is given up, not what follows it.
     """
-    lines = line_states(np.frombuffer(text, np.uint8), ord(delimiter), delimiter == ",")
+    lines = line_states(np.frombuffer(text, np.uint8), ord(delimiter), delimiter != "\t")
     ends, opens, closes, begun, gone_on = (column.tolist() for column in lines)
     line, start = 0, 0
     while line < len(ends):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vergence.checks import at_least
 from vergence.encoders.vit import ClassTokenTransformer
 from vergence.errors import ConfigError, ShapeError
+from vergence.files import parse_json
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")  # "medium-dark" and "don't" are one word each
 _SPECIAL = ("<pad>", "<unknown>")
@@ -80,8 +81,16 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """Read what `to_json` wrote."""
-        return cls(tuple(json.loads(text)))
+        """Read what `to_json` wrote.
+
+        Raises:
+            CorpusError: If it is not JSON.
+            ConfigError: If it is no list of words.
+        """
+        words = parse_json(text, where="a vocabulary")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ConfigError("a vocabulary must be a JSON list of words")
+        return cls(tuple(words))
 
 
 class BagOfWordsEncoder(nn.Module):

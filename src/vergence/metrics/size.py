@@ -11,7 +11,7 @@ from torch import Tensor
 from vergence.checks import at_least, probability
 from vergence.errors import ShapeError
 from vergence.metrics import hsic
-from vergence.metrics.arrays import Array, as_float64, same_rows
+from vergence.metrics.arrays import Array, as_float64, guarded, same_rows
 from vergence.metrics.intervals import Interval
 
 _MIN_PAIRS = 40
@@ -38,9 +38,10 @@ class EncodingSize:
     chance: float
 
 
+@guarded
 def suggest_encoding_size(
     z_image: Float[Array, "n dim_image"],
-    z_text: Float[Array, "m dim_text"],
+    z_text: Float[Array, "n dim_text"],
     *,
     generator: torch.Generator,
     tolerance: float = 1e-3,

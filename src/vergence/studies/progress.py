@@ -2,16 +2,9 @@
 
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, TaskID, TimeElapsedColumn, TimeRemainingColumn
+
+from vergence.terminal import bars, plain
 
 
 class StudyProgress:
@@ -23,16 +16,7 @@ class StudyProgress:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.console = Console(stderr=True, highlight=False)
-        self.display = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
+        self.display = bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(compact=True))
         self._bars: dict[str, TaskID] = {}
         self._done = self._total = 0
 
@@ -52,7 +36,7 @@ class StudyProgress:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.display.console.print(plain(line), soft_wrap=True)
 
     def advanced(self, run: str, done: int, total: int) -> None:
         """Show how far a run is."""

@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -31,9 +30,11 @@ from torch.optim import Optimizer
 from vergence.checks import one_of
 from vergence.encoders import DualEncoder
 from vergence.errors import ConfigError, MissingExtraError
-from vergence.losses import Objective, WeightedTerm, process_count
+from vergence.files import note, write_text
+from vergence.losses import Objective, WeightedTerm, process_count, process_rank
 from vergence.random import spawn
-from vergence.training.checkpoint import Checkpoints, restore, write_text
+from vergence.terminal import bars
+from vergence.training.checkpoint import Checkpoints, restore
 from vergence.training.config import TrainConfig
 from vergence.training.optimizers import make_optimizers, set_rate
 from vergence.training.processes import Batches, join_processes, of_each_process, own_generator
@@ -127,7 +128,7 @@ def train(
     with ExitStack() as stack:
         accelerator = _accelerator(config, device, out, stack)
         batches = Batches.plan(len(views), config, sharded=sharded, device=accelerator.device)
-        _start_trackers(accelerator, config, stack)
+        _start_trackers(accelerator, config, out, stack)
         step = _prepared(encoder, objective, config, accelerator, stack)
         modules: dict[str, nn.Module] = {"encoder": encoder, "objective": objective}
         checkpoints = Checkpoints(out / "checkpoints") if out else None
@@ -166,7 +167,7 @@ def train(
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
-                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history), of_job=True)
                 checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
             for callback in callbacks if accelerator.is_main_process else ():
                 callback(end)
@@ -222,14 +223,26 @@ def _accelerator(config: TrainConfig, device: str, out: Path | None, stack: Exit
     return Accelerator(cpu=device == "cpu", mixed_precision=precision, log_with=config.tracker, project_dir=out)
 
 
-def _start_trackers(accelerator: Accelerator, config: TrainConfig, stack: ExitStack) -> None:
-    if config.tracker:
+def _start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path | None, stack: ExitStack) -> None:
+    if config.tracker and out:
+        logs = out / config.tracker
+        before = set(logs.rglob("*"))
+        stack.callback(_note_new, logs, before)
         said = {
             name: value if isinstance(value, (int, float)) else str(value) for name, value in asdict(config).items()
         }
         accelerator.init_trackers(config.tracker, config=said)
         for tracker in accelerator.trackers:
             stack.callback(tracker.finish)
+        _note_new(logs, before)  # a run that is killed has noted them, too
+
+
+def _note_new(folder: Path, before: set[Path]) -> None:
+    """Enter what a tracker has written into the journal of the run."""
+    if process_rank() == 0:
+        for path in sorted(set(folder.rglob("*")) - before):
+            if path.is_file():
+                note(path)
 
 
 def _prepared(
@@ -337,6 +350,4 @@ def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
 
 def _display(*, shown: bool) -> Progress:
     """A bar on the terminal, with the time left; nothing where errors go to a file."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)
-    return Progress(*columns, console=console, disable=not (shown and console.is_terminal))
+    return bars(MofNCompleteColumn(), TimeRemainingColumn(compact=True), shown=shown)

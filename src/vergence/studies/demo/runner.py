@@ -14,6 +14,7 @@ from torch import Tensor
 import vergence
 from vergence.data import POLICIES, STYLE
 from vergence.encoders import DualEncoder
+from vergence.folders import JobFolder, WhenPresent
 from vergence.probes import encode, oracle_scores, predict
 from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
@@ -22,7 +23,6 @@ from vergence.studies.demo.training import halves, train_and_probe
 from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
 from vergence.training.checkpoint import write_tensors
-from vergence.training.folder import JobFolder, WhenPresent
 from vergence.views import ViewPair
 
 Results = dict[str, Any]

@@ -14,6 +14,7 @@ import pandas as pd
 import vergence
 from vergence.checks import at_least, one_of
 from vergence.corpus.forecast import LEARNED
+from vergence.folders import JobFolder, WhenPresent
 from vergence.plots import forecast_beside_measurement, svg
 from vergence.probes import encode
 from vergence.random import named
@@ -25,7 +26,6 @@ from vergence.studies.forecast.rules import HIT, MEANINGS, MISS, NO_NUMBER, Judg
 from vergence.studies.forecast.spec import REFERENCE, SCALES, SETTINGS, UNTRAINED, Scale
 from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
-from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
 Trial = tuple[int, str]  # seed and setting

@@ -16,7 +16,9 @@ import pandas as pd
 
 import vergence
 from vergence.checks import at_least, one_of
-from vergence.errors import ConfigError
+from vergence.errors import ConfigError, CorpusError
+from vergence.files import whole
+from vergence.folders import JobFolder, WhenPresent
 from vergence.plots.style import svg
 from vergence.random import named
 from vergence.studies.misalignment2025.batched import train_together
@@ -25,9 +27,8 @@ from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
-from vergence.studies.pool import run_in_pool
+from vergence.studies.pool import run_in_pool, trials
 from vergence.studies.progress import StudyProgress
-from vergence.training.folder import JobFolder, WhenPresent
 
 Results = dict[str, Any]
 _TELL_EVERY = 20  # steps
@@ -67,8 +68,7 @@ def run_study(
     started = time.perf_counter()
     one_of("scale", scale, SCALES)
     study, sized = study_of(name), SCALES[scale]
-    n_seeds = sized.seeds if seeds is None else seeds
-    at_least("seeds", n_seeds, 1)
+    n_seeds = trials(seeds, sized.seeds)
     at_least("workers", workers, 1)
     specs = study.runs(sized, n_seeds)
     if isinstance(sized.training, PublishedConfig) and any(spec.objective != "l2_info_nce" for spec in specs):
@@ -81,16 +81,17 @@ def run_study(
     for spec, path in product(specs, finished_elsewhere):
         _take_over(spec, path, folder)
     progress.start(len(specs))
-    pending = [spec for spec in specs if folder.read_json(_file_of(spec)) is None]
+    pending = [spec for spec in specs if _found(spec, folder) is None]
     for spec in specs:
         if spec not in pending:
             progress.finished(spec.name, "done before")
     for spec, done in _trained(pending, sized, progress=progress, workers=workers):
-        folder.write_json(_file_of(spec), {"spec": asdict(spec), **done})
+        folder.write_result(_file_of(spec), {"spec": asdict(spec), **done})
         progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
-    frame.to_parquet(folder.path / "table.parquet", index=False)
+    with whole(folder.path / "table.parquet", of_job=True) as partial:
+        frame.to_parquet(partial, index=False)
     verdict = {
         "study": name,
         "command": command,
@@ -98,7 +99,7 @@ def run_study(
         "versions": {"vergence": vergence.__version__, "torch": version("torch"), "python": platform.python_version()},
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(time.perf_counter() - started, 1),
-        "cpu_seconds": round(sum(folder.read_json(_file_of(spec))["cpu_seconds"] for spec in specs)),
+        "cpu_seconds": round(sum(_done(spec, folder)["cpu_seconds"] for spec in specs)),
     }
     folder.write_json("verdict.json", verdict)
     folder.write_text("figure.svg", svg(study.figure(frame)))
@@ -110,7 +111,7 @@ def table(specs: Sequence[RunSpec], folder: JobFolder) -> pd.DataFrame:
     parts = []
     for spec in specs:
         settings = asdict(spec) | {"output_size": spec.n_outputs, "n_unbiased": len(spec.misalignment.unbiased)}
-        parts += [{"run": spec.name, **settings, **row} for row in folder.read_json(_file_of(spec))["rows"]]
+        parts += [{"run": spec.name, **settings, **row} for row in _done(spec, folder)["rows"]]
     frame = pd.DataFrame(parts)
     return frame.astype({"oracle": float, "oracle_error": float})  # None where theory is silent
 
@@ -119,7 +120,7 @@ def _runs_of(path: Path, job: Results) -> JobFolder:
     """The folder of another study, if its runs are what ours would be."""
     try:
         found = JobFolder(path).read_json("job.json")
-    except ValueError:
+    except CorpusError:
         found = None
     wanted = json.loads(json.dumps({key: value for key, value in job.items() if key != "study"}))
     if not isinstance(found, dict) or {key: value for key, value in found.items() if key != "study"} != wanted:
@@ -132,10 +133,20 @@ def _runs_of(path: Path, job: Results) -> JobFolder:
 
 def _take_over(spec: RunSpec, source: JobFolder, folder: JobFolder) -> None:
     """Copy a finished run, unless there is one already or the other was to be measured otherwise."""
-    if folder.read_json(_file_of(spec)) is None:
-        done = source.read_json(_file_of(spec))
+    if _found(spec, folder) is None:
+        done = _found(spec, source)
         if done is not None and done["spec"] == asdict(spec):
-            folder.write_json(_file_of(spec), done)
+            folder.write_result(_file_of(spec), done)
+
+
+def _found(spec: RunSpec, folder: JobFolder) -> Results | None:
+    return folder.read_result(_file_of(spec))
+
+
+def _done(spec: RunSpec, folder: JobFolder) -> Results:
+    done = _found(spec, folder)
+    assert done is not None, spec
+    return done
 
 
 def _file_of(spec: RunSpec) -> str:

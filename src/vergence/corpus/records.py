@@ -1,0 +1,403 @@
+"""Captions in JSON: in records one by one, and in whole documents, which are read piece by piece in bounded memory."""
+
+import json
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from vergence.corpus.problems import missing_column, short
+from vergence.corpus.streams import BLOCK, Stream
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SIGN = re.compile(r'["\\\[\]{},]')
+_JSON = json.JSONDecoder(strict=False)  # a raw tab in a caption is a caption with a tab
+
+_PLACES = 20  # that are kept of what is missing
+
+Add = Callable[..., None]
+Captions = list[bytes | None]
+
+
+class Records:
+    """Takes captions out of JSON records.
+
+    Args:
+        names: Keys; `a.b` is the key b of the object, or of the objects in the list, at the key a.
+
+    Example:
+        >>> def add(kind, **place): print(kind, place["detail"])
+        >>> records = Records(["caption", "sentences.raw"])
+        >>> records.of_line(b'{"caption": "a dog", "sentences": [{"raw": "one"}, {"raw": null}]}', add)
+        [b'a dog', b'one', None]
+        >>> records.of_line(b'{"caption": 3, "text": ""}', add)
+        malformed 'caption' holds int, not text
+        null unknown column 'sentences.raw'; known: caption, text
+        []
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._pieces = {piece for name in names for piece in (name, *name.split("."))}
+        self._unique = json.JSONDecoder(strict=False, object_pairs_hook=self._once)
+        self._told: set[str] = set()
+
+    def of_line(self, line: bytes, add: Add) -> Captions:
+        """The captions of one JSON object; none, and counted, if it is not one."""
+        if b"\0" in line:
+            add("not_text")
+            return []
+        try:
+            record = self.parsed(line.decode())
+        except UnicodeDecodeError as error:
+            add("broken_utf8", detail=error.reason)
+            return []
+        except (ValueError, RecursionError) as error:
+            add("malformed", detail=short(error))
+            return []
+        if not isinstance(record, dict):
+            add("malformed", detail="not a JSON object")
+            return []
+        return self.of_record(record, add)
+
+    def parsed(self, text: str) -> Any:
+        """A JSON value.
+
+        Raises:
+            ValueError: If it is none, or a key that matters comes twice in one object.
+            RecursionError: If it is nested too deeply.
+        """
+        twice = any(text.count(f'"{piece}"') > 1 for piece in self._pieces)
+        return (self._unique if twice else _JSON).decode(text)
+
+    def decoded(self, text: str, at: int) -> tuple[Any, int]:
+        """The JSON value that begins there, and where it ends.
+
+        Raises:
+            ValueError, RecursionError: As in `parsed`.
+        """
+        value, end = _JSON.raw_decode(text, at)
+        twice = any(text.count(f'"{piece}"', at, end) > 1 for piece in self._pieces)
+        return self._unique.raw_decode(text, at) if twice else (value, end)
+
+    def of_record(self, record: dict[str, Any], add: Add) -> Captions:
+        """The captions at all names; a name that leads nowhere is a null."""
+        return [caption for name in self.names for caption in self.at(record, name, add)]
+
+    def at(self, record: Any, name: str, add: Add) -> Captions:
+        """The captions at one name, or, if it is empty, those that the value itself is."""
+        found: Captions = []
+        waiting = [(record, name)]
+        while waiting:
+            value, path = waiting.pop()
+            if isinstance(value, list):
+                waiting += [(entry, path) for entry in reversed(value)]
+            elif isinstance(value, dict) and path:
+                if (step := leads(value, path)) is None:
+                    add("null", detail="" if name in self._told else missing_column(path, list(value)))
+                    self._told.add(name)
+                else:
+                    waiting.append(step)
+            elif value is None:
+                found.append(None)
+            elif isinstance(value, str) and not path:
+                # A lone surrogate becomes bytes that are no UTF-8, and is counted as that.
+                found.append(value.encode(errors="surrogatepass"))
+            else:
+                where = f"{name!r} holds " if name else ""
+                add("malformed", detail=f"{where}{type(value).__name__}, not {'an object' if path else 'text'}")
+        return found
+
+    def _once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            keys = [key for key, _ in pairs]
+            for key in self._pieces & set(keys):
+                if keys.count(key) > 1:
+                    raise ValueError(f"the key {key!r} comes {keys.count(key)} times")
+        return record
+
+
+def is_record(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
+    try:
+        return isinstance(_JSON.decode(line.decode()), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def leads(record: dict[str, Any], name: str) -> tuple[Any, str] | None:
+    """The value at the longest key that the name begins with, and what then remains of the name."""
+    end = len(name)
+    while end > 0:
+        if name[:end] in record:
+            return record[name[:end]], name[end + 1 :]
+        end = name.rfind(".", 0, end)
+    return None
+
+
+def document(stream: Stream, records: Records, add: Add, *, limit: int, plain: bool) -> Iterator[tuple[int, Captions]]:
+    """The captions of a JSON document.
+
+    Records are the objects of a list, of any list at a key of the document (`annotations`, `images`), and of a mapping;
+    an object that has one of the names itself is one record. Texts in a list are captions if no names were given. Lists
+    none of whose objects have the name, such as COCO's `images`, hold no captions.
+
+    Args:
+        stream: UTF-8.
+        records: What to take out of records.
+        add: Receives what is left out: kind, and by keyword unit, numbers and detail.
+        limit: Longest record, in characters; a longer one is counted and passed over.
+        plain: Whether texts in lists are captions.
+
+    Yields:
+        For each record its number, from 1, and its captions.
+    """
+    reader = _Document(_Scanner(stream, limit, records.decoded), records, add, plain)
+    try:
+        yield from reader.captions()
+    except (ValueError, RecursionError) as error:
+        add("unreadable", unit="item", numbers=[reader.number + 1], detail=f"malformed JSON: {_reason(error)}")
+    else:
+        reader.finish()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the place, which counts from the piece in hand."""
+    return error.msg if isinstance(error, json.JSONDecodeError) else short(error)
+
+
+class _Document:
+    def __init__(self, scanner: "_Scanner", records: Records, add: Add, plain: bool) -> None:
+        self.number = 0
+        self._scanner, self._records, self._plain = scanner, records, plain
+        self._add = add
+        self._found: set[str] = set()  # names that led somewhere
+        self._known: dict[str, None] = {}  # what names there are instead
+
+    def captions(self) -> Iterator[tuple[int, Captions]]:
+        scanner = self._scanner
+        while sign := scanner.peek():
+            if sign == "[":
+                yield from self._list("")
+            elif sign != "{":
+                raise ValueError("neither an object nor a list")
+            else:
+                record = scanner.value_if_short()
+                if isinstance(record, _Skipped):
+                    yield from self._members()
+                elif any(name in record for name in self._records.names):
+                    yield self._next(self._records.names, record)
+                else:
+                    for key, value in record.items():
+                        yield from self._member(key, value)
+
+    def finish(self) -> None:
+        for name in self._records.names:
+            if name not in self._found and (self._known or not self._plain):
+                detail = missing_column(name, list(self._known))
+                self._add("no_column", unit="file", numbers=[0], detail=detail)
+
+    def _next(self, names: Sequence[str], record: Any) -> tuple[int, Captions]:
+        self.number += 1
+        self._found.update(names)
+        return self.number, [caption for name in names for caption in self._records.at(record, name, self._say)]
+
+    def _say(self, kind: str, **what: Any) -> None:
+        self._add(kind, unit="item", numbers=[self.number], **what)
+
+    def _members(self) -> Iterator[tuple[int, Captions]]:
+        scanner = self._scanner
+        for key in scanner.members():
+            if scanner.peek() == "[":
+                yield from self._list(key)
+            elif not isinstance(value := scanner.value_or_skip(), _Skipped):
+                yield from self._member(key, value)
+            elif value.kind == "malformed" or self._direct(key):
+                detail = f"at the key {key[:60]!r}"
+                self._add(value.kind, unit="item", numbers=[self.number + 1], detail=detail)
+
+    def _member(self, key: str, value: Any) -> Iterator[tuple[int, Captions]]:
+        if isinstance(value, list):
+            yield from self._entries(key, iter(value))
+        elif isinstance(value, dict) and (names := [name for name in self._records.names if leads(value, name)]):
+            yield self._next(names, value)
+        elif direct := self._direct(key):
+            self._found.update(direct)
+            self.number += 1
+            yield self.number, [c for rest in direct.values() for c in self._records.at(value, rest, self._say)]
+        else:
+            self._know(key)
+
+    def _direct(self, key: str) -> dict[str, str]:
+        """Names that begin with a key of the document, and what remains of them."""
+        return {n: n[len(key) + 1 :] for n in self._records.names if key and (n == key or n.startswith(f"{key}."))}
+
+    def _list(self, key: str) -> Iterator[tuple[int, Captions]]:
+        yield from self._entries(key, self._scanner.entries())
+
+    def _entries(self, key: str, entries: Iterator[Any]) -> Iterator[tuple[int, Captions]]:
+        direct = self._direct(key)
+        self._found.update(direct)
+        lacking: dict[str, tuple[list[int], int]] = {n: ([], 0) for n in self._records.names if n not in direct}
+        first = self.number + 1
+        for entry in entries:
+            self.number += 1
+            found: Captions = []
+            if isinstance(entry, _Skipped):
+                self._say(entry.kind, detail=entry.reason)
+            elif isinstance(entry, str) and self._plain and not key:
+                found = self._records.at(entry, "", self._say)
+                self._found.update(self._records.names)
+            elif not isinstance(entry, dict) and not direct and not key:
+                self._say("malformed", detail=f"{type(entry).__name__}, not an object")
+            else:
+                for name in self._records.names:
+                    if name in lacking and not (isinstance(entry, dict) and leads(entry, name)):
+                        numbers, times = lacking[name]
+                        lacking[name] = (numbers if times >= _PLACES else [*numbers, self.number], times + 1)
+                        continue
+                    if name in lacking:  # a list of captions after all: whatever came before lacks one
+                        numbers, times = lacking.pop(name)
+                        self._add("null", unit="item", numbers=numbers, times=times)
+                    found += self._records.at(entry, direct.get(name, name), self._say)
+            if self.number == first:
+                inner = list(entry) if isinstance(entry, dict) else []
+                self._know(*([f"{key}.{name}" if key else name for name in inner] or [key] * bool(key)))
+            yield self.number, found
+        self._found.update(set(self._records.names) - set(lacking))
+
+    def _know(self, *names: str) -> None:
+        if len(self._known) < 40:
+            self._known.update(dict.fromkeys(name[:60] for name in names))
+
+
+class _Skipped(NamedTuple):
+    """Stands for a value that was passed over."""
+
+    kind: str
+    reason: str = ""
+
+
+class _Scanner:
+    """Reads a JSON text value by value, holding no more than one value and one block."""
+
+    def __init__(self, stream: Stream, limit: int, decoded: Callable[[str, int], tuple[Any, int]]) -> None:
+        self._stream, self._limit, self._decoded = stream, limit, decoded
+        self._decode = getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._text, self._at, self._ended = "", 0, False
+
+    def peek(self) -> str:
+        """The next sign that is no white space; empty at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._more(1)
+
+    def value_or_skip(self) -> Any:
+        """The next value; what is malformed or too long is passed over.
+
+        Raises:
+            ValueError: If the text ends before.
+        """
+        value = self.value_if_short()
+        if isinstance(value, _Skipped):
+            self._skip()
+        return value
+
+    def value_if_short(self) -> Any:
+        """The next value; nothing is passed over yet where that is malformed or too long."""
+        if not self.peek():
+            raise ValueError("cut off")
+        while True:
+            held = len(self._text) - self._at
+            try:
+                value, end = self._decoded(self._text, self._at)
+            except ValueError as error:
+                if self._ended or not self._may_go_on(error):
+                    return _Skipped("malformed", _reason(error))
+                value, end = None, len(self._text)
+            if end < len(self._text) or self._ended:  # what ends with the text may go on: 12, then 3
+                if end - self._at > self._limit:
+                    return _Skipped("too_long")
+                self._at = end
+                return value
+            if held > self._limit:
+                return _Skipped("too_long")
+            self._more(max(BLOCK, held))
+
+    def _may_go_on(self, error: ValueError) -> bool:
+        """Whether an error may only be that the text in hand ends within the value."""
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated string") or error.pos > len(self._text) - 16
+
+    def entries(self) -> Iterator[Any]:
+        """The entries of the list that is next."""
+        yield from self._separated("[", "]", self.value_or_skip)
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object that is next; the value of each must be read before the next key."""
+        yield from self._separated("{", "}", self._key)
+
+    def _key(self) -> str:
+        key = self.value_or_skip() if self.peek() == '"' else None
+        if not isinstance(key, str):
+            raise ValueError("a key is no text, or too long")
+        self._expect(":")
+        return key
+
+    def _separated(self, opening: str, closing: str, read: Callable[[], Any]) -> Iterator[Any]:
+        self._expect(opening)
+        if self.peek() == closing:
+            self._at += 1
+            return
+        while True:
+            yield read()
+            if self.peek() == closing:
+                self._at += 1
+                return
+            self._expect(",")
+
+    def _expect(self, sign: str) -> None:
+        if (found := self.peek()) != sign:
+            raise ValueError(f"{found!r} in the place of {sign!r}" if found else "cut off")
+        self._at += 1
+
+    def _skip(self) -> None:
+        """Pass over a value, however long, without holding it."""
+        depth, quoted = 0, False
+        while True:
+            sign = _SIGN.search(self._text, self._at)
+            if sign is None:
+                self._at = len(self._text)
+                if self._ended:
+                    raise ValueError("cut off")
+                self._more(BLOCK)
+                continue
+            what, self._at = sign.group(), sign.end()
+            if what == "\\":
+                if self._at == len(self._text):
+                    self._more(1)
+                self._at += 1
+            elif what == '"':
+                quoted = not quoted
+                if not quoted and depth == 0:
+                    return
+            elif not quoted:
+                if what in "]}," and depth == 0:  # a number that is too long
+                    self._at -= 1
+                    return
+                depth += (what in "[{") - (what in "]}")
+                if depth == 0 and what in "]}":
+                    return
+
+    def _more(self, size: int) -> None:
+        pieces, got = [self._text[self._at :]], 0
+        while got < size and not self._ended:
+            block = self._stream.read(BLOCK)
+            self._ended = not block
+            pieces.append(self._decode(block, final=self._ended))
+            got += len(pieces[-1])
+        self._text, self._at = "".join(pieces), 0
