@@ -43,7 +43,7 @@ def csv_columns(
             if b"\0" in records[0]:
                 add("not_text", unit="file", numbers=[0])
                 return
-            fields = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            fields = _fields(records[0], dialect)
             if not fields:
                 add("malformed", unit="file", numbers=[0], detail=f"no first record of 1 to {_MOST_COLUMNS:,} columns")
                 return
@@ -160,7 +160,8 @@ def _records(
 ) -> Iterator[tuple[np.ndarray, list[bytes]]]:
     """Blocks of complete records that are neither blank nor too long, with their numbers, from the first one's on."""
     number, width, rest, dropping = first, 0, b"", False
-    for block, ended in _blocks(stream):
+    for n, (piece, ended) in enumerate(_blocks(stream)):
+        block = piece if n else piece.removeprefix(b"\xef\xbb\xbf")
         if dropping:
             _, found, rest = block.partition(b"\n")
             dropping = not found
