@@ -274,14 +274,18 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
         CorpusError: Naming `where` and the line.
     """
     rows = csv.DictReader(StringIO(text, newline=""), strict=True)
-    missing = [column for column in ("group", "concept", "form") if column not in (rows.fieldnames or ())]
-    if missing:
-        raise CorpusError(
-            f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
-        )
     forms: dict[str, dict[str, list[str]]] = {}
     tiers: dict[str, str] = {}
     try:
+        header = rows.fieldnames or []
+        missing = [column for column in ("group", "concept", "form") if column not in header]
+        if missing:
+            raise CorpusError(
+                f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
+            )
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise CorpusError(f"{where}:1: two columns are called {twice!r}; rename one")
         for row in rows:
             group, concept, form = (
                 _phrase(f"{where}:{rows.line_num}: the {column}", row[column] or "")
@@ -290,7 +294,7 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
             forms.setdefault(group, {}).setdefault(concept, []).append(form)
             tiers.setdefault(group, row.get("tier") or "")
     except csv.Error as error:
-        raise CorpusError(f"{where}:{rows.line_num}: {error}") from error
+        raise CorpusError(f"{where}:{max(rows.reader.line_num, 1)}: not valid CSV: {error}") from error
     except ConfigError as error:
         raise CorpusError(str(error)) from error
     if not forms:
