@@ -50,7 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ({"sed": 1}, "unknown key 'sed'; known: seed, device, data, encoder, objective, train. Did you mean 'seed'?"),
         ({"train": {"epoch": 1}}, "unknown key in train 'epoch'; known: epochs, batch_size"),
         ({"train": 3}, "train must be keys with values; got 3"),
-        ({"train": {"epochs": "many"}}, "\"train.epochs\": Expected a <class 'int'>. Got value: many"),
+        ({"train": {"epochs": "many"}}, "train.epochs must be a whole number; got 'many'"),
         ({"train": {"epochs": 0}}, "in train: epochs must be >= 1; got 0"),
         ({"train": {"optimizer": "adam"}}, "unknown optimizer 'adam'; known: adamw, muon, sgd"),
         ({"train": {"early_stop": {"metric": "lost"}}}, "unknown metric in train.early_stop 'lost'; known: total"),
@@ -103,8 +103,7 @@ def test_what_the_command_line_lacks_or_doubles_is_refused(capsys, tmp_path: Pat
     path, out = written(tmp_path, SMALL), str(tmp_path / "out")
     assert "--out is missing" in refused(capsys, path)
     assert "pass one of them" in refused(capsys, path, "--out", out, "--resume", "--overwrite")
-    assert "cannot read nowhere.yaml" in refused(capsys, "nowhere.yaml", "--out", out)
-    assert "before the options that override it: train" in refused(capsys, "--train.epochs", "3", path, "--out", out)
+    assert "nowhere.yaml does not exist" in refused(capsys, "nowhere.yaml", "--out", out)
     assert "unrecognized arguments: --train.epoch" in refused(capsys, path, "--train.epoch", "3", "--out", out)
     (tmp_path / "broken.yaml").write_text("train: {epochs")
     assert "cannot read" in refused(capsys, str(tmp_path / "broken.yaml"), "--out", out)

@@ -12,48 +12,14 @@ import pyarrow as pa
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import pytest
+from tests.corpus.common import compress, read, tar
 
 from vergence.corpus.discovery import plan
-from vergence.corpus.problems import Problems
-from vergence.corpus.readers import ReadOptions, read_captions
-from vergence.errors import CorpusError
+from vergence.corpus.readers import ReadOptions
+from vergence.errors import ConfigError, CorpusError
 
 GOOD = ["a dog", "ein süßer Kater", "", 'two\nlines, "quoted"', "猫 🐱"]
 BROKEN = b"broken \xff\xfe caption"
-
-
-def read(*paths: Path, **options) -> tuple[list[str], Problems]:
-    problems = Problems(strict=options.pop("strict", False))
-    texts = []
-    for part in plan(paths):
-        for captions in read_captions(part, ReadOptions(**options), problems):
-            texts += [
-                caption.as_py() if isinstance(caption.as_py(), str) else caption.as_py().decode()
-                for caption in captions
-            ]
-    return texts, problems
-
-
-def compress(data: bytes, path: Path) -> Path:
-    if path.suffix in (".gz", ".tgz"):
-        path.write_bytes(gzip.compress(data))
-    elif path.suffix == ".zst":
-        path.write_bytes(pa.compress(data, codec="zstd", asbytes=True))
-        with pa.output_stream(str(path), compression="zstd") as stream:
-            stream.write(data)
-    else:
-        path.write_bytes(data)
-    return path
-
-
-def tar(entries: list[tuple[str, bytes]], **options) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", **options) as archive:
-        for name, content in entries:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -330,3 +296,152 @@ def test_a_line_of_a_quarter_gigabyte_costs_bounded_memory_and_counts_as_skipped
     assert found == "1"
     assert counts == "{'too_long': 1}"
     assert float(megabytes) < 64
+
+
+@pytest.mark.slow
+def test_the_endless_entry_of_a_document_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:
+    """The document is 66 MiB long, and 64 of them are one caption."""
+    (tmp_path / "small.json").write_text('["fine"]')
+    with gzip.open(tmp_path / "a.json.gz", "wb", compresslevel=1) as file:
+        file.write(b'{"images": [')
+        file.write(b'{"id": 1}, ' * (2**21 // 11))
+        file.write(b'{"id": 2}], "annotations": [{"caption": "first"}, {"caption": "')
+        file.writelines(b"x" * 2**20 for _ in range(64))
+        file.write(b'"}, {"caption": "last"}]}')
+    command = [sys.executable, "-c", ENDLESS, tmp_path / "small.json", tmp_path / "a.json.gz"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found, counts, megabytes = done.stdout.strip().split("|")
+    assert (found, counts) == ("2", "{'too_long': 1}")
+    assert float(megabytes) < 64
+
+
+FLICKR = "image_name| comment_number| comment\n1.jpg| 0| Two dogs .\n1.jpg| 1| A cat\n2.jpg| 4   A dog\n"
+
+
+def test_tables_of_any_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(FLICKR)
+    _, problems = read(path)
+    assert "its only column is 'image_name| comment_number| comment'; pass --delimiter '|'" in str(problems.examples)
+    texts, problems = read(path, delimiter="|", columns=("comment",))
+    assert [text.strip() for text in texts] == ["Two dogs .", "A cat"]
+    assert problems.counts == {"malformed": 1}
+    path.write_text('id;caption\n1;"a; ""dog"""\n')
+    assert read(path, delimiter=";")[0] == ['a; "dog"']
+    path.write_text("sep=;\nid;caption\n1;a dog\n")
+    assert read(path)[0] == ["a dog"]
+    path.write_text("id,text\n1,x\n")
+    assert read(path)[1].examples["no_column"][0].detail == (
+        "unknown column 'caption'; known: id, text; if the first row is no header, pass --no-header"
+    )
+
+
+def test_tables_without_a_header_have_numbered_columns(tmp_path: Path) -> None:
+    (tmp_path / "cc3m.tsv").write_text("a dog\thttp://x\na cat\thttp://y\nno url\n")
+    texts, problems = read(tmp_path / "cc3m.tsv", header=False, columns=("1",))
+    assert texts == ["a dog", "a cat"]
+    assert problems.examples["malformed"][0].number == 3
+    (tmp_path / "Flickr8k.token.txt").write_text("1.jpg#0\tA dog\n1.jpg#1\tA cat\n")
+    assert read(tmp_path / "Flickr8k.token.txt", delimiter="\t", header=False, columns=("2",))[0] == ["A dog", "A cat"]
+    _, problems = read(tmp_path / "cc3m.tsv", header=False)
+    assert problems.examples["no_column"][0].detail == "unknown column 'caption'; known: 1, 2"
+
+
+def test_names_of_columns_are_stripped_and_must_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id, caption ,x\n1,a dog,2\n")
+    assert read(path)[0] == ["a dog"]
+    path.write_text("caption,caption\na,b\n")
+    texts, problems = read(path)
+    assert texts == []
+    assert problems.examples["no_column"][0].detail == "2 columns are named 'caption'; rename all but one"
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["caption", "caption"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet")[1].counts == {"no_column": 1}
+    path.write_text(f'caption,"{"x" * 200_000}"\na,b\n')
+    assert read(path)[1].counts == {"malformed": 1}
+
+
+def test_text_lines_have_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a dog\n")
+    assert read(tmp_path / "a.txt", columns=("txt",))[0] == ["a dog"]
+    texts, problems = read(tmp_path / "a.txt", columns=("caption",))
+    assert texts == []
+    assert problems.counts == {"no_column": 1}
+
+
+STRUCTS = [
+    {"sentences": [{"raw": "a"}, {"raw": "b"}], "meta": {"x": {"text": "m"}}},
+    {"sentences": None, "meta": None},
+    {"sentences": [{"raw": None}, None], "meta": {"x": None}},
+    {"sentences": [], "meta": {"x": {"text": "n"}}},
+]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "jsonl", "json"])
+def test_fields_of_structs_are_captions(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    table = pa.Table.from_pylist(STRUCTS)
+    if kind == "parquet":
+        pq.write_table(table, path, row_group_size=2)
+    elif kind == "arrow":
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+            out.write_table(table, max_chunksize=3)
+    else:
+        rows = [json.dumps(row) for row in STRUCTS]
+        path.write_text("\n".join(rows) if kind == "jsonl" else f"[{','.join(rows)}]")
+    texts, problems = read(path, columns=("sentences.raw",))
+    assert (texts, problems.counts) == (["a", "b"], {"null": 3})
+    texts, problems = read(path, columns=("meta.x.text",))
+    assert (texts, problems.counts) == (["m", "n"], {"null": 2})
+    _, problems = read(path, columns=("sentences.text",))
+    assert "known: raw" in str(problems.examples) or "sentences.raw" in str(problems.examples)
+    assert read(path, columns=("sentences",))[1].counts["malformed"] > 0
+
+
+def test_a_column_whose_name_holds_a_dot_comes_before_fields(tmp_path: Path) -> None:
+    rows = [{"a.b": "column", "a": {"b": "field"}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]))
+    assert read(tmp_path / "a.parquet", columns=("a.b",))[0] == ["column"]
+    assert read(tmp_path / "a.jsonl", columns=("a.b",))[0] == ["column"]
+
+
+def test_what_is_empty_and_what_is_null(tmp_path: Path) -> None:
+    """An empty text that is written as one is a caption; nothing at all is a null."""
+    pq.write_table(pa.table({"caption": ["", None]}), tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text('caption,id\n"",1\n,2\n')
+    (tmp_path / "a.jsonl").write_text('{"caption": ""}\n{"caption": null}\n')
+    (tmp_path / "a.json").write_text('["", {"caption": null}]')
+    (tmp_path / "a.tar").write_bytes(tar([("0.txt", b"\n"), ("1.jpg", b"")]))
+    for name in ("a.parquet", "a.csv", "a.jsonl", "a.json", "a.tar"):
+        texts, problems = read(tmp_path / name)
+        assert (texts, problems.counts) == ([""], {"null": 1})
+    (tmp_path / "a.txt").write_text("\n")
+    (tmp_path / "a.tsv").write_text("caption\tid\n\t1\n")
+    for name in ("a.txt", "a.tsv"):
+        texts, problems = read(tmp_path / name)
+        assert (texts, problems.counts) == ([], {"null": 1})
+
+
+def test_nul_in_arrow_text_is_a_character_like_others(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"caption": ["a\0dog"]}), tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text('{"caption": "a\\u0000dog"}')
+    for name in ("a.parquet", "a.jsonl"):
+        assert read(tmp_path / name)[0] == ["a\0dog"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delimiter": "||"}, "delimiter must be one ASCII sign"),
+        ({"delimiter": '"'}, "delimiter must be one ASCII sign"),
+        ({"delimiter": "a"}, "delimiter must be one ASCII sign"),
+        ({"delimiter": "；"}, "delimiter must be one ASCII sign"),
+        ({"columns": ("",)}, "the name of a caption column is empty"),
+        ({"max_caption_bytes": 10**30}, "max_caption_bytes must be <= 1073741824"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ReadOptions(**options)

@@ -19,8 +19,16 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files, folders and globs that hold captions")
     parser.add_argument(
         "--caption-column", action="append", metavar="NAME",
-        help='a caption column or JSON key; may be repeated; "txt": the .txt members of tar shards (default: caption)',
+        help="a caption column, JSON key, or field of tar samples such as txt; a.b is inside structs or objects; may be"
+        " repeated (default: caption, in tar samples txt before it)",
     )  # fmt: skip
+    parser.add_argument(
+        "--delimiter", default="", metavar="CHAR",
+        help="between fields of CSV, TSV and .txt files, which are tables then; '\\t' is a tab (default: by format)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first row of CSV and TSV is data; columns are called 1, 2, 3 ..."
+    )
     parser.add_argument("--lexicon", default="concepts-146", metavar="FILE", help="YAML or CSV (default: concepts-146)")
     parser.add_argument("--match", default="word", choices=["word", "substring"], help="whole words, or anywhere")
     parser.add_argument(
@@ -65,10 +73,10 @@ def run(options: Namespace) -> int:
     """Audit, write the results, print the table; 1 if a group is below its share."""
     from pathlib import Path
 
-    from rich.console import Console
-
     from vergence.corpus import concepts_146, forecast, load_lexicon, merge_audits
+    from vergence.corpus.store import claim_results
     from vergence.reports.audit import audit_table
+    from vergence.terminal import say, show
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
@@ -80,28 +88,44 @@ def run(options: Namespace) -> int:
     floors = dict(map(_floor, options.fail_under or ()))
     lexicon: Lexicon = concepts_146() if options.lexicon == "concepts-146" else load_lexicon(options.lexicon)
     chosen = options.lexicon != "concepts-146"
+    if chosen or not options.merge:  # a merge brings its own lexicon
+        _require_groups(floors, lexicon)
+    if options.out:
+        out = Path(options.out)
+        if any(out.resolve() == Path(folder).resolve() for folder in options.merge or ()):
+            raise ConfigError(f"--out {out} is one of the folders to add up; choose another one")
+        claim_results(out)
     coverage = merge_audits(options.merge, lexicon if chosen else None) if options.merge else _audit(options, lexicon)
     estimate = _estimate(options, coverage.lexicon) if options.labels else None
-    console = Console(highlight=False)
     results = coverage.to_dict()
-    console.print(audit_table(results))
+    show(audit_table(results))
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
-    console.print(f"{coverage.captions:,} captions; skipped: {skipped}", markup=False)
+    say(f"{coverage.captions:,} captions; skipped: {skipped}")
+    for title, counts in (("fields of samples", results["fields"]), ("not captions", results["passed_over"])):
+        if counts:
+            say(f"{title}: {_listed(counts)}")
     if estimate is not None:
         said = forecast(estimate, encoding_size=options.encoding_size)
         shown = estimate.factors[["factor", "images", "selection", "wrong_value", "rho"]].assign(
             forecast=said["statement"]
         )
-        console.print(shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}"), markup=False)
+        say(*shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}").splitlines())
         results |= {
             "misalignment": _records(estimate.factors),
             "misalignment_by_value": _records(estimate.values),
             "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
         }
     if options.out:
-        _write(Path(options.out), coverage, results, estimate)
-        console.print(f"report: {Path(options.out) / 'report.html'}", markup=False, soft_wrap=True)
-    return _verdict(coverage, floors, console)
+        _write(out, coverage, results, estimate)
+        say(f"report: {out / 'report.html'}")
+    return _verdict(coverage, floors)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """The ten most frequent names with their counts."""
+    first = sorted(counts.items(), key=lambda entry: -entry[1])[:10]
+    more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
+    return ", ".join(f"{count:,} {name}" for name, count in first) + more
 
 
 def _estimate(options: Namespace, lexicon: "Lexicon") -> "BiasEstimate":
@@ -123,32 +147,33 @@ def _records(table: Any) -> list[dict[str, Any]]:
 
 
 def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import TaskProgressColumn, TimeRemainingColumn
 
     from vergence.corpus import Engine, ReadOptions, audit
+    from vergence.terminal import bars
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("reading", total=None)
+    reading = ReadOptions(
+        columns=tuple(options.caption_column or ()),
+        max_caption_bytes=options.max_caption_bytes,
+        strict=options.strict,
+        delimiter={"\\t": "\t"}.get(options.delimiter, options.delimiter),
+        header=not options.no_header,
+    )
+    engine = Engine(kind=options.engine, workers=options.workers, address=options.ray_address)
+    with bars(TaskProgressColumn(), TimeRemainingColumn()) as shown:
+        bar = shown.add_task("reading", total=None)
 
         def show(step: "Progress") -> None:
-            seconds = bars.tasks[0].elapsed or 0
+            seconds = shown.tasks[0].elapsed or 0
             rate = f"{step.captions / seconds / 1e3:,.0f} k captions/s" if seconds else "reading"
-            bars.update(bar, total=step.total_bytes, completed=step.done_bytes, description=rate)
+            shown.update(bar, total=step.total_bytes, completed=step.done_bytes, description=rate)
 
         return audit(
             options.paths,
             lexicon,
             match=options.match,
-            options=ReadOptions(
-                columns=tuple(options.caption_column or ()),
-                max_caption_bytes=options.max_caption_bytes,
-                strict=options.strict,
-            ),
-            engine=Engine(kind=options.engine, workers=options.workers, address=options.ray_address),
+            options=reading,
+            engine=engine,
             out=options.out,
             shard=(options.shard_id, options.num_shards),
             progress=show,
@@ -158,15 +183,16 @@ def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
 def _write(folder: "Path", coverage: "Coverage", results: dict[str, Any], estimate: "BiasEstimate | None") -> None:
     import json
 
+    from vergence.files import whole, write_text
     from vergence.reports.audit import audit_html
 
-    folder.mkdir(parents=True, exist_ok=True)
     factors = estimate.factors if estimate is not None else None
     text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
-    (folder / "coverage.json").write_text(text + "\n", encoding="utf-8")
-    coverage.table().to_parquet(folder / "coverage.parquet", index=False)
-    coverage.co_mentions().to_parquet(folder / "co_mentions.parquet", index=False)
-    (folder / "report.html").write_text(audit_html(results, estimate=factors), encoding="utf-8")
+    write_text(folder / "coverage.json", text + "\n")
+    for name, table in (("coverage", coverage.table()), ("co_mentions", coverage.co_mentions())):
+        with whole(folder / f"{name}.parquet") as partial:
+            table.to_parquet(partial, index=False)
+    write_text(folder / "report.html", audit_html(results, estimate=factors))
 
 
 def _floor(text: str) -> tuple[str, float]:
@@ -180,15 +206,22 @@ def _floor(text: str) -> tuple[str, float]:
     return group, value
 
 
-def _verdict(coverage: "Coverage", floors: dict[str, float], console: Any) -> int:
+def _require_groups(floors: dict[str, float], lexicon: "Lexicon") -> None:
+    """A floor for a group that there is not is a mistake to say before hours of counting."""
     from vergence.errors import unknown
 
+    names = [group.name for group in lexicon.groups]
+    for group in floors:
+        if group not in names:
+            raise ConfigError(unknown("group", group, names))
+
+
+def _verdict(coverage: "Coverage", floors: dict[str, float]) -> int:
+    from vergence.terminal import say
+
+    _require_groups(floors, coverage.lexicon)
     shares = dict(zip(*coverage.group_table()[["group", "share"]].T.values.tolist(), strict=True))
-    code = 0
-    for group, floor in floors.items():
-        if group not in shares:
-            raise ConfigError(unknown("group", group, shares))
-        if shares[group] < floor:
-            console.print(f"below the floor: {group} {shares[group]:.6f} < {floor}", markup=False)
-            code = 1
-    return code
+    below = {group: floor for group, floor in floors.items() if shares[group] < floor}
+    for group, floor in below.items():
+        say(f"below the floor: {group} {shares[group]:.6f} < {floor}")
+    return int(bool(below))

@@ -1,13 +1,14 @@
 """Captions at scale: what they mention, what they leave out or get wrong, and what they therefore cannot teach."""
 
 from vergence.corpus.coverage import Coverage, wilson
-from vergence.corpus.engines import Engine, Progress, audit, merge_audits
+from vergence.corpus.engines import Progress, audit, merge_audits
 from vergence.corpus.errata import DetectorError, LexiconError
 from vergence.corpus.estimate import BiasEstimate, estimate_misalignment
 from vergence.corpus.forecast import forecast
 from vergence.corpus.lexicon import Concept, Group, Lexicon, concepts_146, lexicon_from_factors, load_lexicon
 from vergence.corpus.matching import Matcher, Mentions
 from vergence.corpus.readers import ReadOptions
+from vergence.corpus.runners import Engine
 from vergence.corpus.wordnet import lexicon_from_wordnet
 
 __all__ = [

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from vergence.arrow import row_counts
 from vergence.corpus.problems import Problems, short
-from vergence.corpus.walking import Aside, Identity, expand, identity, is_audit, is_glob, status_of, walk
+from vergence.corpus.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 from vergence.errors import CorpusError
 
 _KINDS = MappingProxyType(
@@ -59,7 +59,7 @@ class Part:
     files: "tuple[Part, ...]" = ()
 
 
-def plan(paths: Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
+def plan(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
     """Find the files of a corpus and divide them into parts.
 
     Args:
@@ -74,7 +74,8 @@ def plan(paths: Iterable[str | Path], problems: Problems | None = None) -> list[
         CorpusError: If a path does not exist or matches nothing, a format is unknown, or a folder mixes formats.
     """
     problems, aside = Problems(strict=True) if problems is None else problems, Aside()
-    found = sorted({file for path in paths for file in _files(path, aside)}, key=str)
+    named = [paths] if isinstance(paths, str | Path) else paths
+    found = sorted({file for path in named for file in _files(path, aside)}, key=str)
     if not found and not aside.lost:
         raise CorpusError("no corpus was given; name files, folders or globs")
     parts: list[Part] = []
@@ -107,7 +108,7 @@ def _files(named: str | Path, aside: Aside) -> list[Path]:
         return _matching(path, aside)
     mode = status_of(path).st_mode
     if S_ISDIR(mode):
-        if is_audit(path):
+        if is_ours(path, "audit"):
             raise CorpusError(f"{text} is the folder of an audit, which holds counts and no captions")
         return _folder(path, aside)
     if not S_ISREG(mode):
@@ -126,8 +127,8 @@ def _matching(pattern: Path, aside: Aside) -> list[Path]:
     for match in matches:
         if not os.path.isdir(match):
             found += _chosen([match], aside)
-        elif is_audit(match):
-            aside.beside["folders of audits"] += 1
+        elif is_ours(match):
+            aside.beside["folders of results"] += 1
         else:
             found += _folder(match, aside)
     if not found and not aside.lost:

@@ -39,6 +39,16 @@ class Problem:
     unit: str
     detail: str = ""
 
+    def described(self, kind: str) -> str:
+        """Where and what, in one line.
+
+        Example:
+            >>> Problem("a.csv", 3, "record", "not 2 fields").described("malformed")
+            'a.csv, record 3: records that do not follow their format: not 2 fields'
+        """
+        place = f"{self.file}, {self.unit} {self.number}" if self.number else self.file
+        return f"{place}: {KINDS[kind]}" + (f": {self.detail}" if self.detail else "")
+
 
 @dataclass
 class Problems:
@@ -64,8 +74,8 @@ class Problems:
     fields: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
 
-    def add(self, kind: str, file: str, unit: str, numbers: Sequence[int], detail: str = "") -> None:
-        """Count problems of one kind in one file.
+    def add(self, kind: str, file: str, unit: str, numbers: Sequence[int], detail: str = "", *, times: int = 0) -> None:
+        """Count problems of one kind in one file, at as many places or, of which these are the first, `times`.
 
         Raises:
             CorpusError: For the first of them, if strict.
@@ -73,9 +83,8 @@ class Problems:
         if not numbers:
             return
         if self.strict:
-            place = f"{file}, {unit} {numbers[0]}" if numbers[0] else file
-            raise CorpusError(f"{place}: {KINDS[kind]}" + (f": {detail}" if detail else ""))
-        self.counts[kind] = self.counts.get(kind, 0) + len(numbers)
+            raise CorpusError(Problem(file, int(numbers[0]), unit, detail).described(kind))
+        self.counts[kind] = self.counts.get(kind, 0) + (times or len(numbers))
         self._keep(kind, (Problem(file, int(number), unit, detail) for number in numbers[:_EXAMPLES]))
 
     def add_field(self, name: str) -> None:

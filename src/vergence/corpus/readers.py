@@ -16,7 +16,7 @@ from vergence.corpus.columnar import BATCH_BYTES, BATCH_ROWS, Columns, read_arro
 from vergence.corpus.discovery import Part
 from vergence.corpus.encodings import Peeked, Recoded, Unlined, has_mac_lines
 from vergence.corpus.problems import Problems, short
-from vergence.corpus.records import Captions, Records, document
+from vergence.corpus.records import Captions, Records, document, is_record
 from vergence.corpus.samples import Samples
 from vergence.corpus.streams import STREAM_ERRORS, BrokenStreamError, Stream, lines, members, open_stream
 from vergence.corpus.tables import csv_columns
@@ -124,8 +124,8 @@ def _table(part: Part, options: ReadOptions, problems: Problems, *, delimiter: s
     def read(stream: Stream) -> Columns:
         start = Peeked(Recoded(stream))
         sign = delimiter
-        if not options.delimiter and (named := _SEPARATOR.match(start.head)):
-            sign = named[1].decode()
+        if named := _SEPARATOR.match(start.head):
+            sign = options.delimiter or named[1].decode()
             start.skip(named.end())
         lined = Unlined(start) if sign == "\t" or has_mac_lines(start) else start
         columns = csv_columns(
@@ -186,7 +186,7 @@ def _json(part: Part, options: ReadOptions, problems: Problems) -> Columns:
             first, _, more = Peeked(Recoded(stream)).head.lstrip().partition(b"\n")
     except STREAM_ERRORS:
         first = more = b""  # reading it will say what is wrong
-    is_lines = bool(more.strip()) and Records(()).of_line(first, lambda *_, **__: None)
+    is_lines = bool(more.strip()) and is_record(first)
     return _json_lines(part, options, problems) if is_lines else _guarded(part, problems, read)
 
 

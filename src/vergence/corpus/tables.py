@@ -7,9 +7,9 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
-from numba import njit
 
-from vergence.corpus.problems import missing_column
+from vergence.corpus.compiled import njit
+from vergence.corpus.problems import missing_column, short
 from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
 
 
@@ -42,7 +42,11 @@ def csv_columns(
             if b"\0" in records[0]:
                 add("not_text", unit="file", numbers=[0])
                 return
-            first = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            try:
+                first = _fields(records[0].removeprefix(b"\xef\xbb\xbf"), dialect)
+            except csv.Error as error:  # a name of more than 131,072 characters
+                add("malformed", unit="record", numbers=[0], detail=short(error))
+                return
             columns = list(map(str.strip, first)) if header else list(map(str, range(1, len(first) + 1)))
             dialect = _Dialect(delimiter, tuple(_places(names, columns, add, header)), len(first))
             if header:

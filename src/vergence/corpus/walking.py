@@ -10,8 +10,8 @@ from stat import S_ISDIR
 
 from vergence.corpus.problems import short
 from vergence.errors import CorpusError
+from vergence.files import JOURNAL
 
-MARK = b'{\n "vergence": "audit"'  # how the manifest in the folder of an audit begins
 _MAGIC = "*?["
 
 Identity = tuple[int, int] | str
@@ -35,11 +35,12 @@ def identity(path: Path, status: os.stat_result) -> Identity:
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
-def is_audit(folder: Path) -> bool:
-    """Whether an audit keeps its counts and results in this folder."""
+def is_ours(folder: Path, command: str = "") -> bool:
+    """Whether an audit, or another of our commands, keeps its results in this folder."""
+    mark = f"vergence {command}".encode()
     try:
-        with open(folder / "manifest.json", "rb") as file:
-            return file.read(len(MARK)) == MARK
+        with open(folder / JOURNAL, "rb") as file:
+            return file.read(len(mark)) == mark
     except OSError:
         return False
 
@@ -53,15 +54,16 @@ def status_of(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise CorpusError(f"no such file or folder: {str(path)!r}") from None
+        raise CorpusError(f"no such file or folder: {str(path)[:500]!r}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise CorpusError(f"{str(path)!r}: {short(error)}") from error
+        raise CorpusError(f"{str(path)[:200]!r}: {getattr(error, 'strerror', None) or short(error)}") from error
 
 
 def walk(folder: Path, aside: Aside) -> Iterator[Path]:
     """All files below a folder, with links followed and no folder entered twice, in the order of their names.
 
-    Hidden entries (names that begin with a dot or an underscore) and folders of audits are passed over, and counted.
+    Hidden entries, whose names begin with a dot or an underscore, and folders of our own results are passed over, and
+    counted.
     """
     yield from _walk(folder, aside, set())
 
@@ -72,8 +74,8 @@ def _walk(folder: Path, aside: Aside, entered: set[Identity]) -> Iterator[Path]:
             aside.beside["hidden"] += 1
             continue
         kind = _kind(path, aside)
-        if kind == "folder" and is_audit(path):
-            aside.beside["folders of audits"] += 1
+        if kind == "folder" and is_ours(path):
+            aside.beside["folders of results"] += 1
         elif kind == "folder":
             yield from _walk(path, aside, entered)
         elif kind:
@@ -129,7 +131,7 @@ def _expand(folder: Path, pieces: list[str], aside: Aside, entered: set[Identity
     if piece == "**":
         yield from _expand(folder, rest, aside, set())
         for path in _entries(folder, aside, entered) if rest else ():
-            if not path.name.startswith(".") and _kind(path, aside) == "folder" and not is_audit(path):
+            if not path.name.startswith(".") and _kind(path, aside) == "folder" and not is_ours(path):
                 yield from _expand(path, pieces, aside, entered)
     elif os.path.lexists(folder / piece):
         yield from _expand(folder / piece, rest, aside, set())

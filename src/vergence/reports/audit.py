@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
-from rich.text import Text
+
+from vergence.terminal import grid, printable
 
 _SCRIPT = """
 document.querySelectorAll("table.sortable thead button").forEach((button) => {
@@ -52,6 +53,8 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = N
         loader=PackageLoader("vergence.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"percent": percent}
+    # Captions and names may hold anything; what is marked as safe, such as the script, is ours.
+    environment.finalize = lambda value: printable(value) if type(value) is str else value
     concepts = sorted(coverage["concepts"], key=lambda row: (row["share"], row["group"], row["concept"]))
     n = coverage["captions"]
     smallest = min((row["share"] for row in coverage["groups"] if row["share"] > 0), default=1.0)
@@ -81,15 +84,15 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = N
 
 def audit_table(coverage: Mapping[str, Any]) -> Table:
     """The groups of an audit for a terminal, the least covered first."""
-    table = Table("group", "captions", "share", "95 % interval", "least covered concepts", box=None, pad_edge=False)
+    rows = []
     for row in sorted(coverage["groups"], key=lambda row: row["share"]):
         own = [concept for concept in coverage["concepts"] if concept["group"] == row["group"]]
         least = sorted(own, key=lambda concept: concept["share"])[:3]
         said = ", ".join(f"{concept['concept']} {percent(concept['share'])}" for concept in least)
         interval = f"{percent(row['low'])} to {percent(row['high'])}"
-        cells = (row["group"], f"{row['captions']:,}", percent(row["share"]), interval, said)
-        table.add_row(*map(Text, cells))  # plain text: brackets in a name are no markup
-    return table
+        rows.append((row["group"], f"{row['captions']:,}", percent(row["share"]), interval, said))
+    headings = ("group", "captions", "share", "95 % interval", "least covered concepts")
+    return grid(headings, rows, left=headings, box=None, pad_edge=False)
 
 
 def percent(share: float) -> str:

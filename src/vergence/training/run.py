@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 import vergence
+from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import DualEncoder, Vocabulary
 from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
 from vergence.random import named
+from vergence.terminal import say
 from vergence.training.export import model_card, save_encoder
 from vergence.training.loop import EpochEnd, TrainResult, train
 from vergence.training.pairs import load_pairs
@@ -29,8 +31,9 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     """Train what a configuration says and export the encoder.
 
     The folder holds `config.yaml`, as resolved; `job.json`, which says what it is for, with versions in
-    `versions.json`; `history.jsonl`, a line of metrics for each epoch; `checkpoints`; and `encoder`, which
-    `load_encoder` reads. Where `torchrun` has started several processes, the first one writes it.
+    `versions.json`; `split.parquet`, which rows were trained on, held out or left out; `history.jsonl`, a line of
+    metrics for each epoch; `checkpoints`; and `encoder`, which `load_encoder` reads. Rows that are left out are counted
+    on standard error. Where `torchrun` has started several processes, the first one writes it.
 
     Args:
         config: Data, encoders, objective and settings.
@@ -60,6 +63,9 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             folder = JobFolder.claim(out, job, present=present)
             folder.write_text("config.yaml", config.to_yaml())
             folder.write_json("versions.json", versions)
+            write_split(folder.path / SPLIT_FILE, pairs.split)
+            if skipped := pairs.skipped():
+                say(f"{config.data.parquet}: {skipped}", err=True)
         wait_for_all()  # until the folder is what it is to be
         result = train(
             encoder,
@@ -75,7 +81,7 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
         )
         last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
         card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
-        save_encoder(out / "encoder", encoder, vocabulary, config, card=card)
+        save_encoder(out / "encoder", encoder, vocabulary, config, card=card, split=pairs.split)
     return result
 
 
