@@ -316,6 +316,53 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
         load_emoji(other)
 
 
+def changed(name: str, values: list, kind: pa.DataType | None = None) -> pa.Table:
+    """Two rows of the set, one column replaced."""
+    table = pq.read_table(PACKAGED).slice(0, 2)
+    column = pa.array(values, kind) if kind else pa.array(values)
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", [1, 2], "column label must be string; got int64, 0 of them null"),
+        ("label", ["a", None], "column label must be string; got string, 1 of them null"),
+        ("group", [None, "symbols"], "column group must be string; got string, 1 of them null"),
+        ("tags", ["a", "b"], "column tags must be list<"),
+        ("tags", [["a"], [None]], "tags must be texts; some are null"),
+        ("image", ["a", "b"], "column image must be binary; got string"),
+        ("gender", ["man", "cat"], "unknown gender 'cat'; known: woman, man"),
+    ],
+)
+def test_columns_of_another_type_or_value_are_refused(tmp_path: Path, name: str, values: list, message: str) -> None:
+    pq.write_table(changed(name, values), tmp_path / "x.parquet")
+    with pytest.raises(CorpusError, match=re.escape(message)) as caught:
+        load_emoji(tmp_path / "x.parquet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b'{"factors": 3}', b'{"factors": {"gender": ["a"]}}', b"\xff"])
+def test_a_description_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
+    table = pq.read_table(PACKAGED).slice(0, 2).replace_schema_metadata({b"vergence": said})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(CorpusError, match=r"x\.parquet does not describe its factors \(.+\); " + REMEDY):
+        load_emoji(tmp_path / "x.parquet")
+
+
+def test_a_set_without_rows_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(PACKAGED).slice(0, 0), tmp_path / "empty.parquet")
+    (tmp_path / "text.parquet").write_text("label,tags\n")
+    for path, message in {
+        tmp_path / "empty.parquet": "holds no rows",
+        tmp_path / "text.parquet": "is truncated or damaged",
+        tmp_path: "is no file",
+        tmp_path / ("a" * 300): "File name too long",
+    }.items():
+        with pytest.raises(CorpusError, match=f"{message}.*{REMEDY}"):
+            load_emoji(path)
+
+
 # --------------------------------------------------------------------------------------------------------- building
 @pytest.fixture
 def packages(tmp_path: Path) -> tuple[Path, Path]:

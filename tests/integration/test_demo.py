@@ -107,3 +107,19 @@ def test_a_finished_job_is_not_repeated(quick_demo: Path) -> None:
     done = vergence("demo", "--out", str(quick_demo), "--quick", "--resume")
     assert done.returncode == 0, done.stderr
     assert (quick_demo / "runs" / "omit-16" / "encoder.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_journal_names_every_file_of_a_finished_job(quick_demo: Path) -> None:
+    there = {path.relative_to(quick_demo).as_posix() for path in quick_demo.rglob("*") if path.is_file()}
+    assert set(journal(quick_demo)) >= there - {JOURNAL}
+    assert not list(quick_demo.rglob("checkpoints")), "gone once a run is done"
+
+
+def test_a_damaged_result_of_a_run_is_said_in_one_line_and_no_other_is_touched(quick_demo: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(quick_demo, tmp_path / "out")
+    damaged = next(folder.glob("runs/*/run.json"))
+    damaged.write_text(damaged.read_text().replace('"value": 0', '"value": 1', 1))
+    done = vergence("demo", "--out", str(folder), "--quick", "--resume")
+    assert done.returncode == 2
+    assert "run.json is damaged: it is not what was written. Remove that file and resume" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("vergence: error: ")
