@@ -12,6 +12,16 @@ from typing import Any, TypeGuard
 from vergence.errors import ConfigError, FactorError, ShapeError, unknown
 
 
+def number(name: str, value: object) -> None:
+    """Require a finite number.
+
+    Raises:
+        ConfigError: Naming the argument and what it got.
+    """
+    if not _is_number(value):
+        raise ConfigError(f"{name} must be a finite number; got {_shown(value)}")
+
+
 def positive(name: str, value: object) -> None:
     """Require a finite number above zero.
 
@@ -64,6 +74,27 @@ def at_least(name: str, value: object, minimum: int, *, why: str = "") -> None:
         raise ConfigError(f"{name} must be a whole number >= {minimum}{reason}; got {_shown(value)}{remedy}")
     if value < minimum:
         raise ConfigError(f"{name} must be >= {minimum}{reason}; got {_shown(value)}")
+
+
+def at_most(name: str, value: int, maximum: int, *, why: str = "") -> None:
+    """Require a whole number of at most `maximum`; `why` says what limits it.
+
+    Raises:
+        ConfigError: Naming the argument, the bound, its reason and what it got.
+    """
+    if value > maximum:
+        reason = f" ({why})" if why else ""
+        raise ConfigError(f"{name} must be <= {maximum}{reason}; got {_shown(value)}")
+
+
+def inside(name: str, value: object, low: float, high: float) -> None:
+    """Require a number between two bounds that it may not reach.
+
+    Raises:
+        ConfigError: Naming the argument, the bounds and what it got.
+    """
+    if not (_is_number(value) and low < value < high):
+        raise ConfigError(f"{name} must be inside ({low}, {high}); got {_shown(value)}")
 
 
 def whole_below(name: str, value: object, bound: int, *, bound_shown: str = "") -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.browser import open_page
+from tests.corpus.common import tar
 
 from vergence.cli.main import main
 from vergence.corpus import load_lexicon
@@ -199,3 +200,91 @@ def test_lexicons_are_printed_and_read_back(tmp_path: Path, capsys: pytest.Captu
     assert load_lexicon(out) == load_lexicon("concepts-146")
     assert main(["lexicon", "from-wordnet", "dog.n.01", "--folder", str(tmp_path)]) == 2
     assert "apt-get install wordnet-base" in capsys.readouterr().err
+
+
+def test_fields_and_what_lies_beside_the_captions_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.tar").write_bytes(
+        tar([("0.txt", b"a dog"), ("0.url.txt", b"http://x"), ("0.\x1b[31m<b>", b""), ("._0.txt", b"a dog")])
+    )
+    (tmp_path / "notes.md").write_text("")
+    assert main(["audit", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "1 captions; skipped: nothing" in said
+    assert "fields of samples: 1 \\x1b[31m<b>, 1 txt, 1 url.txt" in said
+    assert "not captions: 1 .md, 1 folders of results, 1 members of no sample" in said
+    results = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert results["fields"] == {"\x1b[31m<b>": 1, "txt": 1, "url.txt": 1}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 \\x1b[31m&lt;b&gt;, 1 txt, 1 url.txt" in page
+    assert "\x1b" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "flags"),
+    [
+        ("results.csv", "image| n| comment\n1.jpg| 0| a dog\n", ["--delimiter", "|", "--caption-column", "comment"]),
+        ("cc3m.tsv", "a dog\thttp://x\n", ["--no-header", "--caption-column", "1"]),
+        ("token.txt", "1.jpg#0\ta dog\n", ["--delimiter", "\\t", "--no-header", "--caption-column", "2"]),
+        ("captions.json", '{"images": [{"id": 1}], "annotations": [{"caption": "a dog"}]}', []),
+        ("dataset.json", '{"images": [{"sentences": [{"raw": "a dog"}]}]}', ["--caption-column", "sentences.raw"]),
+    ],
+)
+def test_layouts_of_known_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, flags: list[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert main(["audit", str(tmp_path / name), *flags]) == 0
+    assert "1 captions; skipped: nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{folder}/x/**.parquet"], "nothing matches"),
+        (["{folder}", "--delimiter", "||"], "delimiter must be one ASCII sign"),
+        (["{folder}", "--out", "{folder}"], "holds something else than an audit"),
+        (["{folder}", "--out", "{folder}/a.parquet"], "cannot be used: Not a directory"),
+        (["--merge", "{folder}"], "holds no audit of a corpus"),
+        (["{folder}", "--workers", "99999"], "workers must be <= 1024"),
+        (["{folder}/zero.jsonl"], "no caption was read; found were only 1 null"),
+        (["{folder}/a.parquet", "--fail-under", "nothing=0.5", "--out", "{folder}/new"], "unknown group 'nothing'"),
+    ],
+)
+def test_nothing_is_counted_or_lost_when_the_command_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    corpus(tmp_path)
+    (tmp_path / "zero.jsonl").write_text('{"text": "a dog"}\n')
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    assert main(["audit", *(argument.format(folder=tmp_path) for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+
+
+def test_a_merge_does_not_write_into_what_it_adds_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["audit", str(corpus(tmp_path)), "--out", str(out)]) == 0
+    assert main(["audit", "--merge", str(out), "--out", f"{out}/../out"]) == 2
+    assert "is one of the folders to add up" in capsys.readouterr().err
+    assert main(["audit", "--merge", str(out), "--out", str(tmp_path / "sum")]) == 0
+    assert main(["audit", "--merge", str(tmp_path / "sum")]) == 2
+    assert "holds no audit of a corpus" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = ["audit", str(corpus(tmp_path)), "--out", str(out)]
+    assert main(command) == 0
+    before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(command) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before

@@ -4,17 +4,20 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.corpus.common import tar
 
-from vergence.corpus import Coverage, Engine, Lexicon, ReadOptions, audit, concepts_146, merge_audits
+from vergence.corpus import Coverage, Engine, Lexicon, ReadOptions, audit, concepts_146, merge_audits, runners
 from vergence.corpus.lexicon import Concept, Group
-from vergence.errors import ConfigError, CorpusError
+from vergence.errors import ConfigError, CorpusError, OutputError
 
 THINGS = [form for concept in concepts_146().concepts for form in concept.forms]
 
@@ -172,3 +175,130 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         ReadOptions(max_caption_bytes=0)
     with pytest.raises(ConfigError, match="each caption column must be named once; got a, a"):
         ReadOptions(columns=("a", "a"))
+
+
+def test_an_audit_that_reads_no_caption_is_an_error_not_a_table_of_zeros(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a dog"}\n')
+    with pytest.raises(CorpusError, match=r"no caption was read.* 1 null.*; the first: .*known: text"):
+        audit([tmp_path], concepts_146(), out=tmp_path / "o")
+    with pytest.raises(CorpusError, match="no caption was read"):
+        merge_audits([tmp_path / "o"])
+    (tmp_path / "b.txt").write_text("")
+    with pytest.raises(CorpusError, match=r"no caption was read.* 1 empty_file"):
+        audit([tmp_path / "b.txt"], concepts_146())
+
+
+def test_a_shard_without_parts_is_written_and_merges(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "c", files=2)
+    shards = [tmp_path / f"s{number}" for number in range(4)]
+    captions = [audit([folder], concepts_146(), out=out, shard=(n, 4)).captions for n, out in enumerate(shards)]
+    assert captions == [300, 300, 0, 0]
+    assert text(merge_audits(shards)) == text(audit([folder], concepts_146()))
+
+
+def test_what_lies_beside_the_corpus_and_cannot_be_read_counts_once_in_a_merge(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "c", files=3)
+    (folder / "notes.md").write_text("")
+    (folder / "gone.parquet").symlink_to(tmp_path / "nowhere")
+    for number in range(3):
+        audit([folder], concepts_146(), out=folder / f"s{number}", shard=(number, 3))
+    merged = merge_audits([folder / f"s{number}" for number in range(3)])
+    assert merged.problems.counts == {"null": 3, "unreadable": 1}
+    assert merged.problems.passed_over[".md"] == 1
+
+
+def test_fields_of_samples_add_up_over_shards_and_resumption(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    for number in range(3):
+        entries = [(f"{number}.txt", b"a dog"), (f"{number}.url.txt", b"cat"), (f"{number}.jpg", b"")]
+        (tmp_path / "c" / f"{number}.tar").write_bytes(tar(entries))
+    for number in range(2):
+        audit([tmp_path / "c"], concepts_146(), out=tmp_path / f"s{number}", shard=(number, 2))
+    whole = audit([tmp_path / "c"], concepts_146(), out=tmp_path / "whole")
+    assert whole.to_dict()["fields"] == {"jpg": 3, "txt": 3, "url.txt": 3}
+    assert text(audit([tmp_path / "c"], concepts_146(), out=tmp_path / "whole")) == text(whole)
+    assert text(merge_audits([tmp_path / "s0", tmp_path / "s1"])) == text(whole)
+
+
+def test_an_output_folder_inside_of_the_corpus_is_not_audited(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "c", files=2)
+    first = audit([folder], concepts_146(), out=folder / "out")
+    pq.write_table(pa.table({"caption": ["a dog"]}), folder / "out" / "coverage.parquet")
+    again = audit([folder], concepts_146(), out=folder / "out")
+    assert text(again) == text(first)
+    assert again.problems.passed_over == {"folders of results": 1}
+    assert audit([folder / "**/*.parquet"], concepts_146()).captions == 600
+    with pytest.raises(CorpusError, match="is the folder of an audit"):
+        audit([folder / "out"], concepts_146())
+
+
+def test_only_an_empty_folder_or_one_of_an_audit_takes_results(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "c", files=1)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    for out in (folder, folder / "00.parquet", folder / "00.parquet" / "x", tmp_path):
+        with pytest.raises(OutputError, match=str(out)) as caught:
+            audit([folder], concepts_146(), out=out)
+        assert "\n" not in str(caught.value)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+    (tmp_path / "empty").mkdir()
+    assert audit([folder], concepts_146(), out=tmp_path / "empty").captions == 300
+
+
+def test_damaged_or_foreign_manifests_and_counts_are_named(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "c", files=1)
+    out = tmp_path / "o"
+    audit([folder], concepts_146(), out=out)
+    manifest = out / "manifest.json"
+    whole = manifest.read_text()
+    for content, message in (
+        ("{", "not valid JSON"),
+        ("[]", "another version"),
+        (whole.replace('"format": 2', '"format": 1'), "another version"),
+        (whole.replace('"parts"', '"part"'), "it lacks 'parts'"),
+        (whole.replace('"beside"', '"beyond"'), "it lacks 'beside'"),
+        ("[" * 100_000, "nested too deeply"),
+    ):
+        manifest.write_text(content)
+        with pytest.raises(CorpusError, match=message):
+            merge_audits([out])
+    manifest.write_text(whole)
+    (part,) = (out / "parts").glob("*.counts")
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(CorpusError, match=r"\.counts: damaged counts; audit that shard again"):
+        merge_audits([out])
+
+
+def test_engines_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(ConfigError, match="workers must be <= 1024; got 1000000000"):
+        Engine(workers=10**9)
+    with pytest.raises(ConfigError, match="workers must be >= 0; got -1"):
+        Engine(workers=-1)
+
+
+def test_a_worker_process_that_ends_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_):
+        raise BrokenProcessPool("a process ended abruptly")
+        yield
+
+    monkeypatch.setattr(runners, "_run_pool", broken)
+    with pytest.raises(CorpusError, match="a worker process ended before its part was counted"):
+        audit([corpus(tmp_path / "c", files=1)], concepts_146(), engine=Engine(kind="processes", workers=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{closed}", "127.0.0.1:{silent}", "ray://127.0.0.1:{silent}", "nonsense"]
+)
+def test_a_ray_cluster_that_does_not_answer_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    monkeypatch.setattr(runners, "_PATIENCE", 6)
+    folder = corpus(tmp_path / "c", files=1)
+    with socket.socket() as silent, socket.socket() as closed:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        closed.bind(("127.0.0.1", 0))
+        named = address.format(silent=silent.getsockname()[1], closed=closed.getsockname()[1])
+        with pytest.raises(ConfigError, match=f"no Ray cluster answers at '{named}' within 6 s"):
+            audit([folder], concepts_146(), engine=Engine(kind="ray", address=named))

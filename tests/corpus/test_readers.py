@@ -300,11 +300,11 @@ def test_a_line_of_a_quarter_gigabyte_costs_bounded_memory_and_counts_as_skipped
 
 @pytest.mark.slow
 def test_the_endless_entry_of_a_document_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:
-    """The document is 96 MiB long, and 64 of them are one caption."""
+    """The document is 66 MiB long, and 64 of them are one caption."""
     (tmp_path / "small.json").write_text('["fine"]')
     with gzip.open(tmp_path / "a.json.gz", "wb", compresslevel=1) as file:
         file.write(b'{"images": [')
-        file.write(b'{"id": 1}, ' * (2**25 // 11))
+        file.write(b'{"id": 1}, ' * (2**21 // 11))
         file.write(b'{"id": 2}], "annotations": [{"caption": "first"}, {"caption": "')
         file.writelines(b"x" * 2**20 for _ in range(64))
         file.write(b'"}, {"caption": "last"}]}')
@@ -395,7 +395,7 @@ def test_fields_of_structs_are_captions(tmp_path: Path, kind: str) -> None:
     texts, problems = read(path, columns=("meta.x.text",))
     assert (texts, problems.counts) == (["m", "n"], {"null": 2})
     _, problems = read(path, columns=("sentences.text",))
-    assert "sentences" in str(problems.examples)
+    assert "known: raw" in str(problems.examples) or "sentences.raw" in str(problems.examples)
     assert read(path, columns=("sentences",))[1].counts["malformed"] > 0
 
 

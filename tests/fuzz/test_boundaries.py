@@ -30,8 +30,8 @@ from vergence.metrics import cka, mutual_knn, r2_score, retrieve, uniformity
 from vergence.metrics.files import pair_rows, read_embeddings
 from vergence.probes.labels import read_labels
 from vergence.random import generator
-from vergence.training.pairs import load_pairs
 from vergence.training.mapping import check_keys, from_mapping
+from vergence.training.pairs import load_pairs
 from vergence.training.spec import DataConfig, RunConfig
 
 EXAMPLES = int(os.environ.get("VERGENCE_FUZZ_EXAMPLES", "60"))

@@ -63,7 +63,7 @@ def test_streaming_refuses_what_does_not_fit() -> None:
         (lambda x: cka(x, x, kernel="cosine"), ConfigError, "unknown kernel 'cosine'; known: linear, rbf"),
         (lambda x: cka(x, x, kernel="rbf", bandwidth=0.0), ConfigError, "bandwidth must be a finite number > 0"),
         (lambda x: cka(x[:3], x[:3], unbiased=True), ShapeError, "this needs at least 4 rows; got 3"),
-        (lambda x: mutual_knn(x, x, k=10), ConfigError, "k must be <= 9, the number of other items; got 10"),
+        (lambda x: mutual_knn(x, x, k=10), ConfigError, r"k must be <= 9 \(the number of other items\); got 10"),
         (lambda x: cknna(x, x, k=0), ConfigError, "k must be >= 1; got 0"),
         (lambda x: svcca(x, x, dim=0), ConfigError, "dim must be >= 1; got 0"),
         (lambda x: linear_separability(x[:3], x[:3]), ShapeError, "5 folds need at least 5 groups of items; got 3"),

@@ -258,6 +258,12 @@ def test_the_types_of_a_csv_are_those_of_all_its_rows_and_an_empty_field_is_not_
     assert found.values["tone"].tolist() == ["a", None, "NA"] * 4
     assert found.left_out == {"note": "holds 'x\\ny' only"}
     assert any("the text 'NA' counts as a value, in 4 rows" in note for note in found.notes)
+    for nothing in ("", "NA", "nan", "null", "None"):
+        text = "n,depth\n" + "\n".join(f"{nothing if row % 3 == 0 else row % 2},{nothing}" for row in range(N))
+        found = from_csv(tmp_path, text.replace(f"1,{nothing}", "1,1.5").replace(f"0,{nothing}", "0,2"))
+        assert found.space["n"].values == ("0", "1")
+        assert found.space["depth"].is_continuous
+        assert found.values.isna().sum().tolist() == [4, 4]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +272,7 @@ def test_the_types_of_a_csv_are_those_of_all_its_rows_and_an_empty_field_is_not_
         ("", "cannot be read as CSV: Empty CSV file"),
         ("shape,shape\na,b\n", "two columns are called 'shape'; rename one"),
         ("shape,tone\na\n", "cannot be read as CSV: .*Expected 2 columns, got 1"),
-        ("shape\n", "has 0 rows and z.npy 12, which do not pair"),
+        ("shape\n", "labels.csv holds no rows"),
         (b"sh\xffape\na\n", "not UTF-8 text"),
     ],
 )

@@ -16,8 +16,8 @@ from vergence.data import load_emoji
 from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.training import RunConfig, run_training
-from vergence.training.pairs import load_pairs
 from vergence.training.mapping import from_mapping
+from vergence.training.pairs import load_pairs
 from vergence.training.spec import DataConfig
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
@@ -83,10 +83,12 @@ def test_paths_are_relative_to_the_file_and_records_hold_either(tmp_path: Path) 
         (["nowhere.png"] * 4, None, "row 0 of .*: image cannot be read: .*nowhere.png: no such file"),
         ([None, b"x"], None, "row 0 of .*: no image; that is 1 of 2 rows; data.max_skipped allows 5.00%"),
         ([b""] * 2, None, "row 0 of .*: no image"),
-        ([7] * 2, None, "row 0 of .*: image is neither bytes nor a path: int"),
+        ([{"url": "a.png"}] * 2, None, "column 'image' holds struct<url: string>; images must be bytes, paths, or rec"),
+        ([{"bytes": None, "path": ""}] * 2, None, "row 0 of .*: no image"),
+        ([7] * 2, None, "column 'image' holds int64; images must be bytes, paths"),
         ([encoded(COLOURS[0])] * 2, ["one", None], "row 1 of .*: no caption"),
         ([encoded(COLOURS[0])] * 2, ["one", " \t"], "row 1 of .*: empty caption"),
-        ([encoded(COLOURS[0])] * 2, [1, 2], "row 0 of .*: caption is no text: int"),
+        ([encoded(COLOURS[0])] * 2, [1, 2], "column 'caption' holds int64; captions must be texts"),
         ([], None, "holds no rows; training needs at least two pairs"),
         ([encoded(COLOURS[0])], None, "gives 1 pairs of 1 rows; training needs at least two"),
     ],

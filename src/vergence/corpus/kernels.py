@@ -186,6 +186,20 @@ def _start(offsets, caption, last):
 
 @no_type_check
 @njit(nogil=True, cache=True)
+def _first_from(offsets, place):
+    """The first caption that begins at or after a place, or ends the last; NumPy's search takes seconds to compile."""
+    low, high = 0, len(offsets) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if offsets[middle] < place:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
 def find_mentions(table, classes, width, final, outputs, n_numbers, offsets, data):
     """Which numbers each caption mentions, each once.
 
@@ -207,7 +221,7 @@ def find_mentions(table, classes, width, final, outputs, n_numbers, offsets, dat
     bounds = np.array([0, 0, 0, 0, n_captions])
     size = np.int64(offsets[n_captions] - offsets[0])
     for lane in range(1, 4):
-        bounds[lane] = min(np.searchsorted(offsets, offsets[0] + size * lane // 4), n_captions)
+        bounds[lane] = _first_from(offsets, offsets[0] + size * lane // 4)
     stamp = np.full((4, n_numbers), -1, np.int64)
     stamps = (stamp[0], stamp[1], stamp[2], stamp[3])
     room = 64 + n_numbers + n_captions

@@ -153,7 +153,9 @@ def keep_smallest(hits, digest, salts, priorities, captions):
         row, owners = priorities[concept], captions[concept]
         if priority >= row[size - 1]:
             continue
-        place = np.searchsorted(row, priority)
+        place = 0
+        while row[place] < priority:
+            place += 1
         if row[place] == priority:
             continue
         for j in range(size - 1, place, -1):

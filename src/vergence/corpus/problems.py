@@ -74,8 +74,8 @@ class Problems:
     fields: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
 
-    def add(self, kind: str, file: str, unit: str, numbers: Sequence[int], detail: str = "") -> None:
-        """Count problems of one kind in one file.
+    def add(self, kind: str, file: str, unit: str, numbers: Sequence[int], detail: str = "", *, times: int = 0) -> None:
+        """Count problems of one kind in one file, at as many places or, of which these are the first, `times`.
 
         Raises:
             CorpusError: For the first of them, if strict.
@@ -84,7 +84,7 @@ class Problems:
             return
         if self.strict:
             raise CorpusError(Problem(file, int(numbers[0]), unit, detail).described(kind))
-        self.counts[kind] = self.counts.get(kind, 0) + len(numbers)
+        self.counts[kind] = self.counts.get(kind, 0) + (times or len(numbers))
         self._keep(kind, (Problem(file, int(number), unit, detail) for number in numbers[:_EXAMPLES]))
 
     def add_field(self, name: str) -> None:

@@ -13,6 +13,8 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _SIGN = re.compile(r'["\\\[\]{},]')
 _JSON = json.JSONDecoder(strict=False)  # a raw tab in a caption is a caption with a tab
 
+_PLACES = 20  # that are kept of what is missing
+
 Add = Callable[..., None]
 Captions = list[bytes | None]
 
@@ -199,13 +201,10 @@ class _Document:
     def _next(self, names: Sequence[str], record: Any) -> tuple[int, Captions]:
         self.number += 1
         self._found.update(names)
-        return self.number, [caption for name in names for caption in self._records.at(record, name, self._place())]
+        return self.number, [caption for name in names for caption in self._records.at(record, name, self._say)]
 
-    def _place(self) -> Add:
-        def add(kind: str, **what: Any) -> None:
-            self._add(kind, unit="item", numbers=[self.number], **what)
-
-        return add
+    def _say(self, kind: str, **what: Any) -> None:
+        self._add(kind, unit="item", numbers=[self.number], **what)
 
     def _members(self) -> Iterator[tuple[int, Captions]]:
         scanner = self._scanner
@@ -226,7 +225,7 @@ class _Document:
         elif direct := self._direct(key):
             self._found.update(direct)
             self.number += 1
-            yield self.number, [c for rest in direct.values() for c in self._records.at(value, rest, self._place())]
+            yield self.number, [c for rest in direct.values() for c in self._records.at(value, rest, self._say)]
         else:
             self._know(key)
 
@@ -240,36 +239,33 @@ class _Document:
     def _entries(self, key: str, entries: Iterator[Any]) -> Iterator[tuple[int, Captions]]:
         direct = self._direct(key)
         self._found.update(direct)
-        here: set[str] = set()  # names that some record of this list has
-        first, skipped = self.number + 1, set[int]()
+        lacking: dict[str, tuple[list[int], int]] = {n: ([], 0) for n in self._records.names if n not in direct}
+        first = self.number + 1
         for entry in entries:
             self.number += 1
-            place = self._place()
             found: Captions = []
             if isinstance(entry, _Skipped):
-                place(entry.kind, detail=entry.reason)
-                skipped.add(self.number)
-                continue
-            for name in self._records.names:
-                if name in direct:
-                    found += self._records.at(entry, direct[name], place)
-                elif isinstance(entry, dict):
-                    if name in here or leads(entry, name):
-                        if name not in here:
-                            lacking = [n for n in range(first, self.number) if n not in skipped]
-                            self._add("null", unit="item", numbers=lacking)
-                        here.add(name)
-                        found += self._records.at(entry, name, place)
-                elif self._plain and not key and isinstance(entry, str):
-                    found += self._records.at(entry, "", place)
-                    self._found.add(name)
-                elif not key:
-                    place("malformed", detail=f"{type(entry).__name__}, not an object")
+                self._say(entry.kind, detail=entry.reason)
+            elif isinstance(entry, str) and self._plain and not key:
+                found = self._records.at(entry, "", self._say)
+                self._found.update(self._records.names)
+            elif not isinstance(entry, dict) and not direct and not key:
+                self._say("malformed", detail=f"{type(entry).__name__}, not an object")
+            else:
+                for name in self._records.names:
+                    if name in lacking and not (isinstance(entry, dict) and leads(entry, name)):
+                        numbers, times = lacking[name]
+                        lacking[name] = (numbers if times >= _PLACES else [*numbers, self.number], times + 1)
+                        continue
+                    if name in lacking:  # a list of captions after all: whatever came before lacks one
+                        numbers, times = lacking.pop(name)
+                        self._add("null", unit="item", numbers=numbers, times=times)
+                    found += self._records.at(entry, direct.get(name, name), self._say)
             if self.number == first:
                 inner = list(entry) if isinstance(entry, dict) else []
                 self._know(*([f"{key}.{name}" if key else name for name in inner] or [key] * bool(key)))
             yield self.number, found
-        self._found |= here
+        self._found.update(set(self._records.names) - set(lacking))
 
     def _know(self, *names: str) -> None:
         if len(self._known) < 40:

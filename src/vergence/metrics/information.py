@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from vergence.checks import at_least, positive, same_shape
-from vergence.errors import ConfigError, ShapeError
+from vergence.checks import at_least, at_most, positive, same_shape
+from vergence.errors import ShapeError
 from vergence.metrics.arrays import Array, as_float64, guarded, same_rows
 from vergence.metrics.null import Null, permutation_null
 from vergence.metrics.scale import unit
@@ -185,8 +185,7 @@ def gaussian_information(covariance: Float[Array, "dim dim"], *, dim_x: int) -> 
     """
     (matrix,) = as_float64(covariance=covariance)
     at_least("dim_x", dim_x, 1)
-    if dim_x >= len(matrix):
-        raise ConfigError(f"dim_x must be < {len(matrix)}, the size of both blocks; got {dim_x}")
+    at_most("dim_x", dim_x, len(matrix) - 1, why="a second block has to be left")
     if not torch.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * float(matrix.abs().max())):
         raise ShapeError("covariance must be symmetric; transposing it changes it")
     factors = []

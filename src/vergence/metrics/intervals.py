@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer, Shaped
 from scipy.stats import beta, norm, t
 from torch import Tensor
 
-from vergence.checks import at_least
+from vergence.checks import at_least, inside
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics import hsic
 from vergence.metrics.arrays import Array, as_float64, codes, guarded, same_rows
@@ -91,7 +91,7 @@ def cluster_bootstrap(
             f"score must be one of {', '.join(f.__name__ for f in _INTERVALS)}, whose sums are known; got {score!r}"
         )
     at_least("n_resamples", n_resamples, 100, why="tail percentiles need them")
-    _check_level(level)
+    inside("level", level, 0, 1)
     n = same_rows(labels=labels, predictions=predictions, clusters=labels if clusters is None else clusters)
     n_clusters, (member,) = (n, (torch.arange(n),)) if clusters is None else codes(clusters)
     draw = _Resampling(member.cpu(), n_clusters, n_resamples, level, generator)
@@ -128,7 +128,7 @@ def share_interval(
         >>> round(low, 2), round(high, 2)
         (0.66, 0.83)
     """
-    _check_level(level)
+    inside("level", level, 0, 1)
     n = same_rows(values=values, clusters=values if clusters is None else clusters)
     (hits,) = as_float64(values=values)
     if bool((hits < 0).any() or (hits > 1).any()):
@@ -184,7 +184,7 @@ def cka_interval(
         >>> 0.3 < low < 0.5 < high < 0.7  # the population value is 0.5
         True
     """
-    _check_level(level)
+    inside("level", level, 0, 1)
     at_least("n_groups", n_groups, _MIN_GROUPS)
     n = same_rows(x=x, y=y)
     if n < _MIN_GROUPS:
@@ -201,11 +201,6 @@ def cka_interval(
     reach = float(t.ppf((1 + level) / 2, len(groups) - 1)) * float(pseudo.std()) / sqrt(len(groups))
     centre = float(pseudo.mean())
     return Interval(min(1.0, max(-1.0, centre - reach)), max(-1.0, min(1.0, centre + reach)))
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ConfigError(f"level must be inside (0, 1); got {level!r}")
 
 
 class _Resampling(NamedTuple):

@@ -18,7 +18,7 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from vergence.checks import at_least, positive
-from vergence.errors import ConfigError
+from vergence.errors import ConfigError, ShapeError
 from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.scale import exponent, times_power_of_two
@@ -41,7 +41,13 @@ class Standardiser:
         return cls(mean=mean, scale=scale.where(varies, 1.0))
 
     def apply(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
-        """Centre and scale features as those that it was learned on."""
+        """Centre and scale features as those that it was learned on.
+
+        Raises:
+            ShapeError: If there are more features, or fewer.
+        """
+        if features.shape[1] != len(self.mean):
+            raise ShapeError(f"z must have {len(self.mean)} columns, as when it was fitted; got {features.shape[1]}")
         return (features - self.mean) / self.scale
 
 

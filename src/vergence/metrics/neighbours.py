@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from vergence.checks import at_least
-from vergence.errors import ConfigError
+from vergence.checks import at_least, at_most
 from vergence.metrics.arrays import Array, guarded, same_rows, sound
 from vergence.metrics.scale import unit
 
@@ -96,8 +95,7 @@ def find_neighbours(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"], *, k
     """Find the neighbours of the same items in two representations; see `mutual_knn` for arguments and errors."""
     n = same_rows(x=x, y=y)
     at_least("k", k, 1)
-    if k > n - 1:
-        raise ConfigError(f"k must be <= {n - 1}, the number of other items; got {k}")
+    at_most("k", k, n - 1, why="the number of other items")
     of_x, of_y = (_neighbours(side, k) for side in sound(x=x, y=y))
     return of_x, of_y
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from jaxtyping import Int
 
@@ -19,11 +20,12 @@ from vergence.errors import ConfigError, CorpusError, unknown
 from vergence.factors import FactorSpace
 from vergence.files import read_text
 from vergence.metrics.files import Embeddings
-from vergence.metrics.identifiers import IDENTIFIERS, find_identifiers, how_to_pair, kind_of, match_rows, row_of_each
+from vergence.metrics.identifiers import IDENTIFIERS, how_to_pair, identifier_column, kind_of, match_rows, row_of_each
 from vergence.probes.columns import doubts, make_factor, never_fitted, read_column, why_no_factor, why_no_score
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MOST_CSV = 1 << 30  # bytes
+_NULLS = ("", *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "<NA>"))  # beside numbers
 _UNNAMED_INDEX = "__index_level_0__"  # as pandas writes it
 
 
@@ -62,7 +64,8 @@ def read_labels(
     these is discrete. Nulls, and NaN among floating-point numbers, are items whose label is not known.
 
     Args:
-        path: A CSV file with a header (`.csv`, or `.tsv` with tabs; an empty field is null), or else a Parquet file.
+        path: A CSV file with a header (`.csv`, or `.tsv` with tabs), or else a Parquet file. In a CSV an empty field is
+            null, and so are "NA", "nan", "null" and "None" in a column whose other fields are numbers.
         embeddings: What the labels are of.
         factors: Columns to take. If `None`, all that can be probed but identifiers, the cluster, and what describes
             items: captions, paths and the like by their names, and columns most of whose values come once.
@@ -76,7 +79,9 @@ def read_labels(
             named column cannot be probed, or no column can.
     """
     table = _read(path)
-    identifiers = find_identifiers(table)
+    if not len(table):
+        raise CorpusError(f"{path} holds no rows; it must have one for each embedded item")
+    identifiers = identifier_column(table.column_names)
     named = None if factors is None else _checked(factors, cluster)
     for name in [*(named or ()), *([cluster] if cluster is not None else [])]:
         if name not in table.column_names:
@@ -84,7 +89,7 @@ def read_labels(
             raise CorpusError(f"{path}: {unknown('column', name, known)}")
     rows, paired_by, notes = _pair(path, table, identifiers, embeddings, pair_by)
     table = table.take(rows)
-    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster, *([identifiers[0]] if identifiers else [])}
+    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster}
     left_out = {}
     wanted = []
     for name in named or [name for name in table.column_names if name not in own]:
@@ -187,11 +192,15 @@ def _read(path: Path) -> pa.Table:
             read_options=pyarrow.csv.ReadOptions(block_size=len(data) + 1, use_threads=False),  # types by all rows
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
-                null_values=[""], strings_can_be_null=True, column_types=dict.fromkeys(IDENTIFIERS, pa.string())
+                null_values=_NULLS, column_types=dict.fromkeys(IDENTIFIERS, pa.string())
             ),
         )
     except pa.ArrowException as error:
         raise CorpusError(f"{path}: cannot be read as CSV: {' '.join(str(error).split())[:200]}") from error
+    texts = [
+        pc.if_else(pc.equal(column, ""), None, column) if column.type == pa.string() else column for column in table
+    ]
+    table = pa.table(texts, names=table.column_names)
     if repeated := [name for name, count in Counter(table.column_names).items() if count > 1]:
         raise CorpusError(f"{path}: two columns are called {repeated[0]!r}; rename one")
     return table
@@ -209,12 +218,12 @@ def _checked(factors: Sequence[str], cluster: str | None) -> list[str]:
 def _pair(
     path: Path,
     table: pa.Table,
-    found: tuple[str, tuple[object, ...]] | None,
+    column: str | None,
     embeddings: Embeddings,
     pair_by: str | None,
 ) -> tuple[np.ndarray, str, list[str]]:
     """The row of each embedded item, how it was found, and what to say about that."""
-    identifiers = None if found is None else found[1]
+    identifiers = None if column is None else table[column].to_pylist()
     how = how_to_pair(embeddings.identifiers, identifiers, by=pair_by, x_in=embeddings.path, y_in=path)
     if how == "position":
         if len(table) != len(embeddings.values):

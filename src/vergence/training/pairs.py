@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import UInt8
 from PIL import Image
@@ -168,40 +168,57 @@ def _read(path: Path, config: DataConfig) -> tuple[pa.Table, list[str | None]]:
 
 
 def _identifies(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_integer(kind)) or _is_text(kind)
 
 
 def _pairs(
     table: pa.Table, rows: Sequence[int], folder: Path, config: DataConfig
 ) -> Iterator[tuple[tuple[np.ndarray, str] | None, str | None]]:
     """Each row's image, brought to size, and caption; or why there is none."""
-    images, captions = table[config.image_column], table[config.caption_column]
+    sources, captions = _sources(table, config.image_column), table[config.caption_column]
+    if not (_is_text(captions.type) or pa.types.is_null(captions.type)):
+        raise CorpusError(f"column {config.caption_column!r} holds {captions.type}; captions must be texts")
     for row in rows:
         try:
-            caption = _caption(captions[row].as_py())
-            yield (_resized(_image(images[row].as_py(), folder), config.side), caption), None
+            caption = captions[row].as_py()
+            if caption is None or not caption.strip():
+                raise CorpusError("no caption" if caption is None else "empty caption")
+            given = (source[row].as_py() for source in sources)
+            image = _image(next((value for value in given if value), None), folder)
+            yield (_resized(image, config.side), caption), None
         except CorpusError as error:
             yield None, str(error)
 
 
-def _caption(value: Any) -> str:
+def _sources(table: pa.Table, name: str) -> list[pa.ChunkedArray]:
+    """Where a row's image may stand: a column of bytes or paths, or these two fields of its records."""
+    column = table[name]
+    is_record = pa.types.is_struct(column.type)
+    fields = [field for field in ("bytes", "path") if is_record and column.type.get_field_index(field) >= 0]
+    found = [pc.struct_field(column, field) for field in fields] or [column]
+    for source in found:
+        if not (_is_text(source.type) or _is_bytes(source.type) or pa.types.is_null(source.type)):
+            raise CorpusError(
+                f"column {name!r} holds {column.type}; images must be bytes, paths, or records of `bytes` or `path`"
+            )
+    return found
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _image(value: bytes | str | None, folder: Path) -> Image.Image:
+    """Decode an image from bytes, or from a path, relative to the folder or not."""
     if value is None:
-        raise CorpusError("no caption")
-    if not isinstance(value, str):
-        raise CorpusError(f"caption is no text: {type(value).__name__}")
-    if not value.strip():
-        raise CorpusError("empty caption")
-    return value
-
-
-def _image(value: Any, folder: Path) -> Image.Image:
-    """Decode an image from bytes, from a path, relative to the folder or not, or from a record of either."""
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if value is None or value in (b"", ""):
         raise CorpusError("no image")
-    if not isinstance(value, (bytes, str)):
-        raise CorpusError(f"image is neither bytes nor a path: {type(value).__name__}")
     try:
         return decode_image(value if isinstance(value, bytes) else folder / value)
     except CorpusError as error:
