@@ -5,6 +5,7 @@ come under the MIT licence; its texts lie beside the file.
 """
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,18 +24,19 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from vergence.arrow import read_table
 from vergence.errors import CorpusError, FactorError, unknown
 from vergence.factors import Factor, FactorSpace
-from vergence.files import decode, parse_json, read_bytes
+from vergence.files import decode, parse_json
 
 Rows = Sequence[int] | np.ndarray | Tensor  # row numbers, or one boolean for each row
 
+_PACKAGED = files("vergence.data") / "emoji.parquet"
 _SIDE = 64
 _COLUMNS = ("hexcode", "label", "tags", "concept", "skin_tone", "gender", "group", "subgroup", "image")
 _FACTORS = ("skin_tone", "gender", "group", "subgroup")
 _MAY_BE_NULL = ("skin_tone", "gender")
 _TYPES: Mapping[str, pa.DataType] = MappingProxyType({"tags": pa.list_(pa.string()), "image": pa.binary()})
-_MOST_BYTES = 1 << 30
 _DESCRIPTION = b"vergence"  # key of the Parquet metadata: factors with their values in order, sources, versions
 _REMEDY = "install vergence again, or rebuild the file with: python scripts/build_emoji.py"
 
@@ -176,7 +178,7 @@ def load_emoji(path: Path | None = None) -> EmojiSet:
         >>> emoji.captions[:2], emoji.space["gender"].values
         (['keycap: #', 'keycap: *'], ('woman', 'man'))
     """
-    source = path or files("vergence.data") / "emoji.parquet"
+    source = path or _PACKAGED
     table = _read(source)
     space = _space(table, source)
     _check_columns(table, space, source)
@@ -194,11 +196,14 @@ def load_emoji(path: Path | None = None) -> EmojiSet:
 
 def _read(source: Path | Traversable) -> pa.Table:
     try:
-        data = read_bytes(source, limit=_MOST_BYTES) if isinstance(source, Path) else source.read_bytes()
-        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
-        table.validate(full=True)
+        if source == _PACKAGED:  # known to be small and whole, or not there
+            table = pq.read_table(pa.BufferReader(source.read_bytes()), page_checksum_verification=True)
+        elif os.path.isfile(str(source)):
+            table = read_table(str(source))
+        else:
+            raise CorpusError(f"{source} {'is no file' if os.path.exists(str(source)) else 'does not exist'}")
     except CorpusError as error:
-        raise CorpusError(f"{str(error).removesuffix('; name an existing file')}; {_REMEDY}") from error
+        raise CorpusError(f"{error}; {_REMEDY}") from error
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(f"{source} is truncated or damaged ({_first_line(error)}); {_REMEDY}") from error
     missing = [name for name in _COLUMNS if name not in table.column_names]
