@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: what is damaged or claims too much is refused in one line and bounded memory, by no crash."""
+"""The door to Parquet and Arrow files: what is whole is read exactly, all else costs bounded memory or is refused."""
 
 import io
 import json
