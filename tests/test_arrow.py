@@ -1,4 +1,4 @@
-"""Parquet and Arrow files: what is damaged or claims too much is refused in one line and bounded memory, by no crash."""
+"""Parquet and Arrow files: what is damaged or claims too much is refused in one line, in bounded memory."""
 
 import io
 import json
