@@ -276,6 +276,17 @@ def test_texts_that_are_repeated_are_written_out_in_pieces() -> None:
     assert [start for start, _ in pieces] == np.cumsum([0, *(n for _, n in pieces)])[:-1].tolist()
 
 
+def test_what_stands_in_the_place_of_a_null_view_is_not_followed() -> None:
+    views = np.array([[1 << 30, 7, 1 << 20, 1 << 30], [2, 0x6968, 0, 0]], np.int32)
+    column = pa.Array.from_buffers(pa.string_view(), 2, [pa.py_buffer(b"\2"), pa.py_buffer(views)])
+    column.validate(full=True)
+    leaves, _ = flattened(column)
+    assert [piece.to_pylist() for _, piece in written_out(leaves)] == [[None, b"hi"]]
+    lengths = text_lengths(leaves)
+    assert lengths is not None
+    assert lengths.tolist() == [0, 2]
+
+
 def mutated(data: bytes, generator: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(generator.choice([1, 1, 2, 4])):
