@@ -221,6 +221,16 @@ def test_arrow_files_give_texts_as_bytes_whatever_holds_them(
     assert batch["list"].to_pylist() == [encoded, None, [], [b"x"]]
 
 
+def test_lists_of_a_size_of_zero_hold_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    data = arrow(pa.table({"list": pa.array([["ab"] * 7] * 3, pa.list_(pa.string(), 7))}))
+    width = struct.pack("<i", 7)
+    assert data.count(width) == 2  # in the schema at the beginning and in the footer
+    path.write_bytes(data.replace(width, struct.pack("<i", 0)))
+    with open_ipc(path) as file:
+        assert [flattened(batch["list"])[0].to_pylist() for batch in file.batches(["list"])] == [[]]
+
+
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_every_codec_and_version_of_page_is_read_in_batches(tmp_path: Path, codec: str, version: str) -> None:
