@@ -221,6 +221,16 @@ def test_arrow_files_give_texts_as_bytes_whatever_holds_them(
     assert batch["list"].to_pylist() == [encoded, None, [], [b"x"]]
 
 
+def test_lists_of_a_size_of_zero_hold_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    data = arrow(pa.table({"list": pa.array([["ab"] * 7] * 3, pa.list_(pa.string(), 7))}))
+    width = struct.pack("<i", 7)
+    assert data.count(width) == 2  # in the schema at the beginning and in the footer
+    path.write_bytes(data.replace(width, struct.pack("<i", 0)))
+    with open_ipc(path) as file:
+        assert [flattened(batch["list"])[0].to_pylist() for batch in file.batches(["list"])] == [[]]
+
+
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_every_codec_and_version_of_page_is_read_in_batches(tmp_path: Path, codec: str, version: str) -> None:
@@ -274,6 +284,17 @@ def test_texts_that_are_repeated_are_written_out_in_pieces() -> None:
     assert sum(n for _, n in pieces) == 100
     assert max(n for _, n in pieces) <= 17
     assert [start for start, _ in pieces] == np.cumsum([0, *(n for _, n in pieces)])[:-1].tolist()
+
+
+def test_what_stands_in_the_place_of_a_null_view_is_not_followed() -> None:
+    views = np.array([[1 << 30, 7, 1 << 20, 1 << 30], [2, 0x6968, 0, 0]], np.int32)
+    column = pa.Array.from_buffers(pa.string_view(), 2, [pa.py_buffer(b"\2"), pa.py_buffer(views)])
+    column.validate(full=True)
+    leaves, _ = flattened(column)
+    assert [piece.to_pylist() for _, piece in written_out(leaves)] == [[None, b"hi"]]
+    lengths = text_lengths(leaves)
+    assert lengths is not None
+    assert lengths.tolist() == [0, 2]
 
 
 def mutated(data: bytes, generator: random.Random) -> bytes:

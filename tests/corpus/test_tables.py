@@ -130,7 +130,7 @@ def work(monkeypatch: pytest.MonkeyPatch, data: bytes) -> int:
 def test_work_grows_with_the_bytes_of_a_table(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(tables, "BLOCK", 1 << 14)
     line = HOSTILE[name]
-    size = 1 << 17
+    size = 1 << 15
     assert work(monkeypatch, line * (size // len(line))) < 8 * size + (1 << 16)
     assert work(monkeypatch, line * (4 * size // len(line))) < 8 * 4 * size + (1 << 16)
 

@@ -175,7 +175,7 @@ def as_bytes(kind: pa.DataType) -> pa.DataType:
         return plain[kind]
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, as_bytes(kind.value_type), kind.ordered)
-    if pa.types.is_fixed_size_list(kind):
+    if pa.types.is_fixed_size_list(kind) and kind.list_size:  # pyarrow makes none of size 0, but reads it
         return pa.list_(_field(kind.value_field), kind.list_size)
     for is_kind, make in _LISTS:
         if is_kind(kind):

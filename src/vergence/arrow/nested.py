@@ -82,7 +82,7 @@ def text_lengths(column: pa.Array) -> np.ndarray | None:
         return None
     values = column.dictionary
     if values.type in _VIEWS:
-        known = _views(values)[:, 0]
+        known = np.where(values.is_null().to_numpy(zero_copy_only=False), 0, _views(values)[:, 0])
     else:
         known = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
     places = pc.fill_null(column.indices, len(values)).to_numpy(zero_copy_only=False)
@@ -104,6 +104,7 @@ def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
     chosen = pc.fill_null(places, 0).to_numpy(zero_copy_only=False)
     views = _views(values)[chosen] if len(values) else np.zeros((len(places), 4), np.int32)
     null |= values.is_null().to_numpy(zero_copy_only=False)[chosen] if len(values) else True
+    views[null] = 0  # what stands there is not validated, but Arrow follows it
     valid = pa.py_buffer(np.packbits(~null, bitorder="little"))
     buffers = [valid, pa.py_buffer(views), *values.buffers()[2:]]
     return pa.Array.from_buffers(pa.binary_view(), len(places), buffers).cast(pa.large_binary())
