@@ -6,8 +6,10 @@ READY := $(VENV)/.ready
 OUT ?= build/demo
 # One process a core with one thread each; a file's tests stay together, so that they share what they set up.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
+FUZZ = VERGENCE_PLAIN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto tests/fuzz
+SECONDS ?= 1200
 
-.PHONY: demo test check lint bench lock clean setup
+.PHONY: demo test check fuzz lint bench lock clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(READY)
@@ -27,9 +29,15 @@ demo: $(READY)
 
 test: lint
 	@$(PYTEST)
+	@$(FUZZ)
 
 check: lint
 	@$(PYTEST) -m "not slow"
+	@VERGENCE_FUZZ_EXAMPLES=20 $(FUZZ)
+
+# Random inputs at every boundary for SECONDS, with new seeds each round.
+fuzz: $(READY)
+	@$(BIN)/python scripts/fuzz.py $(SECONDS)
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -36,3 +37,12 @@ def pytest_collect_file(file_path: Path) -> None:
     source = Path(__file__).parent / "src"
     if file_path.suffix == ".py" and file_path.is_relative_to(source):
         import_module(".".join(file_path.relative_to(source).parts[:-1]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests that found no browser, in one line."""
+    from tests.browser import said_of_skips
+
+    reasons = [str(report.longrepr) for report in terminalreporter.getreports("skipped")]
+    if line := said_of_skips(reasons):
+        terminalreporter.write_line(line)

@@ -1,7 +1,10 @@
 """Checks of arguments: each accepts its range, and names what it refuses."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,10 +30,36 @@ def test_probability_refuses(value: float) -> None:
         checks.probability("p", value)
 
 
-@pytest.mark.parametrize("value", [1, 2.0, True])
-def test_at_least_refuses_small_and_fractional(value: float) -> None:
-    with pytest.raises(ConfigError, match=r"size must be >= 2 \(a pair\); got"):
+def test_at_least_refuses_what_is_too_small() -> None:
+    with pytest.raises(ConfigError, match=r"size must be >= 2 \(a pair\); got 1"):
+        checks.at_least("size", 1, 2, why="a pair")
+
+
+@pytest.mark.parametrize("value", [2.0, 3.5, True, "3", None, [3], np.int64(3), np.float64(3), math.nan])
+def test_at_least_refuses_what_is_no_whole_number(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"size must be a whole number >= 2 \(a pair\); got") as refused:
         checks.at_least("size", value, 2, why="a pair")
+    assert ("pass int(size)" in str(refused.value)) == isinstance(value, np.integer)
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, 1j, [0.5], np.ones(2), 10**400])
+@pytest.mark.parametrize("check", [checks.positive, checks.non_negative, checks.probability])
+def test_what_is_no_finite_number_is_refused_in_one_line(check: Callable[..., None], value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"rate must be a (finite number|probability).*; got") as refused:
+        check("rate", value)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("value", [0.5, 1, np.float32(0.5), np.float64(1), np.int64(1)])
+def test_numbers_of_numpy_are_numbers(value: Any) -> None:
+    for check in (checks.positive, checks.non_negative, checks.probability):
+        check("rate", value)
+
+
+def test_a_name_that_is_no_text_is_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"unknown policy \['omit'\]; known: omit"):
+        checks.one_of("policy", ["omit"], ["omit"])
 
 
 def test_bounds_are_included() -> None:

@@ -1,5 +1,8 @@
 """Splitting generators."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -33,5 +36,19 @@ def test_a_name_has_its_own_stream() -> None:
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(ConfigError, match="n must be >= 1; got 0"):
         spawn(generator(0), 0)
-    with pytest.raises(ConfigError, match="seed must be >= 0; got -1"):
-        generator(-1)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [-1, 2**63, 12345678901234567890123, pytest.param(10**5000, id="5,001 digits"), 1.0, True, "3", None, np.int64(3)],
+)
+@pytest.mark.parametrize("make", [generator, named])
+def test_a_seed_outside_its_range_is_refused_in_one_line(make: Any, seed: Any) -> None:
+    with pytest.raises(ConfigError, match=r"seed must be a whole number in \[0, 2\^63\); got ") as refused:
+        getattr(make, "__wrapped__", make)(seed)  # without the hook, which would refuse the type first
+    assert len(str(refused.value)) < 200
+
+
+def test_the_largest_seed_is_taken() -> None:
+    assert generator(2**63 - 1).initial_seed() == 2**63 - 1
+    assert named(2**63 - 1, "part").initial_seed() < 2**63

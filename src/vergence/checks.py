@@ -5,12 +5,24 @@ Tensors are taken by their methods alone, so that naming factors does not have t
 
 from collections.abc import Iterable
 from math import isfinite
-from typing import Any
+from numbers import Integral, Real
+from sys import float_info
+from typing import Any, TypeGuard
 
 from vergence.errors import ConfigError, FactorError, ShapeError, unknown
 
 
-def positive(name: str, value: float) -> None:
+def number(name: str, value: object) -> None:
+    """Require a finite number.
+
+    Raises:
+        ConfigError: Naming the argument and what it got.
+    """
+    if not _is_number(value):
+        raise ConfigError(f"{name} must be a finite number; got {_shown(value)}")
+
+
+def positive(name: str, value: object) -> None:
     """Require a finite number above zero.
 
     Raises:
@@ -21,31 +33,31 @@ def positive(name: str, value: float) -> None:
         Traceback (most recent call last):
         vergence.errors.ConfigError: temperature must be a finite number > 0; got 0.0
     """
-    if not (isfinite(value) and value > 0):
-        raise ConfigError(f"{name} must be a finite number > 0; got {value!r}")
+    if not (_is_number(value) and value > 0):
+        raise ConfigError(f"{name} must be a finite number > 0; got {_shown(value)}")
 
 
-def non_negative(name: str, value: float) -> None:
+def non_negative(name: str, value: object) -> None:
     """Require a finite number that is zero or more.
 
     Raises:
         ConfigError: Naming the argument and what it got.
     """
-    if not (isfinite(value) and value >= 0):
-        raise ConfigError(f"{name} must be a finite number >= 0; got {value!r}")
+    if not (_is_number(value) and value >= 0):
+        raise ConfigError(f"{name} must be a finite number >= 0; got {_shown(value)}")
 
 
-def probability(name: str, value: float) -> None:
+def probability(name: str, value: object) -> None:
     """Require a number in [0, 1].
 
     Raises:
         ConfigError: Naming the argument and what it got.
     """
-    if not 0 <= value <= 1:  # also refuses NaN
-        raise ConfigError(f"{name} must be a probability in [0, 1]; got {value!r}")
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise ConfigError(f"{name} must be a probability in [0, 1]; got {_shown(value)}")
 
 
-def at_least(name: str, value: float, minimum: int, *, why: str = "") -> None:
+def at_least(name: str, value: object, minimum: int, *, why: str = "") -> None:
     """Require a whole number of at least `minimum`; `why` says what needs it.
 
     Raises:
@@ -56,19 +68,53 @@ def at_least(name: str, value: float, minimum: int, *, why: str = "") -> None:
         Traceback (most recent call last):
         vergence.errors.ConfigError: batch_size must be >= 2 (InfoNCE needs a negative); got 1
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    reason = f" ({why})" if why else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        remedy = f"; pass int({name})" if isinstance(value, Integral) and not isinstance(value, bool) else ""
+        raise ConfigError(f"{name} must be a whole number >= {minimum}{reason}; got {_shown(value)}{remedy}")
+    if value < minimum:
+        raise ConfigError(f"{name} must be >= {minimum}{reason}; got {_shown(value)}")
+
+
+def at_most(name: str, value: int, maximum: int, *, why: str = "") -> None:
+    """Require a whole number of at most `maximum`; `why` says what limits it.
+
+    Raises:
+        ConfigError: Naming the argument, the bound, its reason and what it got.
+    """
+    if value > maximum:
         reason = f" ({why})" if why else ""
-        raise ConfigError(f"{name} must be >= {minimum}{reason}; got {value!r}")
+        raise ConfigError(f"{name} must be <= {maximum}{reason}; got {_shown(value)}")
 
 
-def one_of(what: str, received: str, known: Iterable[str]) -> None:
+def inside(name: str, value: object, low: float, high: float) -> None:
+    """Require a number between two bounds that it may not reach.
+
+    Raises:
+        ConfigError: Naming the argument, the bounds and what it got.
+    """
+    if not (_is_number(value) and low < value < high):
+        raise ConfigError(f"{name} must be inside ({low}, {high}); got {_shown(value)}")
+
+
+def whole_below(name: str, value: object, bound: int, *, bound_shown: str = "") -> None:
+    """Require a whole number of at least 0 and below a bound; `bound_shown` is how to write that.
+
+    Raises:
+        ConfigError: Naming the argument, the range and what it got.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
+        raise ConfigError(f"{name} must be a whole number in [0, {bound_shown or bound}); got {_shown(value)}")
+
+
+def one_of(what: str, received: object, known: Iterable[str]) -> None:
     """Require a name from a known set.
 
     Raises:
         ConfigError: Listing the known names and the nearest one.
     """
     names = list(known)
-    if received not in names:
+    if not isinstance(received, str) or received not in names:
         raise ConfigError(unknown(what, received, names))
 
 
@@ -112,3 +158,18 @@ def finite(**tensors: Any) -> None:
             bad = int((~tensor.isfinite()).sum())
             if bad:
                 raise ShapeError(f"{name} holds {bad} entries that are NaN or infinite, of {tensor.numel()}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number that a float can hold; a whole number may be too large for that."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return value.bit_length() < float_info.max_exp if isinstance(value, int) else isfinite(value)
+
+
+def _shown(value: object) -> str:
+    """A value as its type writes it, on one line and not without end; a whole number of 5,000 digits refuses to be."""
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return f"a whole number of {len(f'{abs(value):x}') * 4} bits"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]}…"

@@ -1,16 +1,17 @@
 """The folder of a job: claimed once, marked as ours, resumed or replaced on request; nobody else's file is removed."""
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from vergence.errors import ConfigError, CorpusError, OutputError
-from vergence.files import JOURNAL, read_json, read_text, remove_partials, write_json, write_text
+from vergence.files import FIRST_LINE, JOURNAL, journal, read_json, remove_partials, write_json, write_text
 
 _JOB = "job.json"  # says what the folder is for
-_FIRST = "vergence job 1"  # first line of the journal
 
 WhenPresent = Literal["refuse", "resume", "overwrite"]
 
@@ -50,46 +51,39 @@ class JobFolder:
 
         Raises:
             ConfigError: If the folder cannot be used; one line that names the remedy. Nothing has been changed then.
+            CorpusError: If its mark cannot be read.
         """
         try:
             if path.exists() and any(path.iterdir()):
                 _check_ours(path, job, present)
                 if present == "overwrite":
-                    _remove_written(path)
+                    _remove(path, journal(path) or ())
+                    write_text(path / JOURNAL, f"{FIRST_LINE}\n")  # still marked, should what follows be cut short
                 remove_partials(path)
             path.mkdir(parents=True, exist_ok=True)
-            if not (path / JOURNAL).exists():
-                write_text(path / JOURNAL, f"{_FIRST}\n")
+            if journal(path) is None:
+                write_text(path / JOURNAL, f"{FIRST_LINE}\n")
             write_json(path / _JOB, job, of_job=True)
+        except ConfigError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, ConfigError) and not isinstance(error, OutputError):
-                raise
-            reason = getattr(error.__cause__ or error, "strerror", None) or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise OutputError(f"cannot write to {path}: {reason}; choose another folder with --out") from error
         return cls(path)
 
-    def read_json(self, name: str, *, keys: Iterable[str] = ()) -> Any:
+    def read_json(self, name: str) -> Any:
         """Read a JSON file of the job; `None` if it has not been written.
-
-        Args:
-            name: Of the file.
-            keys: What it must have.
 
         Raises:
             CorpusError: If it is damaged; says that removing it repeats what it holds.
         """
         path = self.path / name
-        if not path.exists():
+        if not os.path.exists(path):
             return None
         try:
-            content = read_json(path)
+            return read_json(path)
         except CorpusError as error:
             raise CorpusError(f"{error}. Remove that file and resume: what it holds is then done again") from error
-        if missing := [key for key in keys if not isinstance(content, dict) or key not in content]:
-            raise CorpusError(
-                f"{path} is damaged: it lacks {', '.join(missing)}. Remove it and resume: what it holds is done again"
-            )
-        return content
 
     def write_json(self, name: str, content: object) -> None:
         """Write a JSON file whole or not at all."""
@@ -99,51 +93,83 @@ class JobFolder:
         """Write a text file whole or not at all, in a sub-folder if its name says so."""
         write_text(self.path / name, content, of_job=True)
 
+    def read_result(self, name: str) -> dict[str, Any] | None:
+        """Read what `write_result` wrote; `None` if it has not been written.
+
+        Raises:
+            CorpusError: If it is not what was written; says that removing it repeats what it holds.
+        """
+        content = self.read_json(name)
+        if content is None:
+            return None
+        said = content.pop("digest", None) if isinstance(content, dict) else None
+        if said is None or said != _digest(content):
+            raise CorpusError(
+                f"{self.path / name} is damaged: it is not what was written. "
+                "Remove that file and resume: what it holds is then done again"
+            )
+        result: dict[str, Any] = content
+        return result
+
+    def write_result(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file with a digest, so that whoever reads it again need not check what is in it."""
+        self.write_json(name, {**content, "digest": _digest(content)})
+
+    def remove(self, name: str) -> None:
+        """Remove what the job has written in a sub-folder; whatever else is there stays."""
+        _remove(self.path, [file for file in journal(self.path) or () if file.startswith(f"{name}/")])
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
 
 def _check_ours(path: Path, job: Mapping[str, Any], present: WhenPresent) -> None:
     """Refuse a folder that holds anything but a job, and one that holds a job which is not to be touched."""
-    marked = _is_marked(path)
-    if not marked and not (path / _JOB).is_file():
+    marked = journal(path) is not None
+    found = _job_in(path)
+    if not marked and "job" not in (found or {}):
         raise ConfigError(f"{path} is not empty and holds no job of this kind; choose another folder with --out")
+    if present == "overwrite" and not marked:
+        raise ConfigError(
+            f"{path} holds a job but no mark {JOURNAL}, which says what the job has written, so nothing in it is "
+            "removed; remove the folder yourself, or choose another with --out"
+        )
+    replace = "pass --overwrite to replace it, " if marked else ""
     if present == "refuse":
         raise ConfigError(
-            f"{path} holds a job already; pass --resume to continue it, --overwrite to replace it, "
-            "or choose another folder with --out"
+            f"{path} holds a job already; pass --resume to continue it, {replace}or choose another folder with --out"
         )
     if present == "overwrite":
-        if not marked:
-            raise ConfigError(
-                f"{path} holds a job.json but not the mark {JOURNAL} of a job of ours, so nothing in it is removed; "
-                "remove the folder yourself, or choose another with --out"
-            )
         return
-    try:
-        found = dict(read_json(path / _JOB))
-    except (CorpusError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path / _JOB} is damaged ({error}); pass --overwrite to replace the job") from error
+    if found is None:
+        raise ConfigError(f"{path / _JOB} is missing or damaged; pass --overwrite to replace the job")
     wanted = json.loads(json.dumps(job))
     if found != wanted:
         differing = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
         raise ConfigError(
             f"{path} holds a job with another {', '.join(differing)}; repeat its settings to resume it, "
-            "pass --overwrite to replace it, or choose another folder with --out"
+            f"{replace}or choose another folder with --out"
         )
 
 
-def _is_marked(path: Path) -> bool:
-    journal = path / JOURNAL
-    return journal.is_file() and read_text(journal).startswith(f"{_FIRST}\n")
+def _job_in(path: Path) -> dict[str, Any] | None:
+    """What a folder says that it is for, if it says so."""
+    try:
+        found = read_json(path / _JOB)
+    except CorpusError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def _remove_written(path: Path) -> None:
-    """Remove the files that the journal names, and folders that are then empty; whatever else is there stays."""
-    names = read_text(path / JOURNAL).splitlines()[1:]
-    home = path.resolve()
-    inside = [file for name in dict.fromkeys(names) if (file := path / name).parent.resolve().is_relative_to(home)]
+def _remove(home: Path, names: Iterable[str]) -> None:
+    """Remove files by name, and folders that are then empty; nothing that is or leads outside, whatever a name says."""
+    root = home.resolve()
+    inside = [file for name in names if (file := home / name).parent.resolve().is_relative_to(root)]
     for file in inside:
         if file.is_file() or file.is_symlink():
             file.unlink()
     for folder in sorted({parent for file in inside for parent in file.parents}, key=lambda p: -len(p.parts)):
-        if folder != path and folder.is_relative_to(path) and folder.is_dir() and not any(folder.iterdir()):
+        ours = folder != home and folder.is_relative_to(home) and ".." not in folder.parts and not folder.is_symlink()
+        if ours and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    (path / JOURNAL).unlink()

@@ -4,9 +4,18 @@ import hashlib
 
 import torch
 
-from vergence.checks import at_least
+from vergence.checks import at_least, whole_below
 
 _SEED_BITS = 63
+
+
+def check_seed(seed: object) -> None:
+    """Require what can seed a generator.
+
+    Raises:
+        ConfigError: If the seed is no whole number in [0, 2^63).
+    """
+    whole_below("seed", seed, 2**_SEED_BITS, bound_shown=f"2^{_SEED_BITS}")
 
 
 def generator(seed: int) -> torch.Generator:
@@ -16,9 +25,9 @@ def generator(seed: int) -> torch.Generator:
         seed: A whole number in [0, 2^63); PyTorch's generator uses the last 32 bits.
 
     Raises:
-        ConfigError: If the seed is negative.
+        ConfigError: If the seed is no whole number in that range.
     """
-    at_least("seed", seed, 0)
+    check_seed(seed)
     return torch.Generator().manual_seed(seed)
 
 
@@ -56,14 +65,17 @@ def named(seed: int, *names: object) -> torch.Generator:
     changes nothing in the others.
 
     Args:
-        seed: The seed of the whole job.
+        seed: The seed of the whole job, a whole number in [0, 2^63).
         names: What the part is called, from general to particular: `named(0, "omit", 32, "training")`.
 
     Example:
         >>> a, b = named(0, "omit", "training"), named(0, "faithful", "training")
         >>> a.initial_seed() != b.initial_seed(), a.initial_seed() == named(0, "omit", "training").initial_seed()
         (True, True)
+
+    Raises:
+        ConfigError: If the seed is no whole number in [0, 2^63).
     """
-    at_least("seed", seed, 0)
+    check_seed(seed)
     digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
     return generator(int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS))

@@ -1,13 +1,26 @@
 """Lexicons: what a file may say, and how a wrong one is answered."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vergence import Factor, FactorSpace
-from vergence.corpus import Concept, concepts_146, lexicon_from_factors, lexicon_from_wordnet, load_lexicon
+from vergence.corpus import (
+    Concept,
+    Group,
+    Lexicon,
+    Matcher,
+    concepts_146,
+    lexicon_from_factors,
+    lexicon_from_wordnet,
+    load_lexicon,
+)
 from vergence.corpus.inflection import inflected
 from vergence.corpus.lexicon import parse_csv, parse_yaml, with_inflection
+from vergence.corpus.unicode import compared
 from vergence.errors import ConfigError, CorpusError, FactorError
 
 HEAD = "name: x\ngroups:\n  - name: g\n    concepts:\n"
@@ -39,6 +52,11 @@ def test_the_shipped_lexicon_has_its_groups_and_shared_forms() -> None:
         (HEAD + "      dog: [dog\n", "f.yaml:6: not valid YAML"),
         (HEAD + "      dog: [[dog]]\n", "f.yaml:5: an item of forms must be text"),
         (HEAD + "      dog: !!python/object/apply:os.system [echo]\n", "f.yaml:5: the tag"),
+        (HEAD + '      dog: ["\\ud800"]\n', "f.yaml:5: holds a lone surrogate"),
+        (HEAD + '      "d\\0g": []\n', "f.yaml:5: a concept's name holds a control character, '.x00'"),
+        (HEAD + '      dog: ["\\u00ad\\u3000"]\n', "f.yaml:5: a phrase in forms of concept 'dog' must not be empty"),
+        (HEAD + '      dog: {exclude: ["dog "]}\n', "f.yaml:5: concept 'dog' excludes its own form 'dog'"),
+        ('source: "\\udc00"\n' + HEAD + "      dog: []\n", "f.yaml:1: holds a lone surrogate"),
     ],
 )  # fmt: skip
 def test_a_wrong_yaml_file_is_answered_with_its_line(text: str, message: str) -> None:
@@ -49,6 +67,38 @@ def test_a_wrong_yaml_file_is_answered_with_its_line(text: str, message: str) ->
 def test_unquoted_words_that_yaml_reads_as_something_else_mean_themselves() -> None:
     lexicon = parse_yaml(HEAD + "      no: [no, on, 3]\n      true: []\n", where="f")
     assert [(c.name, c.forms) for c in lexicon.concepts] == [("no", ("no", "on", "3")), ("true", ("true",))]
+
+
+PHRASE = st.text(st.sampled_from("ab :#'\"-\n\t\r\xa0\xad\u2028\u200b\ufeff\x85é猫"), min_size=1, max_size=6).filter(
+    compared
+)
+
+
+@given(st.lists(PHRASE, min_size=1, max_size=4), st.lists(PHRASE, max_size=2))
+def test_a_lexicon_written_and_read_back_is_the_same_one(forms: list[str], cues: list[str]) -> None:
+    lexicon = Lexicon("x", (Group("g", (Concept("c", tuple(forms)),), tier="a\nb"),), tuple(cues), source=forms[0])
+    again = parse_yaml(lexicon.to_yaml(), where="copy")
+    assert again == lexicon
+    assert again.fingerprint == lexicon.fingerprint
+
+
+def test_forms_that_are_compared_alike_are_one() -> None:
+    concept = Concept("x", ("Hot\xa0 dog", "hot dog", "hot\n\u00addog"), inflect="noun")
+    assert concept.surface_forms == ("hot dog", "hot dogs")
+    assert concept.forms == ("Hot\xa0 dog", "hot dog", "hot\n\u00addog")
+
+
+def test_a_lexicon_too_large_for_one_table_is_refused_before_it_is_built() -> None:
+    letters = [chr(code) for code in range(0x10000, 0x110000) if unicodedata.category(chr(code)) == "Lo"]
+    letters += [chr(code) for code in range(0xE000, 0xF8FF)]
+    many = tuple("".join(letters[start : start + 4000]) for start in range(0, len(letters), 4000))
+    with pytest.raises(ConfigError, match=r"the forms use \d+ different characters; at most 65531 are supported"):
+        Matcher(Lexicon("x", (Group("g", (Concept("c", many),)),)))
+    few = Lexicon("x", (Group("g", (Concept("c", ("".join(letters[:4000]), *many[:12])),)),))
+    with pytest.raises(
+        ConfigError, match=r"12 forms of \d+ characters need more than the \d+ states .*; split the lexicon"
+    ):
+        Matcher(few)
 
 
 def test_csv_lexicons_and_their_mistakes() -> None:

@@ -1,15 +1,19 @@
 """`split_by_concept`: a test concept is new, shares are kept, randomness is the caller's."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vergence.data import split_by_concept
-from vergence.errors import ConfigError, ShapeError
+from vergence.data.clusters import link
+from vergence.data.splits import hold_out, read_split, write_split
+from vergence.errors import ConfigError, CorpusError, ShapeError
 
 HALVES = {"train": 0.5, "test": 0.5}
 
@@ -98,3 +102,66 @@ def test_an_empty_split_is_refused_with_its_name() -> None:
 def test_strata_must_match_the_items() -> None:
     with pytest.raises(ShapeError, match="strata must name a class for each item; got 1 for 2 items"):
         split_by_concept(["a", "b"], HALVES, generator=seeded(), strata=["x"])
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=40), st.floats(0.001, 0.999), st.integers(0, 1000))
+def test_held_out_clusters_are_whole_and_both_sides_have_one(clusters: list[int], share: float, seed: int) -> None:
+    assume(len(set(clusters)) > 1)
+    kept, held_out = hold_out(clusters, share, generator=seeded(seed))
+    assert sorted([*kept, *held_out]) == list(range(len(clusters)))
+    sides = {clusters[row] for row in kept}, {clusters[row] for row in held_out}
+    assert all(sides)
+    assert sides[0].isdisjoint(sides[1])
+    n = len(set(clusters))
+    assert abs(len(sides[1]) - min(max(share * n, 1), n - 1)) < 1 + 1e-9
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan"), float("inf")])
+def test_a_share_to_hold_out_lies_between_nothing_and_all(share: float) -> None:
+    with pytest.raises(ConfigError, match="a share to hold out must be above 0 and below 1; got"):
+        hold_out("ab", share, generator=seeded())
+
+
+def test_of_one_cluster_nothing_can_be_held_out() -> None:
+    with pytest.raises(ConfigError, match="all 3 rows are of one cluster, so none can be held out; at least two"):
+        hold_out("aaa", 0.5, generator=seeded())
+
+
+@given(st.lists(st.tuples(*[st.none() | st.integers(0, 9)] * 2), min_size=1, max_size=30))
+def test_linked_rows_are_those_that_a_chain_of_equal_values_joins(rows: list[tuple[int | None, int | None]]) -> None:
+    found = link(*map(list, zip(*rows, strict=True))).tolist()
+    reached = np.eye(len(rows), dtype=bool)
+    for i, one in enumerate(rows):
+        for j, other in enumerate(rows):
+            reached[i, j] |= any(a is not None and a == b for a, b in zip(one, other, strict=True))
+    for k in range(len(rows)):
+        reached |= np.outer(reached[:, k], reached[k])
+    assert (np.equal.outer(found, found) == reached).all()
+    assert list(dict.fromkeys(found)) == list(range(len(set(found))))
+
+
+def test_a_split_is_read_back_from_its_folder_and_nothing_else_is_taken_for_one(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "row": [0, 5],
+            "key": ["a", None],
+            "image": ["00ff", None],
+            "cluster": ["0", None],
+            "side": ["held_out", "skipped"],
+            "reason": [None, "no image"],
+        }
+    )
+    write_split(tmp_path / "split.parquet", rows)
+    assert read_split(tmp_path).to_pylist() == rows.astype(object).where(rows.notna(), None).to_dict("records")
+    assert read_split(tmp_path / "split.parquet").equals(read_split(tmp_path))
+    rows.assign(side="test").to_parquet(tmp_path / "split.parquet")
+    with pytest.raises(CorpusError, match="unknown side 'test'; known: fit, held_out, skipped"):
+        read_split(tmp_path)
+    rows.assign(key=[["a"], ["b"]]).to_parquet(tmp_path / "split.parquet")
+    with pytest.raises(CorpusError, match="is no split of a run: "):
+        read_split(tmp_path)
+    rows[["row", "key"]].to_parquet(tmp_path / "split.parquet")
+    with pytest.raises(CorpusError, match="is no split of a run: it lacks image, cluster, side, reason"):
+        read_split(tmp_path)
+    with pytest.raises(CorpusError, match="does not exist"):
+        read_split(tmp_path / "other")

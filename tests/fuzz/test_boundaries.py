@@ -20,7 +20,8 @@ from tests.fuzz.inputs import ARRAYS, FILES, LEXICON, PLAIN, TEXTS, files
 
 from vergence.cli.main import main
 from vergence.corpus import audit, estimate_misalignment, load_lexicon
-from vergence.corpus.labels import estimate_from_file, read_detectors
+from vergence.corpus.detectors import read_detectors
+from vergence.corpus.labels import estimate_from_file
 from vergence.corpus.lexicon import Concept, Group, Lexicon, parse_yaml
 from vergence.corpus.readers import ReadOptions
 from vergence.errors import VergenceError
@@ -30,8 +31,9 @@ from vergence.metrics import cka, mutual_knn, r2_score, retrieve, uniformity
 from vergence.metrics.files import pair_rows, read_embeddings
 from vergence.probes.labels import read_labels
 from vergence.random import generator
+from vergence.training.mapping import check_keys, from_mapping
 from vergence.training.pairs import load_pairs
-from vergence.training.spec import DataConfig, RunConfig, check_keys, from_mapping
+from vergence.training.spec import DataConfig, RunConfig
 
 EXAMPLES = int(os.environ.get("VERGENCE_FUZZ_EXAMPLES", "60"))
 SECTIONS = ("seed", "data", "encoder", "objective", "train", "device")

@@ -1,5 +1,7 @@
 """Mixings: conditioning and their sizes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -29,7 +31,8 @@ def test_layers_are_as_well_conditioned_as_the_best_of_a_thousand() -> None:
 def test_drawing_in_parts_keeps_the_best_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mlp_mixing(4, generator=generator(0), n_draws=3_000).weights
     monkeypatch.setattr("vergence.latent.mixing._CHUNK", 16 * 1_000)
-    assert torch.equal(whole, mlp_mixing(4, generator=generator(0), n_draws=3_000).weights)
+    parts = mlp_mixing(4, generator=generator(0), n_draws=3_000).weights
+    torch.testing.assert_close(whole, parts, rtol=1e-12, atol=1e-14)
 
 
 def test_orthogonal_layers_distort_no_more_than_the_relu() -> None:
@@ -56,6 +59,42 @@ def test_mixings_have_the_sizes_of_model_and_misalignment() -> None:
     assert mixings.text.dim == 2 + 3 + 1  # a graded continuous factor says whether it was mentioned
 
 
+def with_condition(smallest: float, *, dim: int = 30, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """A layer whose singular values go from 1 down to the smallest, in directions drawn at random."""
+    left, right = torch.linalg.qr(torch.randn(2, dim, dim, dtype=torch.float64, generator=generator(2)))[0]
+    values = torch.linspace(1, smallest, dim, dtype=torch.float64)
+    return (left * values @ right)[None].to(dtype)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-20, 1.0, 1e20, 1e200])
+def test_whether_a_layer_is_singular_is_relative_to_its_largest_value(scale: float) -> None:
+    LayeredMixing(with_condition(1e-9) * scale)
+    with pytest.raises(VergenceError, match="weights must be invertible; a layer's smallest singular value is"):
+        LayeredMixing(with_condition(0.0) * scale)
+    with pytest.raises(VergenceError, match="weights must be invertible"):
+        LayeredMixing(with_condition(1e-18) * scale)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept", "lost"),
+    [(torch.float64, 1e-11, 1e-17), (torch.float32, 1e-3, 1e-10), (torch.bfloat16, 1.0, 1e-4)],
+)
+def test_whether_a_layer_is_singular_depends_on_what_its_type_can_tell(
+    dtype: torch.dtype, kept: float, lost: float
+) -> None:
+    LayeredMixing(with_condition(kept, dim=4, dtype=dtype))
+    exact = torch.diag(torch.tensor([1.0, 1.0, 1.0, lost], dtype=torch.float64))[None].to(dtype)
+    with pytest.raises(VergenceError, match=f"to be told from 0 in {dtype}"):
+        LayeredMixing(exact)
+
+
+def test_whole_numbers_make_no_layer() -> None:
+    with pytest.raises(VergenceError, match=r"floating-point numbers; got torch.int64; pass weights.double\(\)"):
+        getattr(LayeredMixing.__post_init__, "__wrapped__", LayeredMixing.__post_init__)(
+            SimpleNamespace(slope=0.2, weights=torch.ones(1, 2, 2, dtype=torch.int64))
+        )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -69,6 +108,8 @@ def test_mixings_have_the_sizes_of_model_and_misalignment() -> None:
             r"weights must be a stack of square matrices .* got shape \(1, 2, 3\)",
         ),
         (lambda: LayeredMixing(torch.ones(1, 2, 2)), "weights must be invertible"),
+        (lambda: LayeredMixing(torch.zeros(1, 2, 2)), "weights must be invertible"),
+        (lambda: LayeredMixing(torch.stack([torch.eye(2), torch.ones(2, 2)])), "weights must be invertible"),
         (lambda: LayeredMixing(torch.full((1, 2, 2), torch.nan)), "weights holds 4 entries that are NaN"),
         (
             lambda: orthogonal_mixing(3, generator=generator(0))(torch.ones(4, 2)),

@@ -53,6 +53,7 @@ def test_batches_that_do_not_pair_up_are_refused(z_image, z_text, message: str) 
         ({"temperature": 0.0}, "temperature must be a finite number > 0; got 0.0"),
         ({"temperature": -1.0}, "temperature must be a finite number > 0; got -1.0"),
         ({"label_smoothing": 1.5}, r"label_smoothing must be a probability in \[0, 1\]; got 1.5"),
+        ({"temperature": True}, "temperature must be a finite number > 0; got True"),
         ({"similarity": "cosin"}, "unknown similarity 'cosin'; known: cosine, dot. Did you mean 'cosine'"),
     ],
 )
@@ -66,7 +67,7 @@ def test_overflow_is_said_instead_of_nan() -> None:
     with pytest.raises(ShapeError, match=r"every input is finite: entries as large as 1.0e\+30 overflow"):
         info_nce(z, -z, similarity="dot")
     with pytest.raises(ShapeError, match="normalise or standardise them"):
-        info_nce(z, -z)
+        info_nce(z, -z, similarity="dot", block_size=2)
 
 
 def test_two_is_one_of_the_powers() -> None:

@@ -1,10 +1,16 @@
 """What every objective owes its user, one table of objectives by one list of claims."""
 
+from functools import partial
+
 import pytest
 import torch
 from tests.losses.common import CASES, Case, gradients, pairs
 
+from vergence import losses
 from vergence.errors import ConfigError, ShapeError
+from vergence.losses import share_of
+
+SHARED = {value for name in losses.__all__ if callable(value := getattr(losses, name))}
 
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 BLOCKWISE = {name: case for name, case in CASES.items() if case.blockwise}
@@ -58,6 +64,69 @@ def test_half_precision_is_computed_in_float32(case: Case, dtype: torch.dtype) -
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, case(*(part.float() for part in z)), rtol=1e-2, atol=1e-2)
     assert gradients(case, *z).dtype == dtype
+
+
+@every
+def test_autocast_changes_neither_the_value_nor_the_gradient(case: Case) -> None:
+    z = pairs(16, 8, noise=0.5, dtype=torch.float32)
+    for settings in [{}, {"block_size": 5}] if case.blockwise else [{}]:
+        leaves = [part.clone().requires_grad_() for part in z]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = case(*leaves, **settings)
+        found = torch.stack(torch.autograd.grad(value, leaves))
+        expected = case(*z, **settings)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found, gradients(lambda *z, s=settings: case(*z, **s), *z), rtol=1e-4, atol=1e-6)
+
+
+@every
+def test_autocast_does_not_change_what_some_items_contribute(case: Case) -> None:
+    z = pairs(16, 8, noise=0.5, dtype=torch.float32)
+    if case.fn in SHARED:
+        share = partial(share_of, case.fn, *z, rows=slice(3, 9), **case.settings)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = share()
+        torch.testing.assert_close(found, share(), rtol=1e-6, atol=1e-6)
+
+
+@every
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1e20), (torch.float64, 1e150)])
+def test_scale_is_of_no_account_to_cosines_however_large_or_small(case: Case, dtype: torch.dtype, scale: float) -> None:
+    z_image, z_text = pairs(8, 4, noise=0.5, dtype=dtype)
+    of_image, of_text = gradients(case, z_image, z_text)
+    for by_image, by_text in ((scale, scale), (1 / scale, 1 / scale), (scale, 1 / scale)):
+        if case.scale:
+            scaled = z_image * by_image, z_text * by_text
+            torch.testing.assert_close(case(*scaled), case(z_image, z_text), rtol=1e-5, atol=1e-6)
+            found = gradients(case, *scaled)
+            torch.testing.assert_close(found[0] * by_image, of_image, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found[1] * by_text, of_text, rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_one_side_wider_than_the_other_is_computed_in_the_wider_type(case: Case) -> None:
+    z_image, z_text = pairs(8, 4)
+    found = case(z_image, z_text.float())
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, case(z_image, z_text.float().double()))
+
+
+@every
+def test_what_is_no_floating_point_tensor_is_refused_by_name(case: Case) -> None:
+    z_image, z_text = pairs(8, 4)
+    for wrong, said in (
+        (z_text.long(), "must hold floating-point numbers, densely; got torch.int64"),
+        (z_text > 0, "must hold floating-point numbers, densely; got torch.bool"),
+        (z_text.to(torch.complex64), "must hold floating-point numbers, densely; got torch.complex64"),
+        (z_text.to_sparse(), "must hold floating-point numbers, densely; got torch.sparse_coo"),
+        (z_text.tolist(), "must be a Tensor; got a list"),
+        (z_text.numpy(), "must be a Tensor; got a ndarray"),
+        (z_text.to("meta"), "must be on one device; got .* on cpu, .* on meta"),
+    ):
+        if case.fn in SHARED:
+            with pytest.raises(ShapeError, match=said):
+                case(z_image, wrong)
 
 
 @every

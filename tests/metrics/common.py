@@ -29,6 +29,7 @@ class Case:
     order: bool = True  # whether the order of the pairs is of no account
     swap: bool = False
     one_sided: bool = False
+    takes_arrays: bool = True  # whether `measure` hands on its arguments as they come
     full_rank: bool = False  # whether data of lower rank are refused
     equal: float | None = None  # the value of two equal representations
     constant: float | None = None  # the value where the first does not vary
@@ -186,6 +187,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "matthews_corrcoef": Case(
             measure=lambda x, y: metrics.matthews_corrcoef(x.argmax(1), y.argmax(1)),
+            takes_arrays=False,
             lowest=-1,
             highest=1,
             better=_HIGHER,
@@ -211,6 +213,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "factor_information": Case(
             measure=_factor_information,
+            takes_arrays=False,
             lowest=-inf,
             highest=inf,
             better=_HIGHER,
@@ -230,6 +233,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "gaussian_information": Case(
             measure=_gaussian_information,
+            takes_arrays=False,
             full_rank=True,
             lowest=0,
             highest=inf,

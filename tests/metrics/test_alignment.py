@@ -1,7 +1,11 @@
 """Alignment, neighbours, retrieval and nulls: what holds beyond the table of claims."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics import (
@@ -63,12 +67,12 @@ def test_streaming_refuses_what_does_not_fit() -> None:
         (lambda x: cka(x, x, kernel="cosine"), ConfigError, "unknown kernel 'cosine'; known: linear, rbf"),
         (lambda x: cka(x, x, kernel="rbf", bandwidth=0.0), ConfigError, "bandwidth must be a finite number > 0"),
         (lambda x: cka(x[:3], x[:3], unbiased=True), ShapeError, "this needs at least 4 rows; got 3"),
-        (lambda x: mutual_knn(x, x, k=10), ConfigError, "k must be <= 9, the number of other items; got 10"),
+        (lambda x: mutual_knn(x, x, k=10), ConfigError, r"k must be <= 9 \(the number of other items\); got 10"),
         (lambda x: cknna(x, x, k=0), ConfigError, "k must be >= 1; got 0"),
         (lambda x: svcca(x, x, dim=0), ConfigError, "dim must be >= 1; got 0"),
         (lambda x: linear_separability(x[:3], x[:3]), ShapeError, "5 folds need at least 5 groups of items; got 3"),
         (lambda x: permutation_null(cka, x, x, generator=generator(0), n_shuffles=1), ConfigError, "n_shuffles must"),
-        (lambda x: retrieve(x, x[:, :1]), ShapeError, r"widths differ: z_image \(10, 3\), z_text \(10, 1\)"),
+        (lambda x: retrieve(x, x[:, :1]), ShapeError, r"shapes differ: z_image \(10, 3\), z_text \(10, 1\)"),
         (
             lambda x: retrieve(x, x, image_of_text=torch.arange(1, 11)),
             ShapeError,
@@ -138,3 +142,20 @@ def test_neighbours_found_in_tiles_are_those_of_a_full_sort(k: int, monkeypatch:
     nearest = [((side @ side.T).fill_diagonal_(-2)).argsort(dim=1, descending=True)[:, :k].tolist() for side in (x, y)]
     shared = sum(len({*a} & {*b}) for a, b in zip(*nearest, strict=True))
     assert mutual_knn(x, y, k=k) == pytest.approx(shared / (640 * k), rel=1e-12)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, -1.0, 100.0, math.inf, -math.inf]), min_size=2, max_size=9),
+    st.sampled_from([0.0, 1.0, 100.0, math.inf, -math.inf]),
+)
+def test_no_p_value_is_below_what_the_shuffles_can_show(shuffled: list[float], observed: float) -> None:
+    values = iter([observed, *shuffled])
+    x = torch.arange(4.0)[:, None]
+    null = permutation_null(lambda *_: next(values), x, x, generator=generator(0), n_shuffles=len(shuffled))
+    assert null.least_p_value == 2 / (len(shuffled) + 1)
+    assert null.least_p_value - 1e-12 <= null.p_value <= 1
+    beyond = min(sum(value >= observed for value in shuffled), sum(value <= observed for value in shuffled)) + 1
+    assert null.p_value == pytest.approx(min(1.0, 2 * beyond / (len(shuffled) + 1)))
+    if not {math.inf, -math.inf} <= set(shuffled):
+        assert not math.isnan(null.mean)
+        assert not math.isnan(null.std)

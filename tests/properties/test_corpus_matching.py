@@ -3,15 +3,20 @@
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.corpus.slow_matching import mentioned
+from tests.corpus.slow_matching import ABSENT, SPACES, mentioned, occurrences, said_and_denied, trimmed
 
 from vergence.corpus import Concept, Group, Lexicon, Matcher
-from vergence.corpus.kernels import ill_formed
 from vergence.corpus.matching import text_buffers
+from vergence.corpus.measures import ill_formed
 
-LETTERS = st.sampled_from("aAbß_-' éÉİiıſsSK\u0301\u200d🐱猫9½")
-forms = st.text(LETTERS, min_size=1, max_size=4).filter(lambda form: form == form.strip() and bool(form))
-lexicons = st.lists(st.lists(forms, min_size=1, max_size=3).map(tuple), min_size=1, max_size=6)
+
+def forms(letters: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.text(letters, min_size=1, max_size=5).filter(lambda form: bool(trimmed(form)))
+
+
+LETTERS = st.sampled_from([*"aAbß_-' éÉİiıſsSK\u0301\u200d🐱猫9½", "\xa0", "\xad", "\u200b"])
+FEW = st.one_of(st.sampled_from("aab-  "), st.sampled_from("ab "), st.sampled_from([*SPACES, *ABSENT]))
+lexicons = st.lists(st.lists(forms(LETTERS), min_size=1, max_size=3).map(tuple), min_size=1, max_size=6)
 texts = st.lists(st.text(LETTERS, max_size=12), max_size=12)
 
 
@@ -24,6 +29,33 @@ def matcher(concepts: list[tuple[str, ...]], match: str = "word") -> Matcher:
 def test_mentions_equal_the_definition(concepts: list[tuple[str, ...]], captions: list[str], whole: bool) -> None:
     found = matcher(concepts, "word" if whole else "substring").mentions(captions).sets()
     assert found == [mentioned(caption, concepts, whole_words=whole) for caption in captions]
+
+
+@given(
+    st.lists(forms(FEW), min_size=1, max_size=3, unique_by=trimmed),
+    st.lists(forms(FEW), max_size=2),
+    st.lists(forms(FEW), max_size=2),
+    st.lists(st.text(FEW, max_size=12), max_size=12),
+    st.booleans(),
+)
+@settings(max_examples=200)
+def test_white_space_is_one_space_and_invisible_characters_are_not_there(found, exclude, cues, captions, whole) -> None:
+    exclude = [phrase for phrase in exclude if trimmed(phrase) not in map(trimmed, found)]
+    concept = Concept("c", tuple(found), tuple(exclude))
+    ours = Matcher(Lexicon("x", (Group("g", (concept,)),), tuple(cues)), match="word" if whole else "substring")
+    told = ours.mentions(captions)
+    expected = [
+        said_and_denied(text, tuple(found), tuple(exclude), tuple(cues), whole_words=whole) for text in captions
+    ]
+    assert told.sets() == [frozenset({0} if said else ()) for said, _ in expected]
+    assert (told.negated >> 32).tolist() == [number for number, (_, denied) in enumerate(expected) if denied]
+    spans = ours.spans(captions)
+    assert set(zip(spans["caption"], spans["form"], spans["start"], spans["end"], strict=True)) == {
+        (number, trimmed(form), *place)
+        for number, text in enumerate(captions)
+        for form in found
+        for place in occurrences(text, form, whole_words=whole)
+    }
 
 
 @given(lexicons, texts, st.randoms(use_true_random=False))
@@ -62,9 +94,14 @@ def test_bytes_that_are_no_text_never_reach_beyond_their_caption(concepts, blobs
     assert ours.mentions(pa.array(blobs, type=pa.binary())).sets() == alone
 
 
-@given(st.lists(st.one_of(st.binary(max_size=8), st.text(max_size=5).map(str.encode)), max_size=20))
-@settings(max_examples=200)
-def test_well_formedness_is_what_python_decodes(blobs: list[bytes]) -> None:
+PIECES = st.one_of(
+    st.binary(max_size=4), st.text(max_size=3).map(str.encode), st.integers(0, 20).map(lambda n: b"a" * n)
+)
+
+
+@given(st.lists(st.lists(PIECES, max_size=4).map(b"".join), max_size=20), st.integers(0, 2))
+@settings(max_examples=300)
+def test_well_formedness_is_what_python_decodes(blobs: list[bytes], first: int) -> None:
     def decodes(blob: bytes) -> bool:
         try:
             blob.decode()
@@ -72,4 +109,5 @@ def test_well_formedness_is_what_python_decodes(blobs: list[bytes]) -> None:
             return False
         return True
 
-    assert ill_formed(*text_buffers(pa.array(blobs, type=pa.binary()))).tolist() == [not decodes(b) for b in blobs]
+    array = pa.array(blobs, type=pa.binary())[first:]
+    assert ill_formed(*text_buffers(array)).tolist() == [not decodes(blob) for blob in blobs[first:]]

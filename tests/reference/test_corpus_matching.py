@@ -4,7 +4,7 @@ import random
 
 import pyarrow as pa
 import pytest
-from tests.corpus.slow_matching import mentioned, occurrences
+from tests.corpus.slow_matching import mentioned, occurrences, trimmed
 
 from vergence.corpus import Concept, Group, Lexicon, Matcher
 
@@ -17,7 +17,7 @@ FORMS = [
     ("हिन्दी", "हि"), ("ไทย",),
     ("🐱", "🐱‍👤"), ("❤", "❤️"), ("👍🏽", "👍"),
     ("c++", "c.t"), ("a*", "[b]"), ("_x", "x"), ("३", "3"), ("a a", "a"), ("ab", "b a"),
-    ("𐐨", "𝒳"), ("ᾳ", "ǆ"), ("²", "½"), ("'", "-"), (" ", "  "), ("ᏸ", "ꭰ"),
+    ("𐐨", "𝒳"), ("ᾳ", "ǆ"), ("²", "½"), ("'", "-"), ("ᏸ", "ꭰ"), ("hot dog", "ice\xa0\n cream"), ("ham\xadster",),
 ]  # fmt: skip
 PIECES = sorted({piece for forms in FORMS for form in forms for piece in (form, *form, form.upper(), form.title())})
 GLUE = [
@@ -40,6 +40,11 @@ GLUE = [
     "\x00",
     "ß",
     "中",
+    "\xa0",
+    "\xad",
+    "\u200b",
+    "\u3000",
+    "\ufeff",
 ]
 
 
@@ -49,11 +54,6 @@ def captions(n: int, seed: int) -> list[str]:
         "".join(draw.choice(draw.choice((PIECES, GLUE))) for _ in range(draw.choice((0, 1, 2, 3, 5, 8, 13))))
         for _ in range(n)
     ]
-
-
-def concepts() -> list[tuple[str, ...]]:
-    # A lexicon strips the blanks around a form, so a form of blanks alone cannot be written.
-    return [forms for forms in FORMS if all(form.strip() for form in forms)]
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_mentions_equal_the_definition_on_generated_captions(match: str) -> None
 
 
 def check(texts: list[str], match: str) -> None:
-    known = concepts()
+    known = FORMS
     groups = (Group("g", tuple(Concept(f"c{k}", forms) for k, forms in enumerate(known))),)
     found = Matcher(Lexicon("all", groups), match=match).mentions(texts).sets()
     for text, numbers in zip(texts, found, strict=True):
@@ -75,7 +75,7 @@ def check(texts: list[str], match: str) -> None:
 
 
 def test_spans_equal_the_definition() -> None:
-    known = concepts()
+    known = FORMS
     groups = (Group("g", tuple(Concept(f"c{k}", forms) for k, forms in enumerate(known))),)
     texts = captions(2_000, seed=3)
     spans = Matcher(Lexicon("all", groups)).spans(pa.array(texts))
@@ -83,9 +83,39 @@ def test_spans_equal_the_definition() -> None:
         zip(spans["caption"], spans["concept"], spans["form"].str.len(), spans["start"], spans["end"], strict=True)
     )
     assert found == {
-        (number, f"c{k}", len(form), *place)
+        (number, f"c{k}", len(trimmed(form)), *place)
         for number, text in enumerate(texts)
         for k, forms in enumerate(known)
         for form in forms
         for place in occurrences(text, form)
     }
+
+
+PETS = Lexicon("pets", (Group("g", (Concept("dog", ("dog", "hamster"), exclude=("hot  dog",)),)),), negation=("no",))
+
+
+@pytest.mark.parametrize(
+    ("caption", "said", "negated"),
+    [
+        ("a hot dog", False, False), ("a hot\xa0dog", False, False), ("a hot\n\u3000dog", False, False),
+        ("a hot \u200b\u2009dog", False, False), ("a hot\u202f\xaddog", False, False),
+        ("a hot\u200e dog", False, False),
+        ("a hot-dog", True, False), ("a hot\x1fdog", True, False),
+        ("a ham\xadster", True, False), ("ham\xad\xadster\xad", True, False), ("ham\u200dster", False, False),
+        ("dog\xadma", False, False), ("dogma\xad", False, False), ("bull\xaddog", False, False),
+        ("\ufeffdog", True, False),
+        ("no\xa0dog", False, True), ("no\u2028a\tdog", False, True), ("no\xad dog", False, True),
+        ("no\x1fdog", True, False),
+    ],
+)  # fmt: skip
+def test_white_space_and_soft_hyphens_of_real_captions(caption: str, said: bool, negated: bool) -> None:
+    found = Matcher(PETS).mentions([caption])
+    assert (len(found.hits) == 1, len(found.negated) == 1) == (said, negated)
+
+
+def test_spans_are_places_of_the_caption_as_it_is() -> None:
+    caption = "x ham\xadster\xad  and hot\xa0\n dog"
+    lexicon = Lexicon("x", (Group("g", (Concept("a", ("ham\xadster",)), Concept("b", ("hot dog",)))),))
+    spans = Matcher(lexicon).spans([caption])
+    assert [caption[a:b] for a, b in zip(spans["start"], spans["end"], strict=True)] == ["ham\xadster", "hot\xa0\n dog"]
+    assert spans["form"].tolist() == ["hamster", "hot dog"]

@@ -12,7 +12,7 @@ import yaml
 from vergence import losses
 from vergence.cli.main import main
 from vergence.training import LOSSES, RunConfig
-from vergence.training.spec import check_keys, from_mapping
+from vergence.training.mapping import check_keys, from_mapping
 from vergence.training.towers import HEADS, IMAGE_ENCODERS, TEXT_ENCODERS, setting_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "losses.md").read_text()

@@ -15,8 +15,8 @@ from vergence.encoders import ConvEncoder, Preprocessing, resnet_cifar, save_wei
 from vergence.errors import ConfigError, CorpusError, VergenceError
 from vergence.probes import encode
 from vergence.training import RunConfig, load_encoder, run_training
+from vergence.training.mapping import check_keys, from_mapping
 from vergence.training.pairs import load_pairs
-from vergence.training.spec import check_keys, from_mapping
 from vergence.training.towers import HEADS, IMAGE_ENCODERS, TEXT_ENCODERS, make_image_encoder
 from vergence.views import ViewPair
 

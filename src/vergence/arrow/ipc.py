@@ -88,8 +88,12 @@ class Ipc:
     def _from_file(self, reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
         dictionaries, records = self._blocks or ([], [])
         _bounded(sum(self._message(*block)[1] for block in dictionaries))
+        end = 0
         for number, block in enumerate(records):
-            _bounded(self._message(*block)[1])
+            if block[0] < end:
+                raise pa.ArrowInvalid("batches overlap")
+            _, size, end = self._message(*block)
+            _bounded(size)
             yield reader.get_batch(number)
 
     def _from_stream(self, reader: pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
@@ -107,7 +111,7 @@ class Ipc:
 
     def _message(self, position: int, body: int | None = None) -> tuple[int, int, int]:
         """The kind of a message, what it takes in memory, and where the next begins; kind -1 ends the stream."""
-        if position < 0:
+        if not 0 <= position <= self._size:
             raise pa.ArrowInvalid("damaged metadata of a message")
         marker, length = struct.unpack("<iI", self._bytes(8, position).ljust(8, b"\0"))
         start = position + 8
@@ -119,11 +123,11 @@ class Ipc:
             raise pa.ArrowInvalid("damaged metadata of a message")
         metadata = self._bytes(length, start)
         if b"ARROW:experimental_compression" in metadata:
-            raise pa.ArrowInvalid("compressed in a form that no version of Arrow has kept")
+            raise pa.ArrowInvalid("compressed as only Arrow 0.17 did; write it anew")
         table = Table.root(metadata)
         kind, body_size = table.number(1, "B"), table.number(3, "q")
         body = start + length if body is None else body
-        if not 0 <= body_size <= self._size - body:
+        if body < 0 or not 0 <= body_size <= self._size - body:
             raise pa.ArrowInvalid(f"cut off: a message of {body_size:,} bytes at {body:,} of {self._size:,}")
         batch = table.table(2) if kind in (_DICTIONARY_BATCH, _RECORD_BATCH) else None
         if batch and kind == _DICTIONARY_BATCH:
@@ -131,19 +135,19 @@ class Ipc:
         size = 0 if batch is None else self._batch(batch, body, body_size)
         return kind, size, body + body_size
 
-    def _batch(self, batch: "Table", body: int, size: int) -> int:
+    def _batch(self, batch: Table, body: int, size: int) -> int:
+        """Bytes of a batch, decompressed."""
+        total = size
+        if batch.table(3) is not None:
+            total = 0
+            for offset, length in batch.pairs(2):
+                stated = length
+                if length and 0 <= offset < size:
+                    stated = struct.unpack("<q", self._bytes(8, body + offset).ljust(8, b"\0"))[0]
+                total += length if stated == -1 else max(stated, 0)
         rows = batch.number(0, "q")
-        if not 0 <= rows <= max(_FEW_ROWS, 8 * size):
-            raise pa.ArrowInvalid(f"a batch of {size:,} bytes claims {rows:,} rows")
-        if batch.table(3) is None:
-            return size
-        total = 0
-        for offset, length in batch.pairs(2):
-            if length and body + offset >= 0:
-                stated = struct.unpack("<q", self._bytes(8, body + offset).ljust(8, b"\0"))[0]
-                total += length if stated == -1 else stated
-                if stated < -1:
-                    raise pa.ArrowInvalid("a compressed buffer has no length")
+        if not 0 <= rows <= max(_FEW_ROWS, 8 * total):
+            raise pa.ArrowInvalid(f"a batch of {total:,} bytes claims {rows:,} rows")
         return total
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MOST_LEAVES = 1 << 26  # lists of a view may overlap, so that few bytes hold any number of entries
+_FEW = 1 << 16
 _PIECE = 1 << 24  # bytes of text that are written out at once
 _LISTS = (
     pa.types.is_list,
@@ -27,11 +27,11 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
 
     Returns:
         What the innermost lists hold, in order, a list that is null as one null, and the row in which each stands;
-        the column itself and `None` where it holds no lists. Where lists overlap or leave gaps, the entries are a
-        dictionary array, so that none is copied.
+        the column itself and `None` where it holds no lists. Where texts may be repeated, as lists overlap or text is
+        a view, they are a dictionary array: `written_out` copies them, a bounded piece at a time.
 
     Raises:
-        ArrowInvalid: If lists overlap so often that they hold more than 2²⁶ entries.
+        ArrowInvalid: If lists overlap so much that few bytes hold any number of entries.
 
     Example:
         >>> leaves, rows = flattened(pa.array([["a", "b"], None, [], [None]]))
@@ -39,22 +39,20 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
         (['a', 'b', None, None], [0, 0, 1, 3])
     """
     if not is_list(column.type):
-        return column, None
+        return _indexed(column), None
     rows = at = np.arange(len(column))  # the row of each entry and its place in the column; -1 for null
     while is_list(column.type):
         starts, lengths = _extents(column)
-        null = at < 0
-        if column.null_count:
-            null |= column.is_null().to_numpy(zero_copy_only=False)[at]
-        lengths = np.where(null, 1, lengths[at])
-        if int(lengths.sum()) > _MOST_LEAVES:
-            raise pa.ArrowInvalid(f"lists with {int(lengths.sum()):,} entries; at most {_MOST_LEAVES:,} are read")
-        shifts = starts[at] - (np.cumsum(lengths) - lengths)
+        null = np.append(column.is_null().to_numpy(zero_copy_only=False), True)[at]  # the last stands for place -1
+        lengths = np.where(null, 1, np.append(lengths, 1)[at])
+        if int(lengths.sum()) > _FEW + len(at) + 4 * len(column.values):
+            raise pa.ArrowInvalid(f"lists that overlap: {int(lengths.sum()):,} entries of {len(column.values):,}")
+        shifts = np.append(starts, 0)[at] - (np.cumsum(lengths) - lengths)
         parents = np.repeat(np.arange(len(at)), lengths)
         at = np.where(null[parents], -1, np.arange(len(parents)) + shifts[parents])
         rows, column = rows[parents], column.values
     if len(at) == 0 or (at[0] >= 0 and (np.diff(at) == 1).all()):
-        return column.slice(at[0] if len(at) else 0, len(at)), rows
+        return _indexed(column.slice(at[0] if len(at) else 0, len(at))), rows
     places = pa.array(at, mask=at < 0)
     if pa.types.is_dictionary(column.type):
         return column.take(places), rows
@@ -62,42 +60,61 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
 
 
 def written_out(column: pa.Array) -> Iterator[tuple[int, pa.Array]]:
-    """Texts that are stored once and repeated, as plain arrays of about 16 MiB, with the place where each begins.
+    """A dictionary array of texts as plain arrays of about 16 MiB, with the place where each begins.
 
     Args:
-        column: A dictionary or a view of text; anything else is given back as it is.
+        column: From `flattened`; anything but a dictionary of texts is given back as it is.
     """
     lengths = text_lengths(column)
     if lengths is None:
         yield 0, column
         return
-    ends = np.cumsum(lengths)
-    cuts = [0, *(np.flatnonzero(np.diff(ends // _PIECE)) + 1).tolist(), len(column)]
+    pieces = np.cumsum(lengths) // _PIECE
+    cuts = [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), len(column)]
     for start, end in pairwise(cuts):
         piece = column.slice(start, end - start)
-        if pa.types.is_dictionary(piece.type):
-            piece = piece.dictionary.take(piece.indices)
-        yield start, piece.cast(pa.large_binary()) if piece.type in _VIEWS else piece
+        yield start, _taken(piece.dictionary, piece.indices)
 
 
 def text_lengths(column: pa.Array) -> np.ndarray | None:
-    """Bytes of each text of a dictionary or a view, 0 where it is null; `None` for any other array."""
-    if pa.types.is_dictionary(column.type):
-        if not is_text(column.type.value_type):
-            return None
-        places = pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False)
-        values = column.dictionary
-        known = text_lengths(values) if values.type in _VIEWS else pc.fill_null(pc.binary_length(values), 0).to_numpy()
-        lengths = known[places] if known is not None and len(known) else np.zeros(len(column), np.int64)
-    elif column.type in _VIEWS:
-        view = column.buffers()[1]
-        if view is None:
-            return np.zeros(len(column), np.int64)
-        lengths = np.frombuffer(view, np.int32)[::4][column.offset : column.offset + len(column)]
-    else:
+    """Bytes of each text of a dictionary array, 0 where it is null; `None` for any other array."""
+    if not (pa.types.is_dictionary(column.type) and is_text(column.type.value_type)):
         return None
-    null = column.is_null().to_numpy(zero_copy_only=False)
-    return np.where(null, 0, lengths).astype(np.int64)
+    values = column.dictionary
+    if values.type in _VIEWS:
+        known = _views(values)[:, 0]
+    else:
+        known = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
+    places = pc.fill_null(column.indices, len(values)).to_numpy(zero_copy_only=False)
+    lengths: np.ndarray = np.append(known, 0).astype(np.int64)[places]
+    return lengths
+
+
+def _indexed(column: pa.Array) -> pa.Array:
+    if column.type not in _VIEWS:
+        return column
+    return pa.DictionaryArray.from_arrays(pa.array(np.arange(len(column))), column)
+
+
+def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
+    """The values at some places, views as bytes."""
+    if values.type not in _VIEWS:
+        return values.take(places)
+    null = places.is_null().to_numpy(zero_copy_only=False)
+    chosen = pc.fill_null(places, 0).to_numpy(zero_copy_only=False)
+    views = _views(values)[chosen] if len(values) else np.zeros((len(places), 4), np.int32)
+    null |= values.is_null().to_numpy(zero_copy_only=False)[chosen] if len(values) else True
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little"))
+    buffers = [valid, pa.py_buffer(views), *values.buffers()[2:]]
+    return pa.Array.from_buffers(pa.binary_view(), len(places), buffers).cast(pa.large_binary())
+
+
+def _views(values: pa.Array) -> np.ndarray:
+    """For each text of a view its length, and three numbers that say where it is."""
+    buffer = values.buffers()[1]
+    if buffer is None:
+        return np.zeros((len(values), 4), np.int32)
+    return np.frombuffer(buffer, np.int32, count=4 * (values.offset + len(values))).reshape(-1, 4)[values.offset :]
 
 
 def is_text(kind: pa.DataType) -> bool:

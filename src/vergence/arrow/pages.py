@@ -1,26 +1,78 @@
 """What the pages of a Parquet file will take when they are decoded, from their own headers: a footer can say anything.
 
-A page header is a struct in Thrift's compact protocol. The fields used here:
+Fields of Thrift's structs go by their numbers. Of a page header are used
 
     1 kind  2 bytes decoded  3 bytes stored  5 data page (1 values, 2 encoding)
     7 dictionary page (1 values)  8 data page of version 2 (1 values, 4 encoding)
+
+and of a footer
+
+    4 row groups (1 columns, 3 rows), a column's 3 metadata
+    (5 values, 7 bytes stored, 9 where the data pages begin, 11 where the dictionary page does)
+
+Arrow's own reader of these has no place in Python that a damaged footer does not end the interpreter.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from vergence.arrow.thrift import I32, I64, LIST, STRUCT, Compact, Struct
 
 MOST_PAGE = 1 << 30  # bytes of a page, decoded
 MOST_DICTIONARY = 1 << 28
 _MOST_HEADER = 1 << 24  # Arrow reads no longer one
-_MOST_DEPTH = 8
+_MOST_FOOTER = 1 << 26
+_SLACK = 100  # bytes by which some writers have understated a column
 _PLAIN, _DELTA_BYTE_ARRAY = 0, 7
 _DICTIONARY = (2, 8)
-_I32, _I64, _BINARY, _STRUCT = 5, 6, 8, 12
+_CODECS = MappingProxyType({1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"})
 
-Struct = dict[tuple[int, int], Any]  # by number and type of a field: Thrift ignores a field of another type
+
+@dataclass(frozen=True)
+class Group:
+    """A row group: how many rows it says that it has, and the metadata of its columns."""
+
+    rows: int
+    columns: tuple[Struct, ...]
+
+
+def row_groups(source: pa.NativeFile) -> tuple[Group, ...]:
+    """The row groups of a Parquet file.
+
+    Raises:
+        ArrowInvalid: If the footer is damaged or longer than is ever read.
+    """
+    size = source.size()
+    end = source.read_at(8, max(size - 8, 0))
+    if end[4:] != b"PAR1":
+        raise pa.ArrowInvalid("encrypted" if end[4:] == b"PARE" else "no Parquet file, or the end of it is missing")
+    length = int.from_bytes(end[:4], "little")
+    if not 0 < length <= min(_MOST_FOOTER, size - 8):
+        raise pa.ArrowInvalid(f"a footer of {length:,} bytes; at most {_MOST_FOOTER:,} are read")
+    return _row_groups(source.read_at(length, size - 8 - length))
+
+
+@lru_cache(maxsize=4)  # each part of a corpus opens its file anew
+def _row_groups(footer: bytes) -> tuple[Group, ...]:
+    try:
+        groups = Compact(footer).struct().get((4, LIST), [])
+    except IndexError:
+        raise pa.ArrowInvalid("the footer is cut off") from None
+    if not all(isinstance(group, dict) for group in groups):
+        raise pa.ArrowInvalid("the footer is damaged")
+    return tuple(
+        Group(
+            max(group.get((3, I64), 0), 0),
+            tuple(
+                column.get((3, STRUCT), {}) if isinstance(column, dict) else {} for column in group.get((1, LIST), [])
+            ),
+        )
+        for group in groups
+    )
 
 
 @dataclass
@@ -33,7 +85,7 @@ class Chunk:
         density: Most bytes to a value in any one page, decompressed.
         dictionary: Bytes of the dictionary page, decompressed; 0 without one.
         dictionary_values: How many values the dictionary says that it has.
-        starts_coded: Whether the first data page refers to the dictionary.
+        dictionary_place: Where the content of the dictionary page begins, and how many bytes it takes.
         coded: Values of pages that refer to the dictionary.
         prefixed: Most bytes of a page of values that repeat the beginning of the one before; 0 without one.
         others: Whether there are pages that are neither plain nor refer to the dictionary.
@@ -44,7 +96,7 @@ class Chunk:
     density: float = 0.0
     dictionary: int = 0
     dictionary_values: int = 0
-    starts_coded: bool = False
+    dictionary_place: tuple[int, int] = (0, 0)
     coded: int = 0
     prefixed: int = 0
     others: bool = False
@@ -52,7 +104,6 @@ class Chunk:
     def add(self, values: int, encoding: int, size: int) -> None:
         """Count a data page."""
         if encoding in _DICTIONARY:
-            self.starts_coded |= not self.leaves
             self.coded += values
         elif encoding == _DELTA_BYTE_ARRAY:
             self.prefixed = max(self.prefixed, size)
@@ -62,30 +113,31 @@ class Chunk:
         self.density = max(self.density, size / max(values, 1))
 
 
-def chunk_pages(source: pa.NativeFile, column: pq.ColumnChunkMetaData) -> Chunk:
+def chunk_pages(source: pa.NativeFile, column: Struct) -> Chunk:
     """Read the headers of the pages of a column in a row group, in the way in which Arrow will.
 
     Raises:
         ArrowInvalid: If a header is damaged, or a page larger than is ever read.
     """
     chunk, seen = Chunk(), 0
-    position = column.data_page_offset
-    if column.has_dictionary_page and 0 < (column.dictionary_page_offset or 0) < position:
-        position = column.dictionary_page_offset
-    end = position + column.total_compressed_size
-    while seen < column.num_values and position < end:
+    position, dictionary = column.get((9, I64), -1), column.get((11, I64), 0)
+    if 0 < dictionary < position:
+        position = dictionary
+    end = min(position + column.get((7, I64), 0) + _SLACK, source.size())
+    while seen < column.get((5, I64), 0) and 0 <= position < end:
         header, length = _header(source, position)
-        decoded, stored = header.get((2, _I32), -1), header.get((3, _I32), -1)
+        decoded, stored = header.get((2, I32), -1), header.get((3, I32), -1)
         if decoded < 0 or stored < 0:
             raise pa.ArrowInvalid("a page header is damaged")
         if max(decoded, stored) > MOST_PAGE:
             raise pa.ArrowInvalid(f"a page decodes to {decoded:,} bytes; at most {MOST_PAGE:,} are read")
-        kind = header.get((1, _I32))
+        kind = header.get((1, I32))
         if kind == 2:
-            _dictionary_page(chunk, header.get((7, _STRUCT), {}), max(decoded, stored))
+            _dictionary_page(chunk, header.get((7, STRUCT), {}), max(decoded, stored))
+            chunk.dictionary_place = position + length, stored
         elif kind in (0, 3):
-            page: Struct = header.get((5, _STRUCT) if kind == 0 else (8, _STRUCT), {})
-            values, encoding = page.get((1, _I32), -1), page.get((2 if kind == 0 else 4, _I32), -1)
+            page: Struct = header.get((5, STRUCT) if kind == 0 else (8, STRUCT), {})
+            values, encoding = page.get((1, I32), -1), page.get((2 if kind == 0 else 4, I32), -1)
             if values < 0:
                 raise pa.ArrowInvalid("a page header is damaged")
             chunk.add(values, encoding, max(decoded, stored))
@@ -94,80 +146,41 @@ def chunk_pages(source: pa.NativeFile, column: pq.ColumnChunkMetaData) -> Chunk:
     return chunk
 
 
+def longest_value(source: pa.NativeFile, chunk: Chunk, column: Struct) -> int:
+    """Bytes of the longest text in the dictionary of a column, at most those of the whole dictionary."""
+    from vergence.arrow.kernels import longest_plain
+
+    start, stored = chunk.dictionary_place
+    codec = column.get((4, I32), -1)
+    page = source.read_at(stored, start)
+    if codec in _CODECS:
+        try:
+            page = pa.decompress(page, chunk.dictionary, _CODECS[codec])
+        except (OSError, pa.ArrowException):
+            return chunk.dictionary  # reading it will say what is wrong
+    elif codec != 0:
+        return chunk.dictionary
+    return int(longest_plain(np.frombuffer(page, np.uint8), chunk.dictionary_values))
+
+
 def _dictionary_page(chunk: Chunk, page: Struct, size: int) -> None:
-    values = page.get((1, _I32), -1)
-    if size > MOST_DICTIONARY or not 0 <= values <= size:
+    values = page.get((1, I32), -1)
+    if chunk.dictionary or size > MOST_DICTIONARY or not 0 <= values <= size:
         raise pa.ArrowInvalid(
             f"a dictionary of {values:,} values in {size:,} bytes; at most {MOST_DICTIONARY:,} are read"
         )
-    chunk.dictionary, chunk.dictionary_values = max(chunk.dictionary, size), values
+    chunk.dictionary, chunk.dictionary_values = size, values
 
 
 def _header(source: pa.NativeFile, position: int) -> tuple[Struct, int]:
     """The page header at a position, and how many bytes it takes."""
     size = 1 << 8
     while True:
-        source.seek(position)
-        data = source.read(size)
-        reader = _Compact(data)
+        data = source.read_at(size, position)
+        reader = Compact(data)
         try:
             return reader.struct(), reader.at
         except IndexError:
             if len(data) < size or size >= _MOST_HEADER:
                 raise pa.ArrowInvalid("a page header is cut off") from None
         size <<= 4
-
-
-class _Compact:
-    """Reads Thrift's compact protocol; an IndexError says that the data end too early."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def byte(self) -> int:
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def varint(self) -> int:
-        value, shift = 0, 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise pa.ArrowInvalid("a page header is damaged")
-
-    def integer(self, bits: int) -> int:
-        value = self.varint() & ((1 << bits) - 1)
-        return (value >> 1) ^ -(value & 1)
-
-    def skip(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self.data):
-            raise IndexError
-
-    def struct(self, depth: int = 0) -> Struct:
-        fields: Struct = {}
-        number = 0
-        while head := self.byte():
-            number = number + (head >> 4) if head >> 4 else self.integer(32)
-            fields[number, head & 15] = self.value(head & 15, depth + 1)
-        return fields
-
-    def value(self, kind: int, depth: int) -> Any:
-        """One value; of those of no concern only the place is passed."""
-        if depth > _MOST_DEPTH or not 1 <= kind <= _STRUCT:
-            raise pa.ArrowInvalid("a page header is damaged")
-        if kind == _STRUCT:
-            return self.struct(depth)
-        if kind in (4, _I32, _I64):
-            return self.integer(64 if kind == _I64 else 32)
-        if kind == 3:
-            return self.byte()
-        if kind in (7, _BINARY):
-            self.skip(8 if kind == 7 else self.varint())
-        elif kind > _BINARY:
-            raise pa.ArrowInvalid("a page header holds a list")  # none of the format does
-        return None

@@ -1,15 +1,16 @@
 """Parquet files: tables whole, row groups in batches, in memory that is bounded by what their pages hold."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vergence.arrow.pages import Chunk, chunk_pages
+from vergence.arrow.pages import Chunk, chunk_pages, longest_value, row_groups
 from vergence.errors import CorpusError, unknown
 
 FILE_ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError)  # what Arrow raises for a file that is damaged
@@ -18,7 +19,6 @@ BATCH_BYTES = 1 << 24
 MOST_GROUP = 1 << 31  # bytes of a row group's lists, of which one row may hold all
 _MOST_REPEATED = 1 << 26  # bytes of a batch of values that are stored once and repeated
 _LONG = 1 << 16  # repeated values that are longer are not written out
-_MOST_FOOTER = 1 << 26
 _MOST_STRING = 1 << 24  # longest name or statistic of a footer, in bytes
 _MOST_LIST = 1 << 20  # most columns, row groups or notes of a footer
 
@@ -34,17 +34,15 @@ class Parquet:
     """
 
     def __init__(self, source: pa.NativeFile) -> None:
-        size = source.size()
-        footer = int.from_bytes(source.read_at(4, max(size - 8, 0)), "little")
-        if footer > _MOST_FOOTER:
-            raise pa.ArrowInvalid(f"a footer of {footer:,} bytes; at most {_MOST_FOOTER:,} are read")
-        self._source = source
+        self._source, self._groups = source, row_groups(source)
         self._file = _parquet_file(source)
         self._leaves = [self._file.schema.column(k) for k in range(len(self._file.schema))]
+        if self._file.metadata.num_row_groups != len(self._groups):
+            raise pa.ArrowInvalid("the footer is damaged")
         self._coded: pq.ParquetFile | None = None
         self.schema: pa.Schema = self._file.schema_arrow
-        metadata = self._file.metadata
-        self.rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self.counts = Counter(self.schema.names)
+        self.rows = [group.rows for group in self._groups]
 
     def batches(
         self, group: int, columns: Sequence[str], *, most: int = MOST_GROUP, coded: bool = False
@@ -61,23 +59,23 @@ class Parquet:
             OSError, ArrowException: If a column is missing or named twice, or the row group is damaged or too large.
         """
         for name in columns:
-            if self.schema.names.count(name) != 1:
-                known = self.schema.names
+            if self.counts[name] != 1:
                 raise pa.ArrowInvalid(
-                    f"two columns are called {name!r}" if name in known else unknown("column", name, known)
+                    f"two columns are called {name!r}" if self.counts[name] else unknown("column", name, self.counts)
                 )
-        wanted = [
-            k for k, leaf in enumerate(self._leaves) if f"{leaf.path}.".startswith(tuple(f"{c}." for c in columns))
-        ]
+        if len(self._groups[group].columns) != len(self._leaves):
+            raise pa.ArrowInvalid("a row group does not have the columns of its file")
+        tops = set(columns)
+        wanted = [k for k, leaf in enumerate(self._leaves) if tops.intersection(_prefixes(leaf.path))]
         rows, as_dictionary = BATCH_ROWS, False
         for leaf in wanted:
-            chunk = chunk_pages(self._source, self._file.metadata.row_group(group).column(leaf))
-            longest = self._longest(group, leaf, chunk)
-            repeated = max(longest, chunk.prefixed)
+            chunk = chunk_pages(self._source, self._groups[group].columns[leaf])
             lists = self._leaves[leaf].max_repetition_level > 0
             taken = chunk.size + 16 * chunk.leaves + chunk.prefixed * chunk.leaves if lists else 0
             if taken > most:
                 raise pa.ArrowInvalid(f"lists that may take {taken:,} bytes; at most {most:,} are read")
+            longest = self._longest(group, leaf, chunk)
+            repeated = max(longest, chunk.prefixed)
             written = taken + longest * chunk.coded if lists else 0
             if coded and not chunk.others and (longest > _LONG or written > most):
                 as_dictionary, repeated, written = True, 0, 0
@@ -97,22 +95,9 @@ class Parquet:
             return 0
         if column.physical_type != "BYTE_ARRAY":
             return max(8, column.length or 0)
-        if not chunk.starts_coded or chunk.dictionary * min(chunk.coded, BATCH_ROWS) <= _MOST_REPEATED:
+        if chunk.dictionary * min(chunk.coded, BATCH_ROWS) <= _MOST_REPEATED:
             return chunk.dictionary
-        batches = self._dictionaries().iter_batches(
-            batch_size=1, row_groups=[group], columns=[column.path], use_threads=False
-        )
-        values = next(iter(batches)).column(0)
-        while not pa.types.is_dictionary(values.type):
-            if pa.types.is_struct(values.type):
-                values = values.field(0)
-            elif hasattr(values, "values"):
-                values = values.values
-            else:
-                return chunk.dictionary
-        if len(values.dictionary) < chunk.dictionary_values:
-            return chunk.dictionary
-        return int(pc.max(pc.binary_length(values.dictionary)).as_py())
+        return longest_value(self._source, chunk, self._groups[group].columns[leaf])
 
     def _dictionaries(self) -> pq.ParquetFile:
         """The same file, with all texts as dictionaries."""
@@ -159,9 +144,9 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None, *, most_b
         names = file.schema.names
         wanted = names if columns is None else list(columns)
         for name in wanted:
-            if names.count(name) > 1:
+            if file.counts[name] > 1:
                 raise CorpusError(f"{path}: two columns are called {name!r}; rename one")
-            if name not in names:
+            if not file.counts[name]:
                 raise CorpusError(f"{path}: {unknown('column', name, names)}")
         batches, size = [], 0
         for group in range(len(file.rows)):
@@ -208,6 +193,11 @@ def _opened(path: str | Path) -> Iterator[Parquet]:
     except FILE_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CorpusError(f"{path}: cannot be read as Parquet: {reason}") from error
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """The names of a column and of the structs and lists around it; a name may hold dots itself."""
+    return accumulate(path.split("."), "{}.{}".format)
 
 
 def _parquet_file(

@@ -5,7 +5,7 @@ that `vergence --help` answers at once.
 """
 
 import argparse
-import os
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser
 from vergence import __version__
 from vergence.cli import align, audit, demo, lexicon, probe, study, train
 from vergence.errors import VergenceError
-from vergence.terminal import say
+from vergence.terminal import abandon, flush, plain_warnings, say
 
 _COMMANDS = MappingProxyType(
     {
@@ -30,6 +30,7 @@ _COMMANDS = MappingProxyType(
         "study": study,
     }
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,28 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0; 1 if what was asked for is not met; 2 for a mistake of the user's; 70 for one of ours, with its
         traceback; 130 if interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(given).parse_args(given)
+    plain_warnings()
     try:
-        code = int(_COMMANDS[options.command].run(options[options.command]) or 0)
-        sys.stdout.flush()
-        return code
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except VergenceError as error:
-        say(f"vergence: error: {error}", err=True)
-        return 2
+        return _refused(str(error))
     except KeyboardInterrupt:
         say("vergence: interrupted", err=True)
         return 130
     except BrokenPipeError:  # whoever read the output has heard enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon()
         return 141
-    except MemoryError:
-        say("vergence: error: not enough memory for this; use less data, or smaller sizes", err=True)
-        return 2
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch has no type for it
+            return _refused("not enough memory for this; use less data, or smaller sizes")
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return _refused(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
+        say(*traceback.format_exc().splitlines(), err=True)
         say("vergence: this is a mistake of vergence, not of yours; please report it with the lines above", err=True)
         return 70
+
+
+def _run(given: list[str]) -> int:
+    try:
+        options = _parser(given).parse_args(given)
+        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
+    finally:
+        flush()  # what the output does not take is said while it can be
+
+
+def _refused(message: str) -> int:
+    say(f"vergence: error: {message}", err=True)
+    return 2
 
 
 class _Parser(ArgumentParser):

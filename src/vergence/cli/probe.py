@@ -10,9 +10,13 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "embeddings", metavar="EMBEDDINGS", help=".npy, .safetensors or .parquet, with a key or id if known"
     )
-    parser.add_argument("labels", metavar="LABELS", help="Parquet: a column for each factor, empty where not known")
+    parser.add_argument("labels", metavar="LABELS", help="Parquet, .csv or .tsv: a key or id, a column for each factor")
     parser.add_argument("--factors", metavar="NAMES", help="columns to probe, with commas between (default: all)")
     parser.add_argument("--cluster-column", metavar="NAME", help="column, equal for items that belong together")
+    parser.add_argument(
+        "--pair-by", metavar="HOW", help="identifier or position (default: identifier, if there is one)"
+    )
+    parser.add_argument("--split", metavar="RUN", help="folder of a training run: use only items that it held out")
     parser.add_argument("--test-fraction", type=float, default=0.3, metavar="SHARE", help="of clusters (default: 0.3)")
     parser.add_argument("--out", metavar="FILE", help="JSON file for the table (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and the intervals (default: 0)")
@@ -20,45 +24,50 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Read, split by cluster, probe, print; write the JSON on demand."""
-    import json
     from pathlib import Path
 
     import numpy as np
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
-    from vergence.checks import probability
-    from vergence.data import split_by_concept
+    from vergence.data.splits import hold_out
     from vergence.errors import ConfigError
+    from vergence.files import write_json
     from vergence.metrics.files import read_embeddings
     from vergence.probes import Labelled, probe
-    from vergence.probes.labels import read_labels
+    from vergence.probes.labels import keep_scored, read_labels, take_held_out
     from vergence.random import named
+    from vergence.terminal import grid, say, show
 
-    probability("--test-fraction", options.test_fraction)
-    embeddings = read_embeddings(Path(options.embeddings))
-    factors = options.factors.split(",") if options.factors else None
-    labels, space = read_labels(Path(options.labels), embeddings, factors=factors, cluster=options.cluster_column)
-    clusters = np.arange(len(labels)) if options.cluster_column is None else labels[options.cluster_column].to_numpy()
-    clusters = np.unique(clusters.astype(str), return_inverse=True)[1]
-    share = {"fit": 1 - options.test_fraction, "test": options.test_fraction}
-    split = split_by_concept(clusters.tolist(), share, generator=named(options.seed, "split"))
+    if not 0 < options.test_fraction < 1:
+        raise ConfigError(f"--test-fraction must be a share above 0 and below 1; got {options.test_fraction!r}")
+    factors = None if options.factors is None else options.factors.split(",")
+    embeddings, of_run, notes = read_embeddings(Path(options.embeddings)), None, []
+    if options.split is not None:
+        embeddings, of_run, note = take_held_out(embeddings, Path(options.split))
+        notes.append(note)
+    labels = read_labels(
+        Path(options.labels), embeddings, factors=factors, cluster=options.cluster_column, pair_by=options.pair_by
+    )
+    each_its_own = np.arange(len(labels.values))
+    clusters = next(one for one in (labels.clusters, of_run, each_its_own) if one is not None)
+    halves = hold_out(clusters.tolist(), options.test_fraction, generator=named(options.seed, "split"))
+    labels = keep_scored(labels, *halves, named=factors is not None)
+    notes += [*labels.notes, *(f"not probed: column {name!r} {reason}" for name, reason in labels.left_out.items())]
+    say(*notes, err=True)
     z = torch.from_numpy(embeddings.values.astype(np.float64))
-    fit, test = (Labelled(z[rows], labels.iloc[rows], clusters[rows]) for rows in split.values())
-    found = probe(fit, test, space, generator=named(options.seed, "intervals"))
-    shown = Table(title=f"{z.shape[1]} dimensions, linear probes on unseen clusters")
-    for heading in ("factor", "metric", "score", "95 % interval", "items fitted", "items tested"):
-        shown.add_column(heading, justify="left" if heading in ("factor", "metric") else "right")
-    for row in found.itertuples():
-        interval = f"[{row.low:.2f}, {row.high:.2f}]"
-        shown.add_row(str(row.factor), str(row.metric), f"{row.score:.2f}", interval, str(row.n_fit), str(row.n_test))
-    Console(highlight=False).print(shown)
+    fit, test = (Labelled(z[rows], labels.values.iloc[rows], clusters[rows]) for rows in halves)
+    found = probe(fit, test, labels.space, generator=named(options.seed, "intervals"))
+    rows = [
+        (row.factor, row.metric, f"{row.score:.2f}", f"[{row.low:.2f}, {row.high:.2f}]", row.n_fit, row.n_test)
+        for row in found.itertuples()
+    ]
+    headings = ("factor", "metric", "score", "95 % interval", "items fitted", "items tested")
+    title = f"{z.shape[1]} dimensions, linear probes on unseen clusters; rows paired by {labels.paired_by}"
+    show(grid(headings, rows, title=title, left=("factor", "metric")))
     if options.out is None:
         return
-    content = {"embeddings": options.embeddings, "labels": options.labels, "seed": options.seed}
-    try:
-        Path(options.out).write_text(json.dumps({**content, "factors": found.to_dict("records")}, indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"cannot write {options.out}: {error.strerror}; choose another file with --out") from error
-    print(f"Written: {options.out}")
+    settings = ("embeddings", "labels", "cluster_column", "split", "test_fraction", "seed")
+    content = {name: options[name] for name in settings} | {"paired_by": labels.paired_by, "items": len(z)}
+    table = found.astype(object).where(~found.isin([np.inf, -np.inf]), None)  # an interval without a bound
+    write_json(options.out, {**content, "notes": notes, "factors": table.to_dict("records")})
+    say(f"Written: {options.out}")

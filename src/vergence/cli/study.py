@@ -33,6 +33,7 @@ def run(options: Namespace) -> None:
     from pathlib import Path
 
     from vergence.folders import when_present
+    from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
     from vergence.studies.registry import STUDIES, study
     from vergence.terminal import say, show
@@ -44,6 +45,8 @@ def run(options: Namespace) -> None:
     chosen = study(options.name)
     if options.reuse and not chosen.reuses:
         raise ConfigError(f"{options.name} shares no runs with another study; leave out --reuse")
+    if options.seeds is not None:
+        trials(options.seeds, 1)
     present = when_present(resume=options.resume, overwrite=options.overwrite)
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""

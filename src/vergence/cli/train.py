@@ -1,15 +1,25 @@
-"""`vergence train`: fit a dual encoder to the pairs that a configuration names."""
+"""`vergence train`: fit a dual encoder to the pairs that a configuration names.
+
+The configuration is read here and not by the command line's parser, which would take the text '3' for a number.
+"""
 
 import argparse
+import inspect
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ArgumentParser, Namespace
 
-from vergence.errors import ConfigError
+from vergence.errors import ConfigError, CorpusError
 
 DESCRIPTION = "Fit an image and a text encoder to pairs and export them. On many processes, start it by torchrun."
+
+_MOST = 1 << 20  # bytes of a configuration
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -24,8 +34,12 @@ def add_settings(parser: ArgumentParser) -> None:
     """Declare every setting of a configuration, and the file that holds them; this imports what knows them."""
     from vergence.training import RunConfig
 
-    parser.add_argument("config", metavar="CONFIG.yaml", action=_File, nargs="?", help="settings; options override it")
-    parser.add_class_arguments(RunConfig)
+    parser.add_argument("config", metavar="CONFIG.yaml", nargs="?", help="settings; options override it")
+    for path, entry, said in _settings(RunConfig):
+        default = "" if callable(entry.default) or not _is_plain(entry.default) else f" (default: {entry.default})"
+        parser.add_argument(
+            f"--{path}", dest="overrides", action=_Setting, metavar="VALUE", help=(said + default).replace("%", "%%")
+        )
 
 
 def run(options: Namespace) -> None:
@@ -33,9 +47,11 @@ def run(options: Namespace) -> None:
     from vergence.folders import when_present
     from vergence.terminal import say
     from vergence.training import RunConfig, run_training
-    from vergence.training.spec import from_mapping
+    from vergence.training.mapping import from_mapping
 
-    settings = {key: value for key, value in options.as_dict().items() if key in RunConfig.__dataclass_fields__}
+    settings = _read(options.config) if options.config is not None else {}
+    for path, text in options.get("overrides") or ():
+        _override(settings, path, text)
     config = from_mapping(RunConfig, settings)
     if options.print_config:
         say(*config.to_yaml().splitlines())
@@ -52,26 +68,68 @@ def run(options: Namespace) -> None:
     say(f"Epoch {int(last['epoch'])}: {numbers}", f"Encoder: {(out / 'encoder').resolve()}")
 
 
-class _File(argparse.Action):
-    """Take settings from a YAML file, whose keys are all checked before any value is."""
+class _Setting(argparse.Action):
+    """Gather settings as they were typed."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        import yaml
+        namespace.overrides = [*(namespace.get("overrides") or ()), (str(option_string)[2:], values)]
 
-        from vergence.training import RunConfig
-        from vergence.training.spec import check_keys
 
-        if values is None:
-            return
-        given = {key for key in RunConfig.__dataclass_fields__ if namespace.get(key) != parser.get_defaults().get(key)}
-        if given:
-            parser.error(f"put {values} before the options that override it: {', '.join(sorted(given))}")
-        try:
-            content = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
-            check_keys(RunConfig, content if content is not None else {})
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            parser.error(f"cannot read {values}: {error}")
-        except ConfigError as error:
-            parser.error(f"{values}: {error}")
-        if content:
-            ActionConfigFile.apply_config(parser, namespace, self.dest, values)
+def _settings(cls: type, path: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Path, field and description of every setting that an option can give."""
+    said = _described(cls)
+    for entry in fields(cls):
+        here = f"{path}{entry.name}"
+        if not is_dataclass(entry.type):
+            yield here, entry, said.get(entry.name, "")
+        for inner in (part for part in _options(entry.type) if is_dataclass(part)):
+            yield from _settings(inner, f"{here}.")  # type: ignore[arg-type]
+
+
+def _described(cls: type) -> dict[str, str]:
+    """What the docstring of a configuration class says about each setting."""
+    arguments = (inspect.getdoc(cls) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    (\w+): (.+?)(?=^    \w|\Z)", arguments, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (int, float, str))
+
+
+def _read(path: str) -> dict[str, Any]:
+    from vergence.files import parse_yaml, read_text
+    from vergence.training import RunConfig
+    from vergence.training.mapping import check_keys
+
+    try:
+        content = parse_yaml(read_text(path, limit=_MOST), where=path)
+    except CorpusError as error:
+        raise ConfigError(f"cannot read the configuration: {error}") from error
+    try:
+        check_keys(RunConfig, {} if content is None else content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return content or {}
+
+
+def _override(settings: dict[str, Any], path: str, text: str) -> None:
+    """Put what an option says in its place, in a configuration that is otherwise as its file says."""
+    from vergence.files import parse_yaml
+    from vergence.training import RunConfig
+    from vergence.training.mapping import check_value
+
+    annotation = next(entry.type for name, entry, _ in _settings(RunConfig) if name == path)
+    is_text = str in _options(annotation) and not (text == "null" and type(None) in _options(annotation))
+    value = text if is_text else parse_yaml(text, where=f"--{path}")
+    check_value(annotation, value, f"--{path}")
+    *above, last = path.split(".")
+    for name in above:
+        if not isinstance(settings.get(name), dict):
+            settings[name] = {}
+        settings = settings[name]
+    settings[last] = value

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from vergence.arrow import flattened, written_out
-from vergence.corpus.kernels import ill_formed
 from vergence.corpus.matching import text_buffers
+from vergence.corpus.measures import ill_formed
 
 
 def usable(column: pa.Array, numbers: Any, add: Callable[..., None], *, most: int) -> pa.Array:

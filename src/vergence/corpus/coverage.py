@@ -13,9 +13,9 @@ from jaxtyping import Int64, UInt64
 from scipy.stats import norm
 
 from vergence.checks import at_least
-from vergence.corpus.kernels import add_hits, digest_and_measure, keep_smallest
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.matching import Captions, Matcher, compiled, text_buffers, text_chunks
+from vergence.corpus.measures import add_hits, digest_and_measure, keep_smallest
 from vergence.corpus.problems import Problems
 from vergence.corpus.sketch import DistinctSketch
 from vergence.errors import CorpusError
@@ -137,9 +137,7 @@ class Coverage:
         self.longest = max(self.longest, other.longest)
         self.problems.merge(other.problems)
         self.distinct.merge(other.distinct)
-        for concept, texts in enumerate(other._texts):
-            if texts:
-                self._merge_examples(concept, other._priorities[concept], texts)
+        self._merge_examples(other)
 
     def settings(self) -> dict[str, Any]:
         """What must agree for two to merge."""
@@ -281,19 +279,25 @@ class Coverage:
     def _add_examples(self, chunk: pa.Array, hits: np.ndarray, digest: np.ndarray) -> None:
         owners = np.tile(-1 - np.arange(self.n_examples), (len(self._texts), 1))  # -1 - place: held already
         keep_smallest(hits, digest, _salts(len(self._texts)), self._priorities, owners)
-        for concept in np.flatnonzero((owners >= 0).any(axis=1)):
-            held = self._texts[concept]
-            kept = self._priorities[concept] != _NONE
-            self._texts[concept] = [
-                _shown(chunk[int(owner)]) if owner >= 0 else held[-1 - owner] for owner in owners[concept][kept]
-            ]
+        new = np.unique(owners[owners >= 0])
+        texts = dict(
+            zip(new.tolist(), map(_shown, chunk.take(pa.array(new)).cast(pa.large_binary()).to_pylist()), strict=True)
+        )
+        kept = np.count_nonzero(self._priorities != _NONE, axis=1).tolist()
+        for concept, places in enumerate(owners.tolist()):
+            if max(places) >= 0:
+                held = self._texts[concept]
+                self._texts[concept] = [texts[p] if p >= 0 else held[-1 - p] for p in places[: kept[concept]]]
 
-    def _merge_examples(self, concept: int, priorities: np.ndarray, texts: list[str]) -> None:
-        known = dict(zip(self._priorities[concept].tolist(), self._texts[concept], strict=False))
-        known |= dict(zip(priorities.tolist(), texts, strict=False))
-        kept = sorted(known)[: self.n_examples]
-        self._texts[concept] = [known[priority] for priority in kept]
-        self._priorities[concept, : len(kept)] = kept
+    def _merge_examples(self, other: "Coverage") -> None:
+        ours, theirs = self._priorities.tolist(), other._priorities.tolist()
+        for concept in np.flatnonzero(other._priorities[:, 0] < self._priorities[:, -1]).tolist():
+            known = dict(zip(ours[concept], self._texts[concept], strict=False))
+            known |= dict(zip(theirs[concept], other._texts[concept], strict=False))
+            kept = sorted(known)[: self.n_examples]
+            self._texts[concept] = [known[priority] for priority in kept]
+            ours[concept][: len(kept)] = kept
+        self._priorities = np.array(ours, dtype=np.uint64)
 
 
 def _salts(n: int) -> UInt64[np.ndarray, " concepts"]:
@@ -301,6 +305,6 @@ def _salts(n: int) -> UInt64[np.ndarray, " concepts"]:
     return np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
 
 
-def _shown(caption: Any) -> str:
-    text = bytes(caption.as_buffer()).decode(errors="replace")
+def _shown(caption: bytes) -> str:
+    text = caption.decode(errors="replace")
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

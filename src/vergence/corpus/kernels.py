@@ -8,7 +8,12 @@ hits, put one after the other, are in the order of the captions.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from vergence.compiled import njit
+
+# Classes of code points: what ends a word, what does not, white space, what is not there; then the forms' characters.
+# Here, because numba compiles them in and looks for changes in this file alone.
+OTHER, WORD, SPACE, ABSENT, FIRST = range(5)
 
 
 @no_type_check
@@ -181,6 +186,20 @@ def _start(offsets, caption, last):
 
 @no_type_check
 @njit(nogil=True, cache=True)
+def _first_from(offsets, place):
+    """The first caption that begins at or after a place, or ends the last; NumPy's search takes seconds to compile."""
+    low, high = 0, len(offsets) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if offsets[middle] < place:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
 def find_mentions(table, classes, width, final, outputs, n_numbers, offsets, data):
     """Which numbers each caption mentions, each once.
 
@@ -202,7 +221,7 @@ def find_mentions(table, classes, width, final, outputs, n_numbers, offsets, dat
     bounds = np.array([0, 0, 0, 0, n_captions])
     size = np.int64(offsets[n_captions] - offsets[0])
     for lane in range(1, 4):
-        bounds[lane] = min(np.searchsorted(offsets, offsets[0] + size * lane // 4), n_captions)
+        bounds[lane] = _first_from(offsets, offsets[0] + size * lane // 4)
     stamp = np.full((4, n_numbers), -1, np.int64)
     stamps = (stamp[0], stamp[1], stamp[2], stamp[3])
     room = 64 + n_numbers + n_captions
@@ -246,14 +265,19 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
     """Every occurrence of every form, as rows (caption, form, first code point, code point after the last)."""
     spans = np.empty((256, 4), np.int64)
     n = 0
+    places = np.empty(256, np.int64)  # of the code points compared so far: of a run of white space the first
     for caption in range(len(offsets) - 1):
         i, end = offsets[caption], offsets[caption + 1]
-        state, place = np.int32(0), 0
+        if end - i > len(places):
+            places = np.empty(2 * (end - i), np.int64)
+        state, place, compared, in_space = np.int32(0), 0, 0, False
         while True:
-            entry = np.int32(-1)  # at the end of the caption, report whatever ends there
+            entry = table[state]  # the end of a caption is no word character
+            kind = np.uint16(0)
             if i < end:
                 code, i = _decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
-                entry = table[state + classes[code]]
+                kind = classes[code]
+                entry = table[state + kind]
             else:
                 i = end + 1
             if entry < 0:
@@ -264,139 +288,16 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
                     spans = larger
                 for j in range(final[row], final[row + 1]):
                     form = outputs[j]
-                    spans[n] = np.array([caption, form, place - lengths[form], place])
+                    spans[n, 0], spans[n, 1] = caption, form
+                    spans[n, 2], spans[n, 3] = places[compared - lengths[form]], places[compared - 1] + 1
                     n += 1
                 entry = ~entry
             if i > end:
                 break
             state = entry
+            if kind != ABSENT and not (kind == SPACE and in_space):
+                places[compared] = place
+                compared += 1
+                in_space = kind == SPACE
             place += 1
     return spans[:n]
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def _word(data, i, end):
-    """The next eight bytes as one number, or what is left of them, filled with zeros."""
-    word = np.uint64(0)
-    at = np.uint64(i)  # unsigned, so that no index can count from the end and eight loads become one
-    if i + 8 <= end:
-        for j in range(8):
-            word |= np.uint64(data[at + np.uint64(j)]) << np.uint64(8 * j)
-    else:
-        for j in range(end - i):
-            word |= np.uint64(data[at + np.uint64(j)]) << np.uint64(8 * j)
-    return word
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def ill_formed(offsets, data):
-    """Whether each caption is not well-formed UTF-8 (Unicode's table 3-7: no overlong form, no surrogate)."""
-    n_captions = len(offsets) - 1
-    bad = np.zeros(n_captions, np.bool_)
-    for caption in range(n_captions):
-        i, end = offsets[caption], offsets[caption + 1]
-        while i < end and _word(data, i, end) & np.uint64(0x8080808080808080) == 0:
-            i += 8
-        while i < end:
-            b = data[i]
-            if b < 128:
-                i += 1
-                continue
-            low, top, more = 0x80, 0xBF, 0
-            if 0xC2 <= b <= 0xDF:
-                more = 1
-            elif 0xE0 <= b <= 0xEF:
-                more = 2
-                low, top = (0xA0, 0xBF) if b == 0xE0 else (0x80, 0x9F) if b == 0xED else (0x80, 0xBF)
-            elif 0xF0 <= b <= 0xF4:
-                more = 3
-                low, top = (0x90, 0xBF) if b == 0xF0 else (0x80, 0x8F) if b == 0xF4 else (0x80, 0xBF)
-            if more == 0 or i + more >= end or not low <= data[i + 1] <= top:
-                bad[caption] = True
-                break
-            for j in range(i + 2, i + 1 + more):
-                if data[j] & 0xC0 != 0x80:
-                    bad[caption] = True
-            if bad[caption]:
-                break
-            i += 1 + more
-    return bad
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def digest_and_measure(offsets, data):
-    """A 64-bit digest of each caption's bytes, the same on every machine and in every run, and its code points."""
-    n_captions = len(offsets) - 1
-    digests = np.empty(n_captions, np.uint64)
-    lengths = np.empty(n_captions, np.int64)
-    for caption in range(n_captions):
-        i, end = offsets[caption], offsets[caption + 1]
-        h = mix(np.uint64(end - i))
-        continuing = np.uint64(0)
-        while i < end:
-            word = _word(data, i, end)
-            h = (h ^ word) * np.uint64(0x9E3779B97F4A7C15)
-            h ^= h >> np.uint64(32)
-            # Bytes 10xxxxxx continue a code point: bit 7 set and bit 6 not, counted for all eight by one product.
-            tops = (word >> np.uint64(7)) & ~(word >> np.uint64(6)) & np.uint64(0x0101010101010101)
-            continuing += (tops * np.uint64(0x0101010101010101)) >> np.uint64(56)
-            i += 8
-        digests[caption] = mix(h)
-        lengths[caption] = end - offsets[caption] - np.int64(continuing)
-    return digests, lengths
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def mix(h):
-    """Spread every bit of h over all bits: the finaliser of [steele2014]'s generator, a bijection of 64 bits."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def add_hits(hits, group_of, concepts, groups, pairs):
-    """Count captions by concept and by group, and, if `pairs` has rows, by every ordered pair of concepts."""
-    counted = np.full(len(groups), -1, np.int64)
-    start = 0
-    for stop in range(1, len(hits) + 1):
-        if stop == len(hits) or hits[stop] >> 32 != hits[start] >> 32:
-            for j in range(start, stop):
-                concept = hits[j] & 0xFFFFFFFF
-                concepts[concept] += 1
-                group = group_of[concept]
-                if counted[group] != start:
-                    counted[group] = start
-                    groups[group] += 1
-                if len(pairs):
-                    for k in range(start, stop):
-                        pairs[concept, hits[k] & 0xFFFFFFFF] += 1
-            start = stop
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def keep_smallest(hits, digest, salts, priorities, captions):
-    """For each concept keep the captions of the smallest priorities, a pseudo-random function of caption and concept.
-
-    `priorities` is sorted along its rows; `captions` says whose each one is and is moved along with it. Equal captions
-    have equal priorities and are kept once.
-    """
-    size = priorities.shape[1]
-    for hit in hits:
-        caption, concept = hit >> 32, hit & 0xFFFFFFFF
-        priority = mix(digest[caption] ^ salts[concept])
-        row, owners = priorities[concept], captions[concept]
-        if priority >= row[size - 1]:
-            continue
-        place = np.searchsorted(row, priority)
-        if row[place] == priority:
-            continue
-        for j in range(size - 1, place, -1):
-            row[j], owners[j] = row[j - 1], owners[j - 1]
-        row[place], owners[place] = priority, caption

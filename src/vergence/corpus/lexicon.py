@@ -15,11 +15,13 @@ A lexicon is written in YAML:
 
 or in CSV with the columns `group,concept,form` and one form a row. A concept without forms is mentioned by its name.
 A form shared by several concepts counts for all of them. Nothing is inflected, excluded or negated unless asked here.
+What is written is kept as it is written; how forms are compared with captions is said in `vergence.corpus.matching`.
 """
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from io import StringIO
@@ -30,10 +32,14 @@ from typing import Any, TypeVar
 import yaml
 
 from vergence.corpus.inflection import INFLECTIONS, inflected
-from vergence.corpus.unicode import fold
+from vergence.corpus.phrases import items, plain_text, refuse_repeats
+from vergence.corpus.phrases import phrase as _phrase
+from vergence.corpus.unicode import compared
 from vergence.errors import ConfigError, CorpusError, FactorError, unknown
 from vergence.factors import FactorSpace
 from vergence.files import compose_yaml, read_text
+
+_DEFINITION = 2  # of a mention, as `matching` says it; counts by different ones are never added up
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Concept:
         inflect: "noun" to count plurals as well, "verb" for the forms in -s, -ing and -ed, `None` for neither.
 
     Raises:
-        ConfigError: If the name, a form or an excluded phrase is empty, or the inflection is unknown.
+        ConfigError: If the name, a form or an excluded phrase is empty or no text, a form is itself excluded, or the
+            inflection is unknown.
 
     Example:
         >>> Concept("puppy", inflect="noun").surface_forms
@@ -62,25 +69,28 @@ class Concept:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _phrase("a concept's name", self.name))
         for attribute in ("forms", "exclude"):
-            given = getattr(self, attribute)
-            if isinstance(given, str):
-                raise ConfigError(f"{attribute} of concept {self.name!r} must be a list; got the string {given!r}")
+            given = items(f"{attribute} of concept {self.name!r}", getattr(self, attribute))
             what = f"a phrase in {attribute} of concept {self.name!r}"
             object.__setattr__(self, attribute, tuple(dict.fromkeys(_phrase(what, phrase) for phrase in given)))
         if not self.forms:
             object.__setattr__(self, "forms", (self.name,))
+        own = set(map(compared, self.forms))
+        for phrase in self.exclude:
+            if compared(phrase) in own:
+                raise ConfigError(
+                    f"concept {self.name!r} excludes its own form {phrase!r}, which then never counts; remove it from"
+                    " forms or from exclude"
+                )
         if self.inflect is not None and self.inflect not in INFLECTIONS:
             raise ConfigError(unknown("inflection", self.inflect, INFLECTIONS))
 
     @property
     def surface_forms(self) -> tuple[str, ...]:
-        """Every form that counts, folded, inflected where asked, each once."""
-        forms = (
-            self.forms
-            if self.inflect is None
-            else [f for form in self.forms for f in inflected(fold(form), self.inflect)]
-        )
-        return tuple(dict.fromkeys(map(fold, forms)))
+        """Every form that counts, as it is compared, inflected where asked, each once."""
+        forms: Iterable[str] = map(compared, self.forms)
+        if self.inflect is not None:
+            forms = [inflection for form in forms for inflection in inflected(form, self.inflect)]
+        return tuple(dict.fromkeys(forms))
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Group:
         tier: Free text about the role of the group.
 
     Raises:
-        ConfigError: If the name is empty, there is no concept, or a concept comes twice.
+        ConfigError: If the name is empty, what should be text is none, there is no concept, or a concept comes twice.
     """
 
     name: str
@@ -102,10 +112,12 @@ class Group:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _phrase("a group's name", self.name))
-        object.__setattr__(self, "concepts", tuple(self.concepts))
+        what = f"concepts of group {self.name!r}"
+        object.__setattr__(self, "concepts", tuple(items(what, self.concepts, Concept)))
+        plain_text(f"the tier of group {self.name!r}", self.tier)
         if not self.concepts:
             raise ConfigError(f"group {self.name!r} needs at least one concept; got none")
-        _refuse_repeats(f"concept of group {self.name!r}", [concept.name for concept in self.concepts])
+        refuse_repeats(f"concept of group {self.name!r}", [concept.name for concept in self.concepts])
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ class Lexicon:
         source: Where the lexicon comes from.
 
     Raises:
-        ConfigError: If the name is empty, there is no group, or a group comes twice.
+        ConfigError: If the name is empty, what should be text is none, there is no group, or a group comes twice.
 
     Example:
         >>> pets = Lexicon("pets", (Group("animal", (Concept("dog", ("dog", "puppy")), Concept("cat"))),))
@@ -134,11 +146,13 @@ class Lexicon:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _phrase("a lexicon's name", self.name))
-        object.__setattr__(self, "groups", tuple(self.groups))
-        object.__setattr__(self, "negation", tuple(_phrase("a negation cue", cue) for cue in self.negation))
+        object.__setattr__(self, "groups", tuple(items(f"groups of lexicon {self.name!r}", self.groups, Group)))
+        cues = items(f"negation of lexicon {self.name!r}", self.negation)
+        object.__setattr__(self, "negation", tuple(_phrase("a negation cue", cue) for cue in cues))
+        plain_text(f"the source of lexicon {self.name!r}", self.source)
         if not self.groups:
             raise ConfigError(f"lexicon {self.name!r} needs at least one group; got none")
-        _refuse_repeats(f"group of lexicon {self.name!r}", [group.name for group in self.groups])
+        refuse_repeats(f"group of lexicon {self.name!r}", [group.name for group in self.groups])
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
@@ -150,10 +164,10 @@ class Lexicon:
         """The number of the group of each concept."""
         return tuple(number for number, group in enumerate(self.groups) for _ in group.concepts)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of all that decides what counts, so that results of different lexicons are never added up."""
-        return sha256(dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return sha256(dumps([_DEFINITION, self.to_dict()], sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and mappings in the schema of the YAML file."""
@@ -173,7 +187,17 @@ class Lexicon:
 
     def to_yaml(self) -> str:
         """The YAML text that `load_lexicon` reads back as an equal lexicon."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+        return yaml.dump(self.to_dict(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that does not print: where PyYAML does not, some of its line breaks come back as spaces."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def concepts_146() -> Lexicon:
@@ -251,14 +275,18 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
         CorpusError: Naming `where` and the line.
     """
     rows = csv.DictReader(StringIO(text, newline=""), strict=True)
-    missing = [column for column in ("group", "concept", "form") if column not in (rows.fieldnames or ())]
-    if missing:
-        raise CorpusError(
-            f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
-        )
     forms: dict[str, dict[str, list[str]]] = {}
     tiers: dict[str, str] = {}
     try:
+        header = rows.fieldnames or []
+        missing = [column for column in ("group", "concept", "form") if column not in header]
+        if missing:
+            raise CorpusError(
+                f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
+            )
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise CorpusError(f"{where}:1: two columns are called {twice!r}; rename one")
         for row in rows:
             group, concept, form = (
                 _phrase(f"{where}:{rows.line_num}: the {column}", row[column] or "")
@@ -267,7 +295,7 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
             forms.setdefault(group, {}).setdefault(concept, []).append(form)
             tiers.setdefault(group, row.get("tier") or "")
     except csv.Error as error:
-        raise CorpusError(f"{where}:{rows.line_num}: {error}") from error
+        raise CorpusError(f"{where}:{max(rows.reader.line_num, 1)}: not valid CSV: {error}") from error
     except ConfigError as error:
         raise CorpusError(str(error)) from error
     if not forms:
@@ -404,20 +432,6 @@ def _concept_entry(concept: Concept) -> Any:
     if concept.inflect:
         extras["inflect"] = concept.inflect
     return {"forms": list(concept.forms), **extras} if extras else list(concept.forms)
-
-
-def _phrase(what: str, phrase: str) -> str:
-    if not phrase.strip():
-        raise ConfigError(f"{what} must not be empty; got {phrase!r}")
-    return phrase.strip()
-
-
-def _refuse_repeats(what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ConfigError(f"each {what} must be unique; repeated: {name!r}")
-        seen.add(name)
 
 
 def with_inflection(lexicon: Lexicon, inflect: str | None) -> Lexicon:

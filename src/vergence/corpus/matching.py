@@ -2,11 +2,13 @@
 
 Definition: a form matches where neither neighbour is a word character (letter, mark, decimal digit, underscore),
 compared code point by code point under simple case folding. So "cat's" and "cat-like" mention cat, "cats" and "concat"
-do not. A variation selector is a mark: in "❤️" the heart's neighbour is a word character. No form is inflected,
-excluded or negated unless the lexicon asks.
+do not. A variation selector is a mark: in "❤️" the heart's neighbour is a word character. White space of a form matches
+any run of white space; soft hyphens and other `INVISIBLE` characters are as if they were not there, in forms and
+captions. Excluded phrases and cues of negation match likewise. No form is inflected, excluded or negated unless the
+lexicon asks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -22,6 +24,8 @@ from vergence.checks import one_of
 from vergence.corpus.automaton import Automaton, compile_forms
 from vergence.corpus.kernels import find_mentions, find_spans
 from vergence.corpus.lexicon import Lexicon
+from vergence.corpus.phrases import brief
+from vergence.corpus.unicode import INVISIBLE, WHITE_SPACE
 from vergence.errors import CorpusError
 
 MATCHES = ("word", "substring")
@@ -114,7 +118,7 @@ class Matcher:
             The concepts of each caption, each once.
 
         Raises:
-            CorpusError: If the array does not hold text.
+            CorpusError: If they are no text.
         """
         hits, negated, n_captions = [], [], 0
         for chunk in text_chunks(captions):
@@ -132,8 +136,8 @@ class Matcher:
             captions: As for `mentions`.
 
         Returns:
-            A row per occurrence and concept: caption (its number), group, concept, form (folded), start and end (code
-            points from 0, so that `caption[start:end]` is the occurrence).
+            A row per occurrence and concept: caption (its number), group, concept, form (as it is compared), start
+            and end (code points from 0, so that `caption[start:end]` is the occurrence, with all of its white space).
         """
         names = [(group.name, concept.name) for group in self.lexicon.groups for concept in group.concepts]
         rows = []
@@ -192,8 +196,9 @@ class Matcher:
         for concept, start, end in mentions:
             if any(other == concept and a <= start and end <= b for other, a, b in excluded):
                 continue
-            before = len(text[:start].rstrip())
-            (denied if before < start and before in cue_ends else said).add(concept)
+            before = text[:start].rstrip(WHITE_SPACE + INVISIBLE)
+            apart = text[len(before) : start].strip(INVISIBLE)
+            (denied if apart and len(before) in cue_ends else said).add(concept)
         return said, denied
 
     def _spans(self, chunk: pa.Array) -> np.ndarray:
@@ -214,12 +219,36 @@ def text_chunks(captions: Captions, *, drop_nulls: bool = False) -> list[pa.Arra
     """Captions as Arrow arrays of strings or bytes without nulls, which become empty unless they are dropped.
 
     Raises:
-        CorpusError: If an array holds something else than text.
+        CorpusError: If they are, or hold, something else than text.
     """
-    if not isinstance(captions, pa.Array | pa.ChunkedArray):
-        captions = pa.array(list(captions), type=pa.large_string())
-    chunks = captions.chunks if isinstance(captions, pa.ChunkedArray) else [captions]
+    array = captions if isinstance(captions, pa.Array | pa.ChunkedArray) else _array(captions)
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
     return [_plain(chunk.drop_null() if drop_nulls else chunk) for chunk in chunks]
+
+
+def _array(captions: Any) -> pa.Array:
+    """Python strings as an Arrow array; what pandas takes for missing is null."""
+    others = (str, bytes, Mapping, Set, pa.Table, pa.RecordBatch)  # iterating over these gives no captions
+    if isinstance(captions, others) or not isinstance(captions, Iterable) or getattr(captions, "ndim", 1) != 1:
+        raise CorpusError(
+            f"captions must be a list or an array of text; got {type(captions).__name__}: {brief(captions)}"
+        )
+    values = list(captions)
+    try:
+        return pa.array(values, type=pa.large_string(), from_pandas=True)
+    except (pa.ArrowException, UnicodeEncodeError):
+        place = next(place for place, value in enumerate(values) if not _is_text(value))
+        raise CorpusError(
+            f"caption {place} must be text or missing; got {type(values[place]).__name__}: {brief(values[place])}"
+        ) from None
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        pa.array([value], type=pa.large_string(), from_pandas=True)
+    except (pa.ArrowException, UnicodeEncodeError):  # no string, or one that holds a lone surrogate
+        return False
+    return True
 
 
 def _plain(array: Any) -> pa.Array:

@@ -4,15 +4,25 @@ Reads the database files of WordNet 3.x as Debian's package `wordnet-base` insta
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from vergence.checks import at_least
 from vergence.corpus.lexicon import Concept, Group, Lexicon
 from vergence.errors import CorpusError, unknown
+from vergence.files import read_text
 
 DEBIAN_FOLDER = "/usr/share/wordnet"
 _FILES = {"n": "noun", "v": "verb"}
+# lemma pos synset_count pointer_count pointers... sense_count tagged_count offsets...
+_INDEX = re.compile(r"\S+ [nvasr] [0-9]+ [0-9]+(?: [^\s0-9]\S*)* [0-9]+ [0-9]+(?P<offsets>(?: [0-9]{8})+)\s*", re.ASCII)
+# offset file type word_count (word id)... pointer_count (symbol offset pos source_target)...
+_DATA = re.compile(
+    r"(?P<offset>[0-9]{8}) [0-9]{2} [nvasr] [0-9a-f]{2} (?P<words>(?:\S+ [0-9a-f] )+)[0-9]{3} "
+    r"(?P<pointers>(?:\S+ [0-9]{8} [nvasr] [0-9a-f]{4} )*)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ def lexicon_from_wordnet(synset: str, *, depth: int = 1, folder: str | Path | No
     root = Path(folder or os.environ.get("WNSEARCHDIR") or DEBIAN_FOLDER)
     offset = _sense(root / f"index.{_FILES[pos]}", lemma, number, synset)
     synsets = _read(root / f"data.{_FILES[pos]}", pos)
+    if offset not in synsets:
+        raise CorpusError(f"{root} is not whole: its index names {offset:08d} for {synset!r}, which is not there")
     concepts = {offset: _concept(offset, synsets)}
     groups = [Group(concepts[offset].name, (concepts[offset],))]
     for kind in synsets[offset].kinds if depth else ():
@@ -62,18 +74,17 @@ def lexicon_from_wordnet(synset: str, *, depth: int = 1, folder: str | Path | No
 def _parse(synset: str) -> tuple[str, str, int]:
     lemma, _, rest = synset.rpartition(".")
     lemma, _, pos = lemma.rpartition(".")
-    if not lemma or pos not in _FILES or not rest.isdecimal() or int(rest) < 1:
+    if not lemma or pos not in _FILES or not re.fullmatch("[0-9]{1,4}", rest) or int(rest) < 1:
         raise CorpusError(f"a synset is written lemma.pos.number with pos n or v, such as dog.n.01; got {synset!r}")
     return lemma.lower().replace(" ", "_"), pos, int(rest)
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
+    if not os.path.exists(path):
         raise CorpusError(
             f"WordNet is not at {path.parent}; install it with: apt-get install wordnet-base, or give its folder"
-        ) from error
+        )
+    return read_text(path).split("\n")
 
 
 def _sense(path: Path, lemma: str, number: int, synset: str) -> int:
@@ -81,9 +92,10 @@ def _sense(path: Path, lemma: str, number: int, synset: str) -> int:
     if lemma not in entries:
         near = [name for name in entries if name[:2] == lemma[:2]]
         raise CorpusError(unknown("lemma", lemma, near[:8]) if near else f"WordNet has no lemma {lemma!r}")
-    fields = entries[lemma].split()
-    # lemma pos synset_count pointer_count pointers... sense_count tagged_count offsets...
-    offsets = fields[6 + int(fields[3]) :]
+    found = _INDEX.fullmatch(entries[lemma])
+    if not found:
+        raise CorpusError(f"{path}: the line of {lemma!r} is not of WordNet's form; copy the file anew")
+    offsets = found["offsets"].split()
     if number > len(offsets):
         raise CorpusError(f"{lemma!r} has {len(offsets)} senses; got {synset!r}")
     return int(offsets[number - 1])
@@ -91,18 +103,20 @@ def _sense(path: Path, lemma: str, number: int, synset: str) -> int:
 
 def _read(path: Path, pos: str) -> dict[int, _Synset]:
     synsets = {}
-    for line in _lines(path):
-        if line.startswith(" "):
+    for number, line in enumerate(_lines(path), start=1):
+        if line.startswith(" ") or not line:
             continue
-        fields = line.split(" | ", 1)[0].split()
-        # offset file type word_count (word id)... pointer_count (symbol offset pos source_target)...
-        words = int(fields[3], 16)
-        lemmas = tuple(word.replace("_", " ") for word in fields[4 : 4 + 2 * words : 2])
-        start = 5 + 2 * words
-        pointers = fields[start : start + 4 * int(fields[start - 1])]
+        found = _DATA.match(line)
+        if not found:
+            raise CorpusError(f"{path}:{number} is not of WordNet's form; copy the file anew")
+        lemmas = tuple(word.replace("_", " ") for word in found["words"].split()[::2])
+        pointers = found["pointers"].split()
         quads = zip(pointers[::4], pointers[1::4], pointers[2::4], strict=True)
         kinds = tuple(int(target) for symbol, target, part in quads if symbol in ("~", "~i") and part == pos)
-        synsets[int(fields[0])] = _Synset(f"{lemmas[0]} ({pos}{fields[0]})", lemmas, kinds)
+        synsets[int(found["offset"])] = _Synset(f"{lemmas[0]} ({pos}{found['offset']})", lemmas, kinds)
+    for synset in synsets.values():
+        if lost := [kind for kind in synset.kinds if kind not in synsets]:
+            raise CorpusError(f"{path} is not whole: {synset.name} names {lost[0]:08d}, which is not there")
     return synsets
 
 

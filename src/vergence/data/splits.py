@@ -3,13 +3,28 @@
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import accumulate
 from math import isclose
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int
 
+from vergence.arrow import read_table
 from vergence.checks import positive
-from vergence.errors import ConfigError, ShapeError
+from vergence.errors import ConfigError, CorpusError, ShapeError, unknown
+from vergence.files import whole
+
+SPLIT_FILE = "split.parquet"
+"""In the folder of a run and of an exported encoder: which rows were trained on."""
+
+SIDES = ("fit", "held_out", "skipped")
+_SCHEMA = pa.schema(
+    [("row", pa.int64()), *((name, pa.string()) for name in ("key", "image", "cluster", "side", "reason"))]
+)
 
 
 def split_by_concept(
@@ -67,6 +82,79 @@ def split_by_concept(
                 f"{fractions[name]}, or more concepts"
             )
     return splits
+
+
+def hold_out(
+    clusters: Iterable[Hashable], share: float, *, generator: torch.Generator
+) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
+    """Split items in two, whole clusters at a time, with at least one cluster on each side.
+
+    Args:
+        clusters: The cluster of each item.
+        share: Of the clusters to hold out, above 0 and below 1; rounded up or down at random.
+        generator: Source of randomness.
+
+    Returns:
+        Rows that are kept and rows that are held out, ascending.
+
+    Raises:
+        ConfigError: If the share is no such number, or there are fewer than two clusters.
+
+    Example:
+        >>> kept, held_out = hold_out("aabbb", 0.1, generator=torch.Generator().manual_seed(0))
+        >>> kept.tolist(), held_out.tolist()
+        ([2, 3, 4], [0, 1])
+    """
+    clusters = list(clusters)
+    if not 0 < share < 1:  # also refuses NaN
+        raise ConfigError(f"a share to hold out must be above 0 and below 1; got {share!r}")
+    n_clusters = len(set(clusters))
+    if n_clusters < 2:
+        raise ConfigError(
+            f"all {len(clusters)} rows are of one cluster, so none can be held out; at least two clusters are needed"
+        )
+    share = min(max(share, 1 / n_clusters), 1 - 1 / n_clusters)
+    split = split_by_concept(clusters, {"kept": 1 - share, "held_out": share}, generator=generator)
+    return split["kept"], split["held_out"]
+
+
+def write_split(path: Path, rows: pd.DataFrame) -> None:
+    """Write which rows were trained on, held out and left out, as Parquet; the job's journal notes it.
+
+    Args:
+        path: The file.
+        rows: The columns `row`, from 0; `key`, the identifier or `None`; `image`, a digest; `cluster`; `side`, one of
+            `SIDES`; and `reason`, why a row was left out.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    table = pa.Table.from_pandas(rows, schema=_SCHEMA, preserve_index=False)
+    with whole(path, of_job=True) as partial:
+        pq.write_table(table, partial)
+
+
+def read_split(path: Path) -> pa.Table:
+    """Read what `write_split` wrote.
+
+    Args:
+        path: The file, or the folder of a run or of an exported encoder that holds it as `split.parquet`.
+
+    Raises:
+        CorpusError: If it is missing, damaged or no split.
+    """
+    file = path / SPLIT_FILE if path.is_dir() else path
+    table = read_table(file)
+    if missing := [name for name in _SCHEMA.names if name not in table.column_names]:
+        raise CorpusError(f"{file} is no split of a run: it lacks {', '.join(missing)}; name the folder of a run")
+    try:
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
+    except pa.ArrowException as error:
+        raise CorpusError(f"{file} is no split of a run: {' '.join(str(error).split())[:200]}") from error
+    for side in pc.unique(table["side"]).to_pylist():
+        if side not in SIDES:
+            raise CorpusError(f"{file}: {unknown('side', side, SIDES)}")
+    return table
 
 
 def _check(fractions: Mapping[str, float], *, n_concepts: int, n_strata: int) -> None:

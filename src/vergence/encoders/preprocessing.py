@@ -13,6 +13,8 @@ from vergence.checks import at_least, positive
 from vergence.errors import ConfigError, CorpusError, ShapeError
 from vergence.files import parse_json
 
+_LARGEST = 1e30  # what float32 holds, and its square nearly
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
@@ -87,7 +89,13 @@ class Preprocessing:
             given: Any = parse_json(text, where="preprocessing")
             if set(given) != {"side", "mean", "std"}:
                 raise ValueError("other keys")
-            mean, std = (tuple(float(number) for number in given[name]) for name in ("mean", "std"))
+            mean, std = (tuple(map(_number, given[name])) for name in ("mean", "std"))
             return cls(side=given["side"], mean=mean, std=std)
         except (CorpusError, TypeError, ValueError) as error:
             raise ConfigError(f'preprocessing must be {{"side": …, "mean": […], "std": […]}}; {error}') from error
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
+        raise ValueError(f"{value!r} is no number that fits")
+    return float(value)

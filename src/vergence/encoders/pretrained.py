@@ -4,6 +4,8 @@ Beside weights of an image encoder, `NAME.safetensors`, stands `NAME.json` with 
 """
 
 import importlib
+import json
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +13,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vergence.encoders.preprocessing import Preprocessing
 from vergence.errors import ConfigError, CorpusError, MissingExtraError
-from vergence.files import read_json, read_text, whole, write_text
+from vergence.files import read_json, read_text, write_text
+from vergence.tensors import read_tensors, write_tensors
 
 TRANSFORMERS_DESCRIPTIONS = ("config.json", "preprocessor_config.json")
 """Files of a model's folder that say what it is, without its weights."""
@@ -41,12 +42,7 @@ def save_weights(encoder: nn.Module, path: str | Path) -> None:
         raise ConfigError(f"weights are written as .safetensors; got {path.name!r}")
     beside = path.with_suffix(".json")
     beside.unlink(missing_ok=True)  # first: a save cut short leaves weights that are refused, not misread
-    owned = {
-        name: weight.detach().clone(memory_format=torch.contiguous_format)
-        for name, weight in encoder.state_dict().items()
-    }
-    with whole(path) as partial:
-        save_file(owned, partial)
+    write_tensors(path, encoder.state_dict())
     if (preprocessing := getattr(encoder, "preprocessing", None)) is not None:
         write_text(beside, preprocessing.to_json() + "\n")
 
@@ -141,9 +137,9 @@ class TransformersImageEncoder(nn.Module):
 
 
 def _weights_file(path: Path) -> Path:
-    found = sorted(file for file in path.glob("*") if file.suffix in _SUFFIXES) if path.is_dir() else [path]
-    if len(found) != 1 or found[0].suffix not in _SUFFIXES or not found[0].is_file():
-        names = ", ".join(file.name for file in found if file.is_file()) or "nothing of the kind"
+    found = sorted(file for file in path.glob("*") if file.suffix in _SUFFIXES) if os.path.isdir(path) else [path]
+    if len(found) != 1 or found[0].suffix not in _SUFFIXES or not os.path.isfile(found[0]):
+        names = ", ".join(file.name for file in found if os.path.isfile(file)) or "nothing of the kind"
         raise CorpusError(
             f"no weights at {path}: name a {', '.join(_SUFFIXES)} file, or a folder with one such file; found {names}. "
             "Nothing is downloaded: copy the weights there first"
@@ -152,19 +148,23 @@ def _weights_file(path: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        return read_tensors(file)[0]
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
         held: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CorpusError(
             f"{file} holds more than tensors, or is broken; save its state_dict() as safetensors"
         ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CorpusError(f"{file} is broken ({error}); copy it anew") from error
+    except Exception as error:  # whatever the bytes of a damaged archive lead torch to
+        raise CorpusError(f"{file} is broken ({_first_line(error)}); copy it anew") from error
     if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
         raise CorpusError(f"{file} is not a mapping from names to tensors; save the model's state_dict()")
     return {str(name): value for name, value in held.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _described(tensor: Tensor, other: Tensor) -> str:
@@ -208,8 +208,8 @@ def _transformers_model(folder: Path, *, fitted: bool) -> Any:
         model, info = transformers.AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CorpusError(f"{folder} holds no model that can be loaded ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # whatever the files of a folder lead transformers to
+        raise CorpusError(f"{folder} holds no model that can be loaded ({_first_line(error)})") from error
     if absent := sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"]))):
         raise CorpusError(f"{folder} lacks weights that would start at random: {', '.join(absent[:_SHOWN])}")
     return model.eval()
@@ -217,7 +217,7 @@ def _transformers_model(folder: Path, *, fitted: bool) -> Any:
 
 def _transformers_preprocessing(folder: Path) -> Preprocessing:
     for name in TRANSFORMERS_DESCRIPTIONS:
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):
             raise CorpusError(
                 f"{folder / name} is missing: name a folder that save_pretrained of a model and of its image processor "
                 "wrote. Nothing is downloaded: copy it there first"
@@ -229,6 +229,7 @@ def _transformers_preprocessing(folder: Path) -> Preprocessing:
         if len(sides) != 1 or not given.get("do_rescale", True) or given.get("rescale_factor", 1 / 255) != 1 / 255:
             raise ValueError("only square images rescaled by 1/255 are known")
         mean, std = (given["image_mean"], given["image_std"]) if given.get("do_normalize", True) else ([0] * 3, [1] * 3)
-        return Preprocessing(side=sides.pop(), mean=tuple(mean), std=tuple(std))
+        stated = {"side": sides.pop(), "mean": list(mean), "std": list(std)}
+        return Preprocessing.from_json(json.dumps(stated))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorpusError(f"{folder / 'preprocessor_config.json'} is not of a known form ({error!r})") from error

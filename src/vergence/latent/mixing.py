@@ -46,8 +46,8 @@ class LayeredMixing(Mixing):
         slope: Of the leaky ReLU where its input is negative; above 0.
 
     Raises:
-        ConfigError: If the slope is not above 0, or a matrix is singular.
-        ShapeError: If the matrices are not square, or hold NaN or infinity.
+        ConfigError: If the slope is not above 0, or a matrix is singular as far as the precision of its type can tell.
+        ShapeError: If the matrices are not square, or hold NaN, infinity or no floating-point numbers.
     """
 
     weights: Float[Tensor, "layers dim other"]
@@ -58,10 +58,19 @@ class LayeredMixing(Mixing):
         shape = tuple(self.weights.shape)
         if len(shape) != 3 or not shape[0] or shape[1] != shape[2]:
             raise ShapeError(f"weights must be a stack of square matrices (layers, dim, dim); got shape {shape}")
+        if not self.weights.is_floating_point():
+            raise ShapeError(
+                f"weights must hold floating-point numbers; got {self.weights.dtype}; pass weights.double()"
+            )
         finite(weights=self.weights)
-        smallest = torch.linalg.svdvals(self.weights.double())[:, -1].min().item()
-        if smallest <= 0:
-            raise ConfigError("weights must be invertible; the smallest singular value of a layer is 0")
+        values = torch.linalg.svdvals(self.weights.double())
+        ratio = float((values[:, -1] / values[:, 0].clamp_min(torch.finfo(values.dtype).tiny)).min())
+        least = shape[1] * torch.finfo(self.weights.dtype).eps  # of its entries' rounding: no more is known of them
+        if ratio <= least:
+            raise ConfigError(
+                f"weights must be invertible; a layer's smallest singular value is {ratio:.1e} of its largest, and has "
+                f"to be more than {least:.1e} to be told from 0 in {self.weights.dtype}"
+            )
 
     @property
     def dim(self) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vergence.checks import one_of, positive, same_shape
 from vergence.errors import ShapeError
+from vergence.losses.door import guarded
 from vergence.losses.pairs import check_vectors, checked, unit, widen
 
 
@@ -62,6 +63,7 @@ class DiagonalGaussian:
         return DiagonalGaussian(self.mean[rows], self.log_variance[rows])
 
 
+@guarded
 def alignment_penalty(
     z_image: Float[Tensor, "batch dim"], z_text: Float[Tensor, "batch dim"], *, distance: str = "squared"
 ) -> Float[Tensor, ""]:
@@ -108,6 +110,7 @@ DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
 """Distances of paired rows."""
 
 
+@guarded
 def variational_bottleneck(z_image: DiagonalGaussian, z_text: DiagonalGaussian) -> Float[Tensor, ""]:
     r"""Penalise what the image's representation says beyond what the text's does.
 

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import probability
+from vergence.checks import number, probability
 from vergence.losses.blockwise import pair_softplus, softplus
+from vergence.losses.door import guarded
 from vergence.losses.pairs import (
     Similarity,
     check_scale,
@@ -26,6 +27,7 @@ from vergence.losses.pairs import (
 )
 
 
+@guarded
 def info_nce(
     z_image: Float[Tensor, "batch *image"],
     z_text: Float[Tensor, "batch *text"],
@@ -72,6 +74,7 @@ def info_nce(
     return checked(loss.mean() / 2 + smoothing, z_image=z_image, z_text=z_text)
 
 
+@guarded
 def one_way_info_nce(
     z_image: Float[Tensor, "batch *image"],
     z_text: Float[Tensor, "batch *text"],
@@ -114,6 +117,7 @@ def one_way_info_nce(
     return checked(cross_entropy(pairs.positives, pairs.rows).mean() + smoothing, z_image=z_image, z_text=z_text)
 
 
+@guarded
 def nt_xent(
     z_image: Float[Tensor, "batch dim"],
     z_text: Float[Tensor, "batch dim"],
@@ -158,6 +162,7 @@ def nt_xent(
     return checked((of_images + of_texts).mean() / 2, z_image=z_image, z_text=z_text)
 
 
+@guarded
 def sigmoid_loss(
     z_image: Float[Tensor, "batch dim"],
     z_text: Float[Tensor, "batch dim"],
@@ -196,6 +201,8 @@ def sigmoid_loss(
         1.0064
     """
     check_scale(temperature, block_size)
+    if not isinstance(bias, Tensor):
+        number("bias", bias)
     check_vectors(z_image, z_text, minimum=2)
     images, texts = unit(widen(z_image)) / temperature, unit(widen(z_text))
     positives = softplus(-(images * texts).sum(-1) - bias).sum()
@@ -205,8 +212,7 @@ def sigmoid_loss(
 
 def _sum_of_negatives(a: Tensor, b: Tensor, bias: Tensor, block_size: int | None) -> Tensor:
     if block_size is None:
-        with torch.autocast(a.device.type, enabled=False):
-            terms = softplus(a @ b.T + bias)
+        terms = softplus(a @ b.T + bias)
         return terms.sum() - terms.diagonal().sum()
     # The bias is one more dimension: then the blockwise product carries its gradient too.
     column = bias.to(a.device).expand(len(a), 1)

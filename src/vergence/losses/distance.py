@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vergence.errors import ConfigError, ShapeError
+from vergence.losses.door import guarded
 from vergence.losses.pairs import (
     check_scale,
     check_vectors,
@@ -24,6 +25,7 @@ from vergence.losses.pairs import (
 )
 
 
+@guarded
 def l2_info_nce(
     z_image: Float[Tensor, "batch dim"],
     z_text: Float[Tensor, "batch dim"],
@@ -76,6 +78,7 @@ def l2_info_nce(
     )
 
 
+@guarded
 def lp_info_nce(
     z_image: Float[Tensor, "batch dim"],
     z_text: Float[Tensor, "batch dim"],
@@ -112,7 +115,7 @@ def lp_info_nce(
         >>> round(lp_info_nce(z, z, p=1.0).item(), 4)  # log((1 + exp(-2)) / 2)
         -0.5662
     """
-    if not 1 <= p < torch.inf:
+    if not (isinstance(p, int | float) and 1 <= p < torch.inf):
         raise ConfigError(f"p must be a finite number >= 1 (below 1 there is no distance); got {p!r}")
     check_scale(temperature, block_size)
     fresh = _fresh(z_image, negatives_image=negatives_image, negatives_text=negatives_text)

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from vergence.checks import at_least, finite
 from vergence.errors import ShapeError
+from vergence.losses.door import guarded
 from vergence.losses.pairs import check_scale, check_vectors, checked, widen
 from vergence.losses.standardize import standardize
 
 
+@guarded
 def align_max_entropy(
     z_image: Float[Tensor, "batch dim"],
     z_text: Float[Tensor, "batch dim"],
@@ -61,6 +63,7 @@ def align_max_entropy(
     return checked(alignment - sum(entropies) / 2, z_image=z_image, z_text=z_text)
 
 
+@guarded
 def neighbour_entropy(
     z: Float[Tensor, "batch dim"], *, neighbours: int = 3, block_size: int | None = None
 ) -> Float[Tensor, ""]:

@@ -51,7 +51,7 @@ def contrast(
     """
     check_scale(temperature, block_size)
     z_image, z_text = widen(z_image), widen(z_text)
-    if not isinstance(similarity, str):
+    if callable(similarity):
         check_batch(z_image, z_text, minimum=2)
         return summarize(lambda a, b: similarity(a, b) / temperature, z_image, z_text, block_size=block_size)
     one_of("similarity", similarity, SIMILARITIES)
@@ -72,8 +72,7 @@ def summarize(similarity: Similarity, a: Tensor, b: Tensor, *, block_size: int |
     """Summarise a matrix of similarities, whatever the function; of blocks, the backward pass keeps nothing."""
 
     def block(a_rows: Tensor, b: Tensor, start: int) -> tuple[Tensor, ...]:
-        with torch.autocast(a.device.type, enabled=False):
-            matrix = similarity(a_rows, b)
+        matrix = similarity(a_rows, b)
         # A view of the diagonal would keep its block alive.
         positives = matrix.diagonal(start).clone()
         # The lowest number, not -inf: a column of a block may hold nothing else, and its gradient must not be NaN.
@@ -98,8 +97,7 @@ def summarize_strangers(similarity: Similarity | None, a: Tensor, b: Tensor, *, 
         return pair_logsumexp(a, b, paired=False, block_size=block_size)[0]
 
     def block(a_rows: Tensor, b: Tensor) -> Tensor:
-        with torch.autocast(a.device.type, enabled=False):
-            return (a_rows @ b.T if similarity is None else similarity(a_rows, b)).logsumexp(1)
+        return (a_rows @ b.T if similarity is None else similarity(a_rows, b)).logsumexp(1)
 
     if block_size is None:
         return block(a, b)
@@ -114,11 +112,16 @@ def off_diagonal_logsumexp(a: Tensor, b: Tensor, block_size: int | None) -> Tens
 
 
 def unit(z: Tensor) -> Tensor:
-    """Scale every row to length 1. A zero row stays zero, and gets no gradient instead of an unbounded one."""
-    length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-    zero, overflow = length == 0, length == torch.inf
-    length = length.masked_fill(zero, 1).masked_fill(overflow, torch.nan)  # to divide by infinity would give a zero row
-    return (z / length).masked_fill(zero, 0)
+    """Scale every row to length 1, at whatever scale it comes; a row of zeros stays zero.
+
+    So that no gradient is unbounded, a row of zeros gets none, nor does one so short that its square is no number.
+    """
+    largest = z.detach().abs().amax(-1, keepdim=True)
+    scaled = z / largest.masked_fill(largest == 0, 1)  # squares of the entries themselves could overflow or vanish
+    length: Tensor = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1)  # is 1 or more, but for zeros
+    unit = scaled / length
+    numbers = torch.finfo(z.dtype)
+    return torch.where(largest < (numbers.tiny * numbers.eps) ** 0.5, unit.detach(), unit)
 
 
 SIMILARITIES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({"cosine": unit, "dot": lambda z: z})

@@ -18,6 +18,7 @@ from vergence.losses.blockwise import pair_logsumexp, pair_softplus, softplus
 from vergence.losses.bottleneck import alignment_penalty, variational_bottleneck
 from vergence.losses.contrastive import info_nce, nt_xent, one_way_info_nce, sigmoid_loss
 from vergence.losses.distance import Comparison, l2_info_nce, lp_info_nce
+from vergence.losses.door import of_one_type, without_autocast
 from vergence.losses.entropy import align_max_entropy, entropy_from, kth_neighbour
 from vergence.losses.pairs import SIMILARITIES, Similarity, checked, cross_entropy, summarize, unit, widen
 from vergence.losses.standardize import standardize
@@ -46,7 +47,8 @@ def share_of(fn: Callable[..., Tensor], z_image: Any, z_text: Any, *, rows: slic
     share = _SHARES.get(fn)
     if share is None or settings.get("negatives_image") is not None:
         return fn(z_image, z_text, **settings) * _fraction(rows, z_image)
-    return share(z_image, z_text, rows=rows, **settings)
+    with without_autocast(z_image, z_text):
+        return share(**of_one_type(z_image=z_image, z_text=z_text), rows=rows, **settings)
 
 
 def _one_way(
@@ -112,8 +114,7 @@ def _sigmoid_loss(
     column = torch.as_tensor(bias, dtype=images.dtype, device=images.device).expand(len(images), 1)
     a, b = torch.cat([images, column], 1), torch.cat([texts, texts.new_ones(len(texts), 1)], 1)
     if block_size is None:
-        with torch.autocast(a.device.type, enabled=False):
-            terms = softplus(a @ b.T)
+        terms = softplus(a @ b.T)
         negatives = terms.sum() - terms.diagonal().sum()
     else:
         negatives = pair_softplus(a, b, block_size=block_size)

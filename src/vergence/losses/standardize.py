@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from vergence.checks import at_least, positive, probability
 from vergence.errors import ShapeError
+from vergence.losses.door import guarded
 from vergence.losses.processes import process_count, sum_over_processes
 
 
+@guarded
 def standardize(z: Float[Tensor, "batch dim"], *, eps: float = 1e-5) -> Float[Tensor, "batch dim"]:
     r"""Give every dimension mean 0 and variance 1 over the batch, without learned scale or shift.
 
@@ -66,6 +68,7 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("variance", torch.ones(dim))
 
+    @guarded
     def forward(self, z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """Standardise, and in training move the running statistics towards the batch's."""
         if not self.training:

@@ -5,18 +5,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, finite, one_of, positive
+from vergence.checks import at_least, one_of, positive
 from vergence.errors import ShapeError
 from vergence.metrics import hsic
-from vergence.metrics.arrays import Array, as_float64, same_rows
+from vergence.metrics.arrays import Array, as_float64, guarded, same_rows, sound
+from vergence.metrics.scale import rescaled
 
 _ORIGIN_ROWS = 4096  # rows whose mean sums are taken relative to
 _MEDIAN_ROWS = 4096  # rows whose distances give the median
 
 
+@guarded
 def cka(
     x: Float[Array, "n dim_x"],
-    y: Float[Array, "m dim_y"],
+    y: Float[Array, "n dim_y"],
     *,
     kernel: str = "linear",
     unbiased: bool = False,
@@ -61,7 +63,7 @@ def cka(
         accumulated.update(x, y)
         return accumulated.compute(unbiased=unbiased)
     make = _linear_kernel if kernel == "linear" else _rbf_kernel
-    kernel_x, kernel_y = (make(side - hsic.origin(side), bandwidth) for side in as_float64(x=x, y=y))
+    kernel_x, kernel_y = (make(rescaled(side - hsic.origin(side)), bandwidth) for side in as_float64(x=x, y=y))
     return hsic.ratio(*hsic.kernel_sums(kernel_x, kernel_y, n), unbiased=unbiased)
 
 
@@ -82,23 +84,22 @@ class CKA:
     def __init__(self) -> None:
         self._sums: hsic.LinearSums | None = None
 
-    def update(self, x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"]) -> None:
+    @guarded
+    def update(self, x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"]) -> None:
         """Add a batch of paired rows.
 
         Raises:
             ShapeError: If rows do not pair, an entry is NaN or infinite, or a width differs from earlier batches.
         """
         same_rows(x=x, y=y)
-        x, y = (torch.as_tensor(side).detach() for side in (x, y))
-        finite(x=x, y=y)
+        rows_x, rows_y = sound(x=x, y=y)
         if self._sums is None:
-            origin_x, origin_y = (hsic.origin(side[:_ORIGIN_ROWS]) for side in (x, y))
-            self._sums = hsic.LinearSums(origin_x=origin_x, origin_y=origin_y)
+            self._sums = hsic.LinearSums.starting_with(rows_x[:_ORIGIN_ROWS], rows_y[:_ORIGIN_ROWS])
         widths = {"x": len(self._sums.origin_x), "y": len(self._sums.origin_y)}
-        for name, batch in (("x", x), ("y", y)):
+        for name, batch in (("x", rows_x), ("y", rows_y)):
             if batch.shape[1] != widths[name]:
                 raise ShapeError(f"{name} had {widths[name]} columns in earlier batches; got {tuple(batch.shape)}")
-        self._sums.add(x, y)
+        self._sums.add(rows_x, rows_y)
 
     def compute(self, *, unbiased: bool = False) -> float:
         """Linear CKA of all rows so far; see `cka` for the two forms.
@@ -131,7 +132,8 @@ def _rbf_kernel(x: Float[Tensor, "n dim"], bandwidth: float) -> hsic.Kernel:
     return lambda rows: squared_distances(rows).mul_(-0.5 / (bandwidth * scale) ** 2).exp_()
 
 
-def svcca(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, dim: int = 10) -> float:
+@guarded
+def svcca(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"], *, dim: int = 10) -> float:
     r"""Mean canonical correlation of the two sides' leading principal subspaces.
 
     Source: [raghu2017]. Differs: a fixed number of directions instead of a share of variance; the mean is over
@@ -167,14 +169,15 @@ def svcca(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, dim: int = 
 
 def _principal_scores(x: Float[Tensor, "n dim"], dim: int) -> Float[Tensor, "n kept"]:
     """Orthonormal scores on the leading principal directions that have variance."""
-    x = x - hsic.origin(x)
+    x = rescaled(x - hsic.origin(x))
     left, values, _ = torch.linalg.svd(x, full_matrices=False)
     rank = int((values > 1e-10 * values[:1]).sum())
     kept: Tensor = left[:, : min(dim, rank)]
     return kept
 
 
-def procrustes(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"]) -> float:
+@guarded
+def procrustes(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"]) -> float:
     r"""How well one representation can be rotated and scaled onto the other: $\|X^\top Y\|_* / (\|X\| \|Y\|)$, centred.
 
     Source: [ding2021], whose squared distance of unit-norm representations is $2(1 - \text{this})$.
@@ -196,7 +199,7 @@ def procrustes(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"]) -> float:
         1.0
     """
     _paired_rows(x, y, at_least_rows=2)
-    centred = [side - hsic.origin(side) for side in as_float64(x=x, y=y)]
+    centred = [rescaled(side - hsic.origin(side)) for side in as_float64(x=x, y=y)]
     centred = [side / norm if (norm := torch.linalg.norm(side)) > 0 else side for side in centred]
     if max(x.shape[1], y.shape[1]) > x.shape[0]:  # rotations of the columns to fewer of them change nothing
         centred = [torch.linalg.qr(side.T)[1].T for side in centred]

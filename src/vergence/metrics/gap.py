@@ -1,6 +1,7 @@
 """Where the two modalities lie: the gap between them, closeness of pairs, spread, and dimensions in use."""
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from jaxtyping import Float
@@ -9,9 +10,10 @@ from torch import Tensor
 from vergence.checks import positive, same_shape
 from vergence.errors import ShapeError
 from vergence.metrics import hsic
-from vergence.metrics.arrays import Array, as_float64
+from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds
 from vergence.metrics.linear import Logistic
+from vergence.metrics.scale import exponent, rescaled, times_power_of_two, unit
 
 _BLOCK = 2**22  # distances held at once: 32 MB
 
@@ -25,7 +27,8 @@ class ModalityGap:
     linear_separability: float
 
 
-def modality_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) -> ModalityGap:
+@guarded
+def modality_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"]) -> ModalityGap:
     """Measure the gap between modalities in all three ways; judge each by `exchange_null`.
 
     Source: [liang2022] for the distance of centroids.
@@ -50,7 +53,8 @@ def modality_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) 
     )
 
 
-def centroid_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) -> float:
+@guarded
+def centroid_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"]) -> float:
     """Distance of the mean image representation from the mean text representation.
 
     Source: [liang2022], on representations of unit norm; differs: taken as given, not normalised here.
@@ -70,10 +74,13 @@ def centroid_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "m di
         3.0
     """
     image, text = _both(z_image, z_text)
-    return float(torch.linalg.norm(hsic.origin(image) - hsic.origin(text)))
+    power = exponent(image, text)
+    image, text = (times_power_of_two(side, power) for side in (image, text))
+    return float(times_power_of_two(torch.linalg.norm(hsic.origin(image) - hsic.origin(text)), -power))
 
 
-def relative_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) -> float:
+@guarded
+def relative_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"]) -> float:
     r"""Distance of the centroids in units of the spread around them, $\|\mu_x - \mu_t\| / \sqrt{(v_x + v_t)/2}$.
 
     $v$ is the mean squared distance of a modality's rows from its centroid. Unlike the plain distance it does not
@@ -94,12 +101,15 @@ def relative_gap(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) 
         5.0
     """
     image, text = _both(z_image, z_text)
+    power = exponent(image, text)
+    image, text = (times_power_of_two(side, power) for side in (image, text))
     distance = torch.linalg.norm(hsic.origin(image) - hsic.origin(text))
     spread = sum(((side - hsic.origin(side)) ** 2).sum(1).mean() for side in (image, text)) / 2
     return 0.0 if distance == 0 else float(distance / torch.as_tensor(spread).sqrt())
 
 
-def linear_separability(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"]) -> float:
+@guarded
+def linear_separability(z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"]) -> float:
     """Accuracy with which a linear classifier tells the modality of held-out items, over five folds.
 
     An item's two representations are held out together.
@@ -130,7 +140,8 @@ def linear_separability(z_image: Float[Array, "n dim"], z_text: Float[Array, "m 
     return float(torch.cat(right).double().mean())
 
 
-def pair_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"], *, power: float = 2.0) -> float:
+@guarded
+def pair_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"], *, power: float = 2.0) -> float:
     r"""Mean distance of the two representations of an item on the unit sphere, $E\|\hat x - \hat t\|^\alpha$.
 
     Source: [wang2020], there called alignment.
@@ -152,10 +163,11 @@ def pair_distance(z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"],
         2.0
     """
     positive("power", power)
-    image, text = (torch.nn.functional.normalize(side, dim=1) for side in _both(z_image, z_text))
+    image, text = (unit(side) for side in _both(z_image, z_text))
     return float(((image - text) ** 2).sum(1).pow(power / 2).mean())
 
 
+@guarded
 def uniformity(z: Float[Array, "n dim"], *, t: float = 2.0) -> float:
     r"""How evenly representations cover the unit sphere, $\log E_{i \ne j} \exp(-t \|\hat z_i - \hat z_j\|^2)$.
 
@@ -179,7 +191,7 @@ def uniformity(z: Float[Array, "n dim"], *, t: float = 2.0) -> float:
     positive("t", t)
     (z,) = as_float64(z=z)
     n = _rows("z", z, 2)
-    z = torch.nn.functional.normalize(z, dim=1)
+    z = unit(z)
     norms = (z**2).sum(1)
     step = max(1, _BLOCK // n)
     sums = []
@@ -188,9 +200,10 @@ def uniformity(z: Float[Array, "n dim"], *, t: float = 2.0) -> float:
         exponents = torch.addmm(norms[block, None] + norms, z[block], z.T, alpha=-2.0).clamp_(min=0.0).mul_(-t)
         exponents.diagonal(start).fill_(-torch.inf)
         sums.append(exponents.flatten().logsumexp(0))
-    return float(torch.stack(sums).logsumexp(0) - torch.tensor(n * (n - 1.0)).double().log())
+    return float(torch.stack(sums).logsumexp(0)) - log(n * (n - 1))
 
 
+@guarded
 def effective_rank(z: Float[Array, "n dim"]) -> float:
     r"""Number of dimensions in use: $\exp H(p)$, $p_i = \sigma_i / \sum_j \sigma_j$, of the centred representation.
 
@@ -212,7 +225,7 @@ def effective_rank(z: Float[Array, "n dim"]) -> float:
     """
     (z,) = as_float64(z=z)
     _rows("z", z, 2)
-    values = torch.linalg.svdvals(z - hsic.origin(z))
+    values = torch.linalg.svdvals(rescaled(z - hsic.origin(z)))
     if values[0] == 0:
         return 0.0
     share = values / values.sum()

@@ -1,15 +1,19 @@
 """Sums over pairs of items from which both forms of HSIC follow, gathered without holding an n by n matrix."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import sqrt
+from dataclasses import dataclass, field, replace
+from math import isfinite, sqrt
 
 import torch
 from jaxtyping import Float
 from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
+from vergence.errors import ShapeError
+from vergence.metrics.scale import exponent
+
 _BLOCK = 2**22  # entries held at once: 32 MB
+_SAFE_POWER = 64  # entries within 2^±64 are summed as they are: their fourth powers neither overflow nor vanish
 _LEAST_ROWS = 512  # of wide data, so that products outweigh adding them up
 
 
@@ -42,6 +46,10 @@ class PairSums:
 def ratio(xy: PairSums, xx: PairSums, yy: PairSums, *, unbiased: bool) -> float:
     """HSIC of x and y over the root of those of each with itself, in [-1, 1]; 0 if either vanishes."""
     cross, own_x, own_y = (sums.unbiased if unbiased else sums.biased for sums in (xy, xx, yy))
+    if not isfinite(cross + own_x + own_y):
+        raise ShapeError(
+            "rows are over 1e60 times larger than those of the first batch; scale all batches by one number"
+        )
     # What rounding leaves of a kernel that is constant after centring.
     if own_x <= 1e-14 * xx.products or own_y <= 1e-14 * yy.products:
         return 0.0
@@ -60,11 +68,20 @@ class LinearSums:
 
     origin_x: Float[Tensor, "dim_x"]
     origin_y: Float[Tensor, "dim_y"]
+    factor_x: float = 1.0  # what rows are multiplied by: a power of two, so that no digit changes
+    factor_y: float = 1.0
     n: int = 0
     moments: Float[Tensor, "width width"] = field(init=False)  # its upper triangle counts, the rest is left as it is
 
     def __post_init__(self) -> None:
         self.moments = self.origin_x.new_zeros(sum(self._widths), sum(self._widths))
+
+    @classmethod
+    def starting_with(cls, x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"]) -> "LinearSums":
+        """Sums over no rows yet, to be taken relative to these rows' mean and, if huge or tiny, their size."""
+        origins = [origin(side) for side in (x, y)]
+        factors = [_factor(side, start) for side, start in zip((x, y), origins, strict=True)]
+        return cls(origin_x=origins[0], origin_y=origins[1], factor_x=factors[0], factor_y=factors[1])
 
     @property
     def _widths(self) -> list[int]:
@@ -80,13 +97,23 @@ class LinearSums:
             from_x, from_y, rest = filled.split_with_sizes(self._widths, dim=1)
             from_x.copy_(some_x).sub_(self.origin_x)
             from_y.copy_(some_y).sub_(self.origin_y)
+            for part, factor in ((from_x, self.factor_x), (from_y, self.factor_y)):
+                if factor != 1:
+                    part.mul_(factor)
             rest.copy_(torch.stack([(from_x**2).sum(1), (from_y**2).sum(1), torch.ones_like(rest[:, 2])], dim=1))
             _add_upper_gram(self.moments, filled)
         self.n += len(x)
 
+    def plus(self, x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"]) -> "LinearSums":
+        """The sums over the rows of this one and further ones; this one stays as it is."""
+        more = replace(self)
+        more.moments = self.moments.clone()
+        more.add(x, y)
+        return more
+
     def without(self, other: "LinearSums") -> "LinearSums":
         """The sums over the rows of this one that are not in the other, taken relative to the same origin."""
-        rest = LinearSums(origin_x=self.origin_x, origin_y=self.origin_y, n=self.n - other.n)
+        rest = replace(self, n=self.n - other.n)
         rest.moments = self.moments - other.moments
         return rest
 
@@ -111,6 +138,13 @@ class LinearSums:
             )
 
         return pair(xy, x_rest, 0, y_rest, 1), pair(xx, x_rest, 0, x_rest, 0), pair(yy, y_rest, 1, y_rest, 1)
+
+
+def _factor(rows: Float[Tensor, "n dim"], start: Float[Tensor, "dim"]) -> float:
+    """The power of two that brings rows near 1 in distance from where sums start; 1 if they are not far from it."""
+    apart = rows - start
+    power = int(exponent(apart if bool(apart.any()) else rows))
+    return 1.0 if abs(power) <= _SAFE_POWER else 2.0 ** min(power, 1023)
 
 
 def _add_upper_gram(total: Float[Tensor, "width width"], rows: Float[Tensor, "n width"]) -> None:

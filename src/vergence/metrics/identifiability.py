@@ -10,10 +10,12 @@ from torch import Tensor
 
 from vergence.checks import one_of
 from vergence.errors import ShapeError
-from vergence.metrics.arrays import Array, as_float64, codes, same_rows
+from vergence.metrics.arrays import Array, as_float64, codes, guarded, same_rows
+from vergence.metrics.scale import exponent, times_power_of_two, unit
 
 
-def matthews_corrcoef(labels: Integer[Array, "n"], predictions: Integer[Array, "m"]) -> float:
+@guarded
+def matthews_corrcoef(labels: Integer[Array, "n"], predictions: Integer[Array, "n"]) -> float:
     r"""Correlation of true and predicted classes, for any number of classes.
 
     With $c$ items right of $s$, class $k$ occurring $t_k$ times and predicted $p_k$ times,
@@ -67,7 +69,8 @@ def matthews_from_sums(sums: Float[Tensor, "*batch terms"]) -> Float[Tensor, "*b
     return torch.where(defined, covariance / norm.where(defined, 1.0), 0.0).clamp(-1.0, 1.0)
 
 
-def r2_score(targets: Float[Array, "n *targets"], predictions: Float[Array, "m *targets"]) -> Float[Tensor, "*targets"]:
+@guarded
+def r2_score(targets: Float[Array, "n *targets"], predictions: Float[Array, "n *targets"]) -> Float[Tensor, "*targets"]:
     r"""Share of each target's variance that the predictions explain, $1 - \sum(y-\hat y)^2 / \sum(y-\bar y)^2$.
 
     Source: [cai2025], the score of continuous factors.
@@ -95,7 +98,11 @@ def r2_score(targets: Float[Array, "n *targets"], predictions: Float[Array, "m *
 
 def r2_terms(truth: Float[Tensor, "n *targets"], guess: Float[Tensor, "n *targets"]) -> Float[Tensor, "n *targets 4"]:
     """What each item adds to the sums that determine R²: 1, its centred target, that squared, its squared error."""
-    centred = truth - truth.mean(0)  # a shift that R² does not see, and that keeps the digits of the square
+    largest = exponent(
+        truth, by_column=True
+    )  # R² does not see scale and shift; without them squares overflow or lose digits
+    truth, guess = times_power_of_two(truth, largest), times_power_of_two(guess, largest)
+    centred = truth - truth.mean(0)
     constant = (truth == truth[:1]).all(0)  # exactly so: the mean of equal numbers need not equal them
     centred = centred.where(~constant, 0.0)
     return torch.stack([torch.ones_like(truth), centred, centred**2, (truth - guess) ** 2], dim=-1)
@@ -110,9 +117,10 @@ def r2_from_sums(sums: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch"]:
     return torch.where(defined, 1.0 - ratio, (errors == 0).to(ratio.dtype))
 
 
+@guarded
 def mean_corr_coef(
     z: Float[Array, "n dim"],
-    sources: Float[Array, "m variables"],
+    sources: Float[Array, "n variables"],
     *,
     method: str = "pearson",
 ) -> float:
@@ -145,11 +153,11 @@ def mean_corr_coef(
     sides = as_float64(z=z, sources=sources)
     if method == "spearman":
         sides = tuple(torch.from_numpy(rankdata(side.cpu().numpy(), axis=0)).to(side) for side in sides)
-    unit = []
+    columns = []
     for side in sides:
         centred = (side - side.mean(0)).where((side != side[:1]).any(0), 0.0)
-        unit.append(torch.nn.functional.normalize(centred, dim=0, eps=1e-300))
-    correlations = (unit[0].T @ unit[1]).abs().clamp(max=1.0).cpu().numpy()
+        columns.append(unit(centred, dim=0))
+    correlations = (columns[0].T @ columns[1]).abs().clamp(max=1.0).cpu().numpy()
     rows, columns = linear_sum_assignment(correlations, maximize=True)
     return float(correlations[rows, columns].sum() / sources.shape[1])
 
@@ -178,8 +186,8 @@ class BlockIdentifiability(NamedTuple):
 
 
 def block_identifiability(
-    fit: tuple[Float[Array, "n dim"], Float[Array, "m variables"]],
-    test: tuple[Float[Array, "k dim"], Float[Array, "l variables"]],
+    fit: tuple[Float[Array, "n dim"], Float[Array, "n variables"]],
+    test: tuple[Float[Array, "k dim"], Float[Array, "k variables"]],
     *,
     regressor: Regressor,
 ) -> BlockIdentifiability:

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from vergence.checks import at_least, positive, same_shape
-from vergence.errors import ConfigError, ShapeError
-from vergence.metrics.arrays import Array, as_float64, same_rows
+from vergence.checks import at_least, at_most, positive, same_shape
+from vergence.errors import ShapeError
+from vergence.metrics.arrays import Array, as_float64, guarded, same_rows
 from vergence.metrics.null import Null, permutation_null
+from vergence.metrics.scale import unit
 
 _BLOCK = 2**23  # logits held at once: 64 MB
 
@@ -49,8 +50,9 @@ class Information:
         return self.nats / self.highest if 0 < self.highest < inf else 0.0
 
 
+@guarded
 def factor_information(
-    labels: Integer[Array, "n"], log_probabilities: Float[Array, "m classes"], *, classes: Integer[Array, "k"]
+    labels: Integer[Array, "n"], log_probabilities: Float[Array, "n classes"], *, classes: Integer[Array, "classes"]
 ) -> Information:
     r"""Information of a representation about a discrete factor: $H(m) - \tfrac1n \sum_i -\log q(m_i \mid z_i)$.
 
@@ -89,11 +91,12 @@ def factor_information(
     return Information(nats=entropy + float(charged.mean()), highest=entropy, bound="lower")
 
 
+@guarded
 def factor_information_null(
     labels: Integer[Array, "n"],
-    log_probabilities: Float[Array, "m classes"],
+    log_probabilities: Float[Array, "n classes"],
     *,
-    classes: Integer[Array, "k"],
+    classes: Integer[Array, "classes"],
     generator: torch.Generator,
     n_shuffles: int = 200,
 ) -> Null:
@@ -116,8 +119,9 @@ def factor_information_null(
     return permutation_null(nats, log_probabilities, labels, generator=generator, n_shuffles=n_shuffles)
 
 
+@guarded
 def info_nce_bound(
-    z_image: Float[Array, "n dim"], z_text: Float[Array, "m dim"], *, temperature: float = 0.07
+    z_image: Float[Array, "n dim"], z_text: Float[Array, "n dim"], *, temperature: float = 0.07
 ) -> Information:
     r"""Lower bound $\log n - \mathcal L$ of $I(z_x; z_t)$, $\mathcal L$ the smaller of the two directions' InfoNCE.
 
@@ -142,7 +146,7 @@ def info_nce_bound(
     """
     positive("temperature", temperature)
     same_shape(z_image=z_image, z_text=z_text)
-    image, text = (torch.nn.functional.normalize(z, dim=1) for z in as_float64(z_image=z_image, z_text=z_text))
+    image, text = (unit(z) for z in as_float64(z_image=z_image, z_text=z_text))
     n = len(image)
     if n < 2:
         raise ShapeError(f"InfoNCE needs at least 2 pairs, one to contrast with the other; got {n}")
@@ -155,6 +159,7 @@ def info_nce_bound(
     return Information(nats=log(n) - min(float(loss.mean()) for loss in losses), highest=log(n), bound="lower")
 
 
+@guarded
 def gaussian_information(covariance: Float[Array, "dim dim"], *, dim_x: int) -> Information:
     r"""Information between two blocks of a jointly Gaussian vector, $-\tfrac12 \sum_i \log(1 - \rho_i^2)$.
 
@@ -180,8 +185,7 @@ def gaussian_information(covariance: Float[Array, "dim dim"], *, dim_x: int) -> 
     """
     (matrix,) = as_float64(covariance=covariance)
     at_least("dim_x", dim_x, 1)
-    if dim_x >= len(matrix):
-        raise ConfigError(f"dim_x must be < {len(matrix)}, the size of both blocks; got {dim_x}")
+    at_most("dim_x", dim_x, len(matrix) - 1, why="a second block has to be left")
     if not torch.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * float(matrix.abs().max())):
         raise ShapeError("covariance must be symmetric; transposing it changes it")
     factors = []

@@ -10,10 +10,10 @@ from jaxtyping import Float, Integer, Shaped
 from scipy.stats import beta, norm, t
 from torch import Tensor
 
-from vergence.checks import at_least
+from vergence.checks import at_least, inside
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics import hsic
-from vergence.metrics.arrays import Array, as_float64, codes, same_rows
+from vergence.metrics.arrays import Array, as_float64, codes, guarded, same_rows
 from vergence.metrics.identifiability import (
     matthews_corrcoef,
     matthews_from_sums,
@@ -35,11 +35,12 @@ class Interval(NamedTuple):
     high: float
 
 
+@guarded
 def cluster_bootstrap(
     score: Callable[..., object],
     labels: Shaped[Array, "n"],
-    predictions: Shaped[Array, "m"],
-    clusters: Integer[Array, "k"] | None = None,
+    predictions: Shaped[Array, "n"],
+    clusters: Integer[Array, "n"] | None = None,
     *,
     generator: torch.Generator,
     n_resamples: int = 2000,
@@ -90,15 +91,16 @@ def cluster_bootstrap(
             f"score must be one of {', '.join(f.__name__ for f in _INTERVALS)}, whose sums are known; got {score!r}"
         )
     at_least("n_resamples", n_resamples, 100, why="tail percentiles need them")
-    _check_level(level)
+    inside("level", level, 0, 1)
     n = same_rows(labels=labels, predictions=predictions, clusters=labels if clusters is None else clusters)
     n_clusters, (member,) = (n, (torch.arange(n),)) if clusters is None else codes(clusters)
     draw = _Resampling(member.cpu(), n_clusters, n_resamples, level, generator)
     return _INTERVALS[score](labels, predictions, draw)
 
 
+@guarded
 def share_interval(
-    values: Float[Array, "n"], clusters: Integer[Array, "m"] | None = None, *, level: float = 0.95
+    values: Float[Array, "n"], clusters: Integer[Array, "n"] | None = None, *, level: float = 0.95
 ) -> Interval:
     r"""Interval for the mean of values in [0, 1] over new clusters, such as recall over new queries.
 
@@ -126,7 +128,7 @@ def share_interval(
         >>> round(low, 2), round(high, 2)
         (0.66, 0.83)
     """
-    _check_level(level)
+    inside("level", level, 0, 1)
     n = same_rows(values=values, clusters=values if clusters is None else clusters)
     (hits,) = as_float64(values=values)
     if bool((hits < 0).any() or (hits > 1).any()):
@@ -144,9 +146,10 @@ def share_interval(
     return Interval(0.0 if mean == 0 else float(low), 1.0 if mean == 1 else float(high))
 
 
+@guarded
 def cka_interval(
     x: Float[Array, "n dim_x"],
-    y: Float[Array, "m dim_y"],
+    y: Float[Array, "n dim_y"],
     *,
     generator: torch.Generator,
     level: float = 0.95,
@@ -181,34 +184,23 @@ def cka_interval(
         >>> 0.3 < low < 0.5 < high < 0.7  # the population value is 0.5
         True
     """
-    _check_level(level)
+    inside("level", level, 0, 1)
     at_least("n_groups", n_groups, _MIN_GROUPS)
     n = same_rows(x=x, y=y)
     if n < _MIN_GROUPS:
         raise ShapeError(f"a jackknife of CKA needs at least {_MIN_GROUPS} rows; got {n}")
     rows_x, rows_y = as_float64(x=x, y=y)
     order = torch.randperm(n, generator=generator).to(rows_x.device)
-    origins = hsic.origin(rows_x), hsic.origin(rows_y)
+    start = hsic.LinearSums.starting_with(rows_x, rows_y)
     groups = [order[k :: min(n_groups, n)] for k in range(min(n_groups, n))]
-    everything = _sums_of(rows_x, rows_y, origins)
-    left_out = (everything.without(_sums_of(rows_x[rows], rows_y[rows], origins)) for rows in groups)
+    everything = start.plus(rows_x, rows_y)
+    left_out = (everything.without(start.plus(rows_x[rows], rows_y[rows])) for rows in groups)
     full = hsic.ratio(*everything.pairs(), unbiased=True)
     partial = torch.tensor([hsic.ratio(*sums.pairs(), unbiased=True) for sums in left_out], dtype=torch.float64)
     pseudo = len(groups) * full - (len(groups) - 1) * partial
     reach = float(t.ppf((1 + level) / 2, len(groups) - 1)) * float(pseudo.std()) / sqrt(len(groups))
     centre = float(pseudo.mean())
     return Interval(min(1.0, max(-1.0, centre - reach)), max(-1.0, min(1.0, centre + reach)))
-
-
-def _sums_of(x: Tensor, y: Tensor, origins: tuple[Tensor, Tensor]) -> hsic.LinearSums:
-    sums = hsic.LinearSums(origin_x=origins[0], origin_y=origins[1])
-    sums.add(x, y)
-    return sums
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ConfigError(f"level must be inside (0, 1); got {level!r}")
 
 
 class _Resampling(NamedTuple):

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from vergence.checks import at_least, positive
 from vergence.errors import ConfigError
-from vergence.metrics.arrays import Array, as_float64
+from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.identifiability import r2_score
 from vergence.metrics.linear import Standardiser
-from vergence.random import named
+from vergence.random import check_seed, named
 
 _BLOCK = 2**23  # kernel entries held at once when predicting: 64 MB
 
@@ -40,12 +40,13 @@ class _KernelGrid(ABC):
                 positive(name, value)
         at_least("n_folds", self.n_folds, 2, why="one fold is held out")
 
+    @guarded
     def fit(
         self,
         z: Float[Array, "n dim"],
-        targets: Float[Array, "m *targets"],
+        targets: Float[Array, "n *targets"],
         *,
-        groups: Integer[Array, "k"] | None = None,
+        groups: Integer[Array, "n"] | None = None,
     ) -> "FittedKernelRidge":
         """Choose alpha and gamma for each target, and fit it on all rows.
 
@@ -183,7 +184,7 @@ class NystroemRidge(_KernelGrid):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("n_landmarks", self.n_landmarks, 1)
-        at_least("seed", self.seed, 0)
+        check_seed(self.seed)
 
     def _support(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, "m dim"]:
         drawn = torch.randperm(len(x), generator=named(self.seed, "landmarks"))[: self.n_landmarks]
@@ -230,6 +231,7 @@ class FittedKernelRidge:
     gammas: tuple[float, ...]
     held_out_r2: tuple[float, ...] | None
 
+    @guarded
     def predict(self, z: Float[Array, "n dim"]) -> Float[Tensor, "n *shape"]:
         """Predicted targets of each row, float64, shaped as the targets that it was fitted to."""
         (x,) = as_float64(z=z)

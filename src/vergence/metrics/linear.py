@@ -18,9 +18,10 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from vergence.checks import at_least, positive
-from vergence.errors import ConfigError
-from vergence.metrics.arrays import Array, as_float64
+from vergence.errors import ConfigError, ShapeError
+from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
+from vergence.metrics.scale import exponent, times_power_of_two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +34,20 @@ class Standardiser:
     @classmethod
     def of(cls, features: Float[Tensor, "n dim"]) -> "Standardiser":
         """Learn mean and standard deviation, the latter 1 where a feature does not vary beyond rounding."""
+        power = exponent(features, by_column=True)
         mean = features.mean(0)
-        scale = features.std(0, correction=0)
+        scale = times_power_of_two(times_power_of_two(features, power).std(0, correction=0), -power)
         varies = scale > 1e-12 * features.abs().amax(0)
         return cls(mean=mean, scale=scale.where(varies, 1.0))
 
     def apply(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
-        """Centre and scale features as those that it was learned on."""
+        """Centre and scale features as those that it was learned on.
+
+        Raises:
+            ShapeError: If there are more features, or fewer.
+        """
+        if features.shape[1] != len(self.mean):
+            raise ShapeError(f"z must have {len(self.mean)} columns, as when it was fitted; got {features.shape[1]}")
         return (features - self.mean) / self.scale
 
 
@@ -82,12 +90,13 @@ class Ridge:
     def __post_init__(self) -> None:
         _check_strengths(self.strengths, self.n_folds)
 
+    @guarded
     def fit(
         self,
         z: Float[Array, "n dim"],
-        targets: Float[Array, "m *targets"],
+        targets: Float[Array, "n *targets"],
         *,
-        groups: Integer[Array, "k"] | None = None,
+        groups: Integer[Array, "n"] | None = None,
     ) -> "FittedRidge":
         """Choose a strength for each target and fit it on all rows.
 
@@ -145,6 +154,7 @@ class FittedRidge:
     intercept: Float[Tensor, "*targets"]
     strengths: tuple[float, ...]
 
+    @guarded
     def predict(self, z: Float[Array, "n dim"]) -> Float[Tensor, "n *targets"]:
         """Predicted targets of each row, float64, shaped as the targets that it was fitted to."""
         (x,) = as_float64(z=z)
@@ -185,8 +195,9 @@ class Logistic:
         _check_strengths(self.strengths, self.n_folds)
         positive("tolerance", self.tolerance)
 
+    @guarded
     def fit(
-        self, z: Float[Array, "n dim"], labels: Integer[Array, "m"], *, groups: Integer[Array, "k"] | None = None
+        self, z: Float[Array, "n dim"], labels: Integer[Array, "n"], *, groups: Integer[Array, "n"] | None = None
     ) -> "FittedLogistic":
         r"""Choose the strength and fit on all rows.
 
@@ -264,11 +275,13 @@ class FittedLogistic:
     intercept: Float[Tensor, "classes"]
     strength: float
 
+    @guarded
     def log_probabilities(self, z: Float[Array, "n dim"]) -> Float[Tensor, "n classes"]:
         """Natural logarithm of the probability of each class of the fitting half, in the order of `classes`."""
         (x,) = as_float64(z=z)
         return torch.log_softmax(self.standardise.apply(x) @ self.weights + self.intercept, dim=1)
 
+    @guarded
     def predict(self, z: Float[Array, "n dim"]) -> Integer[Tensor, "n"]:
         """Most probable class of each row, as labels of the fitting half."""
         return self.classes[self.log_probabilities(z).argmax(1)]

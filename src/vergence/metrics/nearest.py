@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError
-from vergence.metrics.arrays import Array, as_float64
+from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.kernel import squared_distances
 from vergence.metrics.linear import Standardiser
@@ -48,12 +48,13 @@ class NearestNeighbours:
             at_least("ks", k, 1)
         at_least("n_folds", self.n_folds, 2, why="one fold is held out")
 
+    @guarded
     def fit(
         self,
         z: Float[Array, "n dim"],
-        targets: Shaped[Array, "m *targets"],
+        targets: Shaped[Array, "n *targets"],
         *,
-        groups: Integer[Array, "k"] | None = None,
+        groups: Integer[Array, "n"] | None = None,
     ) -> "FittedNearestNeighbours":
         """Remember the fitting half and choose k; a k above the number of items to choose among means all of them.
 
@@ -95,6 +96,7 @@ class FittedNearestNeighbours:
     classes: Integer[Tensor, "classes"] | None
     ks: tuple[int, ...]
 
+    @guarded
     def predict(self, z: Float[Array, "m dim"]) -> Shaped[Tensor, "m *shape"]:
         """Predicted targets or classes of each row, shaped as those of the fitting half."""
         (x,) = as_float64(z=z)

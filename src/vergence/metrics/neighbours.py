@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from vergence.checks import at_least, finite
-from vergence.errors import ConfigError
-from vergence.metrics.arrays import Array, same_rows
+from vergence.checks import at_least, at_most
+from vergence.metrics.arrays import Array, guarded, same_rows, sound
+from vergence.metrics.scale import unit
 
 _BLOCK = 2**22  # similarities held at once: 16 MB of float32
 
 
-def mutual_knn(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k: int = 10) -> float:
+@guarded
+def mutual_knn(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"], *, k: int = 10) -> float:
     r"""Share of each item's $k$ nearest neighbours that the two representations have in common, averaged.
 
     Source: [huh2024]; [almudevar2025] uses $k = 1$ and $5$. Rows are scaled to unit norm, neighbours are those of
@@ -42,7 +43,8 @@ def mutual_knn(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k: int
     return shared_neighbours(*find_neighbours(x, y, k=k))
 
 
-def cknna(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k: int = 10) -> float:
+@guarded
+def cknna(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"], *, k: int = 10) -> float:
     r"""Kernel alignment restricted to pairs that are near in both representations.
 
     With $\bar K_{ij} = K_{ij} - \tfrac1n \sum_l K_{il}$ for cosines $K$ of $x$ and $\bar L$ for $y$, and $N(i)$ the $k$
@@ -88,20 +90,19 @@ class Neighbours:
         return Neighbours(items=items, excess=self.excess[order].gather(1, places))
 
 
-def find_neighbours(x: Float[Array, "n dim_x"], y: Float[Array, "m dim_y"], *, k: int) -> tuple[Neighbours, Neighbours]:
+@guarded
+def find_neighbours(x: Float[Array, "n dim_x"], y: Float[Array, "n dim_y"], *, k: int) -> tuple[Neighbours, Neighbours]:
     """Find the neighbours of the same items in two representations; see `mutual_knn` for arguments and errors."""
     n = same_rows(x=x, y=y)
     at_least("k", k, 1)
-    if k > n - 1:
-        raise ConfigError(f"k must be <= {n - 1}, the number of other items; got {k}")
-    x, y = (torch.as_tensor(side).detach() for side in (x, y))
-    finite(x=x, y=y)
-    return _neighbours(x, k), _neighbours(y, k)
+    at_most("k", k, n - 1, why="the number of other items")
+    of_x, of_y = (_neighbours(side, k) for side in sound(x=x, y=y))
+    return of_x, of_y
 
 
 def _neighbours(x: Float[Tensor, "n dim"], k: int) -> Neighbours:
     """Find neighbours tile by tile; the tile of rows i and j serves the rows of both."""
-    x = torch.nn.functional.normalize(x if x.dtype == torch.float64 else x.float(), dim=1)
+    x = unit(x if x.dtype == torch.float64 else x.float())
     n, tile = len(x), max(1, isqrt(_BLOCK))
     cosines = torch.full((n, k), -torch.inf, dtype=x.dtype, device=x.device)
     items = torch.zeros((n, k), dtype=torch.long, device=x.device)

@@ -8,10 +8,10 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from vergence.checks import at_least, non_negative, positive
-from vergence.metrics.arrays import Array, as_float64
+from vergence.metrics.arrays import Array, as_float64, guarded
 from vergence.metrics.folds import assign_folds, fitting_half
 from vergence.metrics.linear import Standardiser
-from vergence.random import named
+from vergence.random import check_seed, named
 
 _HELD_OUT = 10  # one item of so many decides when to stop
 
@@ -59,14 +59,15 @@ class MLP:
         non_negative("weight_decay", self.weight_decay)
         for name in ("batch_size", "max_epochs", "patience"):
             at_least(name, getattr(self, name), 1)
-        at_least("seed", self.seed, 0)
+        check_seed(self.seed)
 
+    @guarded
     def fit(
         self,
         z: Float[Array, "n dim"],
-        targets: Shaped[Array, "m *targets"],
+        targets: Shaped[Array, "n *targets"],
         *,
-        groups: Integer[Array, "k"] | None = None,
+        groups: Integer[Array, "n"] | None = None,
     ) -> "FittedMLP":
         """Train until the held-out loss no longer falls.
 
@@ -106,10 +107,10 @@ class MLP:
             for start in range(0, len(x), self.batch_size):
                 batch = shuffled[start : start + self.batch_size]
                 optimiser.zero_grad()
-                loss(network(x[batch]), goal[batch]).backward()  # type: ignore[no-untyped-call]
+                with torch.enable_grad():
+                    loss(network(x[batch]), goal[batch]).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-            with torch.no_grad():
-                now = float(loss(network(held_out[0]), held_out[1]))
+            now = float(loss(network(held_out[0]), held_out[1]))
             if now < best:
                 best, waited, kept = now, 0, {k: v.clone() for k, v in network.state_dict().items()}
             elif (waited := waited + 1) >= self.patience:
@@ -127,6 +128,7 @@ class FittedMLP:
     scale: Standardiser | None
     shape: tuple[int, ...]
 
+    @guarded
     def predict(self, z: Float[Array, "n dim"]) -> Shaped[Tensor, "n *shape"]:
         """Predicted targets or classes of each row, shaped as those of the fitting half."""
         output = self._outputs(z)
@@ -136,6 +138,7 @@ class FittedMLP:
         values: Tensor = output * self.scale.scale + self.scale.mean
         return values.reshape(len(z), *self.shape)
 
+    @guarded
     def log_probabilities(self, z: Float[Array, "n dim"]) -> Float[Tensor, "n classes"]:
         """Natural logarithm of the probability of each class, in the order of `classes`; of classifiers only."""
         assert self.classes is not None, "a regression has no class probabilities"
@@ -143,8 +146,7 @@ class FittedMLP:
 
     def _outputs(self, z: Array) -> Float[Tensor, "n outputs"]:
         (x,) = as_float64(z=z)
-        with torch.no_grad():
-            outputs: Tensor = self.network(self.standardise.apply(x).float()).double()
+        outputs: Tensor = self.network(self.standardise.apply(x).float()).double()
         return outputs
 
 
@@ -152,7 +154,7 @@ def _network(widths: list[int], generator: torch.Generator) -> nn.Sequential:
     """Linear layers with ReLU between, their weights drawn from the generator by He's rule."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # type: ignore[no-untyped-call]
+        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float32)  # type: ignore[no-untyped-call]
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
         nn.init.zeros_(layer.bias)
         layers += [layer, nn.ReLU()]

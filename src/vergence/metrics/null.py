@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vergence.checks import at_least, same_shape
-from vergence.metrics.arrays import Array, same_rows
+from vergence.errors import ConfigError
+from vergence.metrics.arrays import Array, guarded, same_rows
 from vergence.metrics.neighbours import cknna, find_neighbours, mutual_knn, shared_alignment, shared_neighbours
 
 
@@ -22,19 +24,24 @@ class Null(NamedTuple):
         mean: Mean over the shuffles: what the measure gives with nothing to find.
         std: Their standard deviation.
         p_value: Two-sided: twice the share of shuffles (the observed value counted among them) that lie at least as far
-            out on the same side, at most 1. The least possible value is 2 / (shuffles + 1).
+            out on the same side, at most 1.
+        least_p_value: What no p-value of so many shuffles can be below: 2 / (shuffles + 1).
+
+    Where a shuffle is infinite, so is the mean; and the spread, unless all are the same.
     """
 
     observed: float
     mean: float
     std: float
     p_value: float
+    least_p_value: float
 
 
+@guarded
 def permutation_null(
     metric: Callable[..., float],
     x: Shaped[Array, "n *x_shape"],
-    y: Shaped[Array, "m *y_shape"],
+    y: Shaped[Array, "n *y_shape"],
     *,
     generator: torch.Generator,
     n_shuffles: int = 200,
@@ -55,7 +62,7 @@ def permutation_null(
 
     Raises:
         ShapeError: If rows do not pair, or what the metric raises.
-        ConfigError: If there are fewer than two shuffles.
+        ConfigError: If there are fewer than two shuffles, or the metric gives NaN or several numbers.
 
     Example:
         >>> from vergence.metrics import cka
@@ -67,7 +74,7 @@ def permutation_null(
     """
     at_least("n_shuffles", n_shuffles, 2)
     n = same_rows(x=x, y=y)
-    orders = [torch.randperm(n, generator=generator) for _ in range(n_shuffles)]
+    orders = (torch.randperm(n, generator=generator) for _ in range(n_shuffles))
     if metric in _OF_NEIGHBOURS:
         of_x, of_y = find_neighbours(x, y, **{"k": 10, **options})
         shared = _OF_NEIGHBOURS[metric]
@@ -78,10 +85,11 @@ def permutation_null(
     return _compare(measure(x, y), [measure(x, y[order.to(y.device)]) for order in orders])
 
 
+@guarded
 def exchange_null(
     metric: Callable[..., float],
     z_image: Float[Array, "n dim"],
-    z_text: Float[Array, "m dim"],
+    z_text: Float[Array, "n dim"],
     *,
     generator: torch.Generator,
     n_shuffles: int = 200,
@@ -102,7 +110,7 @@ def exchange_null(
 
     Raises:
         ShapeError: If the shapes differ, or what the metric raises.
-        ConfigError: If there are fewer than two shuffles.
+        ConfigError: If there are fewer than two shuffles, or the metric gives NaN or several numbers.
 
     Example:
         >>> from vergence.metrics import centroid_distance
@@ -123,11 +131,23 @@ def exchange_null(
 
 
 def _compare(observed: float, shuffled: list[float]) -> Null:
-    values = torch.tensor([*shuffled, observed], dtype=torch.float64)
-    slack = 1e-12 * values.abs().max()  # equal but for rounding
-    above, below = (values >= observed - slack).double().mean(), (values <= observed + slack).double().mean()
+    values = torch.stack([_number(value) for value in (*shuffled, observed)])
+    slack = 1e-12 * values[values.isfinite()].abs().amax() if bool(values.isfinite().any()) else 0.0
+    near = values - observed if isfinite(observed) else values.sub(observed).nan_to_num(0.0)  # infinite ones are equal
+    above, below = (near >= -slack).double().mean(), (near <= slack).double().mean()  # equal but for rounding
     chance: Tensor = values[:-1]
-    return Null(observed, float(chance.mean()), float(chance.std()), min(1.0, 2 * float(torch.minimum(above, below))))
+    constant = bool((chance == chance[0]).all())
+    std = float(chance.std()) if bool(chance.isfinite().all()) else 0.0 if constant else inf
+    p_value = min(1.0, 2 * float(torch.minimum(above, below)))
+    return Null(float(observed), float(chance.mean()), std, p_value, 2 / len(values))
+
+
+def _number(value: Any) -> Float[Tensor, ""]:
+    number = torch.as_tensor(value, dtype=torch.float64).cpu()
+    if number.numel() != 1 or bool(number.isnan()):
+        found = "NaN" if number.numel() == 1 else f"shape {tuple(number.shape)}"
+        raise ConfigError(f"a measure that is compared with chance must give one number; got {found}")
+    return number.reshape(())
 
 
 _OF_NEIGHBOURS = MappingProxyType({mutual_knn: shared_neighbours, cknna: shared_alignment})

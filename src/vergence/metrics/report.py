@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from math import isfinite
 from types import MappingProxyType
 
 import pandas as pd
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from vergence.checks import at_least, one_of
 from vergence.errors import ShapeError
 from vergence.metrics.alignment import cka, procrustes, svcca
-from vergence.metrics.arrays import Array
+from vergence.metrics.arrays import Array, guarded
 from vergence.metrics.gap import centroid_distance, linear_separability, pair_distance, relative_gap
 from vergence.metrics.neighbours import cknna, mutual_knn
 from vergence.metrics.null import exchange_null, permutation_null
@@ -35,12 +36,15 @@ GAP: Mapping[str, Callable[..., float]] = MappingProxyType(
         "linear_separability": linear_separability,
     }
 )
+_INFINITE = MappingProxyType({"relative_gap": "infinite: the centroids differ, and neither side has any spread"})
+_COLUMNS = ["metric", "value", "null_mean", "null_std", "p_value", "least_p_value", "null", "note"]
 _ONE_SPACE = frozenset({"pair_distance", *GAP})  # those that need both in one space
 
 
+@guarded
 def alignment_table(
     x: Float[Array, "n dim_x"],
-    y: Float[Array, "m dim_y"],
+    y: Float[Array, "n dim_y"],
     *,
     generator: torch.Generator,
     metrics: Iterable[str] | None = None,
@@ -56,8 +60,9 @@ def alignment_table(
         n_shuffles: Shuffles of each null, at least 2.
 
     Returns:
-        One row per metric: metric, value, null_mean, null_std, p_value, and null, which is "pairs shuffled" for
-        measures of alignment and "modalities exchanged" for measures of the gap.
+        One row per metric: metric, value, null_mean, null_std, p_value, the least p-value that so many shuffles can
+        show; null, which is "pairs shuffled" for measures of alignment and "modalities exchanged" for measures of the
+        gap; and a note that says why a value is infinite, else empty.
 
     Raises:
         ConfigError: If a metric is unknown, named with the nearest, or there are fewer than two shuffles.
@@ -86,5 +91,6 @@ def alignment_table(
             else (exchange_null, GAP[name], "modalities exchanged")
         )
         found = compare(measure, x, y, generator=child, n_shuffles=n_shuffles)
-        rows.append((name, found.observed, found.mean, found.std, found.p_value, null))
-    return pd.DataFrame(rows, columns=["metric", "value", "null_mean", "null_std", "p_value", "null"])
+        note = "" if all(map(isfinite, found)) else _INFINITE.get(name, "infinite")
+        rows.append((name, *found, null, note))
+    return pd.DataFrame(rows, columns=_COLUMNS)

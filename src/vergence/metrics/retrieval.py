@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from vergence.checks import at_least, finite
+from vergence.checks import at_least
 from vergence.errors import ShapeError
-from vergence.metrics.arrays import Array, same_rows
+from vergence.metrics.arrays import Array, guarded, same_rows, sound
+from vergence.metrics.scale import unit
 
 _BLOCK = 2**22  # similarities held at once: 16 MB of float32
 
@@ -84,11 +85,12 @@ class Retrieval:
         }
 
 
+@guarded
 def retrieve(
     z_image: Float[Array, "images dim"],
-    z_text: Float[Array, "texts width"],
+    z_text: Float[Array, "texts dim"],
     *,
-    image_of_text: Integer[Array, "pairs"] | None = None,
+    image_of_text: Integer[Array, "texts"] | None = None,
 ) -> Retrieval:
     """Rank all images for every text and all texts for every image by cosine, in one pass over blocks of texts.
 
@@ -115,10 +117,9 @@ def retrieve(
         >>> found.image_retrieval.recall(1), found.text_retrieval.recall(1)
         (0.58..., 0.66...)
     """
-    images, texts = (_unit_rows(name, z) for name, z in (("z_image", z_image), ("z_text", z_text)))
-    images, texts = images.to(torch.promote_types(images.dtype, texts.dtype)), texts.to(images.dtype)
-    if images.shape[1] != texts.shape[1]:
-        raise ShapeError(f"widths differ: z_image {tuple(images.shape)}, z_text {tuple(texts.shape)}")
+    images, texts = sound(z_image=z_image, z_text=z_text)
+    dtype = torch.promote_types(torch.promote_types(images.dtype, texts.dtype), torch.float32)
+    images, texts = unit(images.to(dtype)), unit(texts.to(dtype))
     target = _targets(images, texts, image_of_text)
     slack = 8 * torch.finfo(images.dtype).eps
     own = (texts * images[target]).sum(1)
@@ -169,12 +170,6 @@ def _targets(images: Tensor, texts: Tensor, image_of_text: Array | None) -> Inte
         found = f"{int(target.min())}..{int(target.max())}"
         raise ShapeError(f"image_of_text must hold rows of z_image, 0..{len(images) - 1}; got {found}")
     return target
-
-
-def _unit_rows(name: str, z: Array) -> Float[Tensor, "n dim"]:
-    rows = torch.as_tensor(z).detach()
-    finite(**{name: rows})
-    return torch.nn.functional.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1)
 
 
 def _log_factorial(n: Float[Tensor, "queries"]) -> Float[Tensor, "queries"]:

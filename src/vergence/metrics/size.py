@@ -11,8 +11,9 @@ from torch import Tensor
 from vergence.checks import at_least, probability
 from vergence.errors import ShapeError
 from vergence.metrics import hsic
-from vergence.metrics.arrays import Array, as_float64, same_rows
+from vergence.metrics.arrays import Array, as_float64, guarded, same_rows
 from vergence.metrics.intervals import Interval
+from vergence.metrics.scale import unit
 
 _MIN_PAIRS = 40
 
@@ -38,9 +39,10 @@ class EncodingSize:
     chance: float
 
 
+@guarded
 def suggest_encoding_size(
     z_image: Float[Array, "n dim_image"],
-    z_text: Float[Array, "m dim_text"],
+    z_text: Float[Array, "n dim_text"],
     *,
     generator: torch.Generator,
     tolerance: float = 1e-3,
@@ -157,7 +159,7 @@ def _mean_correlations(variates: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "
 
 
 def _correlations(u: Float[Tensor, "n count"], v: Float[Tensor, "n count"]) -> Float[Tensor, "count"]:
-    u, v = (torch.nn.functional.normalize(side - side.mean(0), dim=0) for side in (u, v))
+    u, v = (unit(side - side.mean(0), dim=0) for side in (u, v))
     return (u * v).sum(0)
 
 

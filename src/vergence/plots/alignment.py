@@ -1,5 +1,7 @@
 """Measures of alignment beside what they would be by chance."""
 
+from math import isfinite
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -10,7 +12,7 @@ _COLUMNS = ("metric", "value", "null_mean", "null_std")
 
 
 def alignment_against_chance(table: pd.DataFrame) -> Figure:
-    """Draw each measure as a point, and its null as a bar of two standard deviations either way.
+    """Draw each measure as a point, and its null as a bar of two standard deviations either way; infinity is said.
 
     Args:
         table: One row per metric: metric, value, null_mean, null_std.
@@ -36,8 +38,11 @@ def alignment_against_chance(table: pd.DataFrame) -> Figure:
         panels = figure.subplots(len(table), squeeze=False)[:, 0]
         for axes, (name, value, mean, std) in zip(panels, table[list(_COLUMNS)].to_numpy().tolist(), strict=True):
             axes.set_title(name, pad=4)
-            axes.errorbar(mean, 0, xerr=2 * std, fmt="|", color=MUTED, capsize=4, label="by chance, ± 2 sd")
+            spread = 2 * std if isfinite(std) else 0.0
+            axes.errorbar(mean, 0, xerr=spread, fmt="|", color=MUTED, capsize=4, label="by chance, ± 2 sd")
             axes.plot(value, 0, "o", color=PALETTE[0], markeredgecolor=INK, label="measured")
+            if not isfinite(value):
+                axes.text(0.98, 0.5, "measured: infinite", transform=axes.transAxes, ha="right", va="center", color=INK)
             axes.grid(axis="x", color=RULE, linewidth=0.6)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)

@@ -4,6 +4,7 @@ The typeface is the one that comes with matplotlib, so that a figure has one lay
 """
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -12,6 +13,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from vergence.terminal import printable
 
 INK, MUTED, RULE, PAPER = "#1f2328", "#656d76", "#d5dae0", "#ffffff"
 SHADE = "#eceff3"  # where theory is silent
@@ -48,7 +52,8 @@ _STYLE = MappingProxyType(
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw inside in the library's look, and leave matplotlib's settings as they were."""
-    with mpl.rc_context({str(key): value for key, value in _STYLE.items()}):
+    with mpl.rc_context({str(key): value for key, value in _STYLE.items()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # text stays text: the reader's fonts have it
         yield
 
 
@@ -79,13 +84,16 @@ def svg(figure: Figure) -> str:
         figure: The figure.
 
     Returns:
-        An SVG document without date; its text is text, in DejaVu Sans.
+        An SVG document without date; its text is text, in DejaVu Sans, and holds no control character, which XML does
+        not allow.
     """
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text(), keep="\n"))
     buffer = io.StringIO()
     settings: dict[Any, Any] = {"svg.hashsalt": "vergence", "svg.fonttype": "none"}
     with styled(), mpl.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return printable(buffer.getvalue(), keep="\n\t")  # labels of ticks are made anew while it is drawn
 
 
 def settle(figure: Figure) -> None:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from vergence.checks import at_least
 from vergence.encoders import DualEncoder
+from vergence.metrics.scale import unit
 from vergence.views import ViewPair
 
 
@@ -20,8 +20,8 @@ class Representations:
     z_text: Float[Tensor, "n dim"]
 
     def normalized(self) -> "Representations":
-        """On the unit sphere: all that an objective of cosines determines."""
-        return Representations(z_image=F.normalize(self.z_image, dim=1), z_text=F.normalize(self.z_text, dim=1))
+        """On the unit sphere, at whatever scale they come: all that an objective of cosines determines."""
+        return Representations(z_image=unit(self.z_image), z_text=unit(self.z_text))
 
 
 def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_size: int = 512) -> Representations:
@@ -34,7 +34,8 @@ def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_
         batch_size: Items at once, >= 1.
 
     Returns:
-        Representations as the encoders give them, not normalised.
+        Representations as the encoders give them, not normalised. What surrounds the call, such as autocast, holds for
+        the encoders too: it is left to the caller.
 
     Raises:
         ConfigError: If the batch size is below 1 or there is nothing to encode.

@@ -13,11 +13,12 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from vergence.plots import measured_against_predicted, score_by_size, svg
 from vergence.plots.style import INK, MUTED, PALETTE, PAPER, RULE, SHADE
 from vergence.reports.compare import capitalised, listed, metric_name, number, relate, show, words
+from vergence.reports.page import environment
 from vergence.reports.summarize import STEADY, Summary, summarize
 from vergence.reports.tables import Results, main_size, scores, size_scores, standing
 
@@ -152,15 +153,9 @@ def build_report(results: Results, *, images: Mapping[str, bytes] = MappingProxy
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("vergence.reports"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"words": words, "capitalised": capitalised, "md": _markdown}
-    return environment
+    prepared = environment()
+    prepared.filters |= {"words": words, "capitalised": capitalised, "md": _markdown}
+    return prepared
 
 
 def _policy_row(results: Results, name: str) -> dict[str, Any]:

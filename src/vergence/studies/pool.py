@@ -5,10 +5,11 @@ depend on how many cores there are.
 """
 
 import os
+import pickle
 import queue as queues
-import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -19,15 +20,35 @@ from typing import Any, TypeVar
 
 import torch
 
-from vergence.errors import VergenceError
+from vergence.checks import at_least
+from vergence.errors import ConfigError, VergenceError
 from vergence.folders import JobFolder
 from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
+from vergence.terminal import plain_warnings
 
 Run = TypeVar("Run")
 Result = TypeVar("Result")
 
+_MOST_TRIALS = 1_000
 _WORKERS = 4  # at most: each holds its own copy of the data
+
+
+def trials(seeds: int | None, default: int) -> int:
+    """How many trials of each setting a study is to have.
+
+    Args:
+        seeds: As asked for, in [1, 1,000].
+        default: Those of the scale, if not asked for.
+
+    Raises:
+        ConfigError: If it is outside that range.
+    """
+    n = default if seeds is None else seeds
+    at_least("seeds", n, 1)
+    if n > _MOST_TRIALS:
+        raise ConfigError(f"seeds must be <= {_MOST_TRIALS:,}; got {n!r}")
+    return n
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,7 @@ def run_in_pool(
         stack.enter_context(manager)
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         heard = manager.Queue()
-        futures = {pool.submit(work, run, Teller(heard, name)): name for name, run in runs.items()}
+        futures = {pool.submit(_guarded, work, run, Teller(heard, name)): name for name, run in runs.items()}
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -93,7 +114,6 @@ def finish_runs(
     *,
     progress: StudyProgress,
     outcome: Callable[[dict[str, Any]], str],
-    keys: Iterable[str] = (),
     workers: int = _WORKERS,
 ) -> dict[str, dict[str, Any]]:
     """Do the runs of a job that its folder lacks; each is written as it finishes, as `runs/NAME/run.json`.
@@ -104,26 +124,38 @@ def finish_runs(
         folder: The job's.
         progress: Shows how far each run is.
         outcome: Says in one line what came out of a run.
-        keys: What the result of a run has.
         workers: At most so many processes.
 
     Returns:
         Result by name of every run, in the order of the runs.
     """
-    found = {name: folder.read_json(f"runs/{name}/run.json", keys=keys) for name in runs}
-    missing = {name: run for name, run in runs.items() if found[name] is None}
+    found = {name: done for name in runs if (done := folder.read_result(f"runs/{name}/run.json")) is not None}
+    missing = {name: run for name, run in runs.items() if name not in found}
     progress.start(len(missing))
     for name, done in run_in_pool(work, missing, progress=progress, workers=workers):
-        folder.write_json(f"runs/{name}/run.json", done)
-        shutil.rmtree(folder.path / "runs" / name / "checkpoints", ignore_errors=True)
+        folder.write_result(f"runs/{name}/run.json", done)
+        folder.remove(f"runs/{name}/checkpoints")
         found[name] = done
         progress.finished(name, outcome(done))
-    return found
+    return {name: found[name] for name in runs}
+
+
+def _guarded(work: Callable[[Run, Teller], Result], run: Run, tell: Teller) -> Result:
+    """Do a run; an error that the parent could not be handed would look to it as if this process had been killed."""
+    try:
+        return work(run, tell)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError("".join(traceback.format_exception(error))) from None
+        raise
 
 
 def _prepare() -> None:
     """One thread; an interrupt is the parent's business; and a worker does not outlive a parent that was killed."""
     torch.set_num_threads(1)
+    plain_warnings()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 

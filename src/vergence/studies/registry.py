@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from vergence.errors import ConfigError, unknown
 from vergence.studies.forecast import run_forecast
 from vergence.studies.forecast.show import show as show_forecast
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
 from vergence.studies.misalignment2025 import run_study
+from vergence.terminal import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,14 @@ class Entry:
     reuses: bool = False
 
 
-def study(name: str) -> Entry:
+def study(name: str | None) -> Entry:
     """Look a study up.
 
     Raises:
-        ConfigError: If there is none of that name, naming those that there are.
+        ConfigError: If there is none of that name, or no name, naming those that there are.
     """
+    if name is None:
+        raise ConfigError(f"name a study to run: {', '.join(STUDIES)}")
     if name not in STUDIES:
         raise ConfigError(unknown("study", name, STUDIES))
     return STUDIES[name]
@@ -50,7 +52,7 @@ def _claims(verdict: dict[str, Any], folder: Path) -> RenderableType:
     for claim in verdict["claims"]:
         bounded = "at_least" in claim or "at_most" in claim
         held = "   " if not bounded else "yes" if claim["holds"] else "NO "
-        lines.append(Text(f"{held} {claim['claim']}: {claim['measured']}"))
+        lines.append(plain(f"{held} {claim['claim']}: {claim['measured']}"))
     return Group(*lines)
 
 

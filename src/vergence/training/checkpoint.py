@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from vergence.errors import ConfigError
-from vergence.files import whole
+from vergence import tensors as stored
+from vergence.errors import ConfigError, CorpusError
+from vergence.files import parse_json
 from vergence.losses import process_rank
+from vergence.terminal import printable
 
 _KEPT = 2
 _NAME = re.compile(r"epoch-(\d{6})\.safetensors")
@@ -75,11 +74,14 @@ class Checkpoints:
         """
         for epoch, path in self._files():
             try:
-                with safe_open(path, framework="pt") as file:
-                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-                    return epoch, tensors, json.loads(file.metadata()["about"])
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                warnings.warn(f"{path} is damaged ({error}); going back to the checkpoint before it", stacklevel=2)
+                tensors, said = stored.read_tensors(path)
+                about = parse_json(said.get("about", ""), where="what it says about itself")
+                if isinstance(about, dict):
+                    return epoch, tensors, about
+                raise CorpusError("it says nothing about itself")
+            except CorpusError as error:
+                message = f"{path} is damaged ({error}); going back to the checkpoint before it"
+                warnings.warn(printable(message), stacklevel=2)
         return None
 
     def _files(self) -> list[tuple[int, Path]]:
@@ -135,7 +137,5 @@ def _like(value: Tensor, present: Tensor | None) -> Tensor:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all; tensors may share memory, as tied weights do."""
-    owned = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    with whole(path, of_job=True) as partial:
-        save_file(owned, partial, dict(about))
+    """Write a safetensors file of a job whole or not at all; tensors may share memory, as tied weights do."""
+    stored.write_tensors(path, tensors, about, of_job=True)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 
-from vergence.checks import at_least, non_negative, one_of, positive, probability
+from vergence.checks import non_negative, one_of, positive, probability
 from vergence.errors import ConfigError
+from vergence.training.limits import within
 
 TRACKERS = ("tensorboard",)
 OPTIMIZERS = ("adamw", "muon", "sgd")
@@ -38,7 +39,7 @@ class EarlyStop:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least("patience", self.patience, 1)
+        within("patience", self.patience, 1)
         non_negative("margin", self.margin)
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> bool:
@@ -103,19 +104,19 @@ class TrainConfig:
     tracker: str | None = None
 
     def __post_init__(self) -> None:
-        at_least("epochs", self.epochs, 1)
-        at_least("batch_size", self.batch_size, 2, why="a contrastive loss needs a negative")
+        within("epochs", self.epochs, 1)
+        within("batch_size", self.batch_size, 2, why="a contrastive loss needs a negative")
         positive("learning_rate", self.learning_rate)
         non_negative("weight_decay", self.weight_decay)
         probability("warmup", self.warmup)
-        at_least("accumulation", self.accumulation, 1)
+        within("accumulation", self.accumulation, 1)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("precision", self.precision, PRECISIONS)
         one_of("parallel", self.parallel, PARALLEL)
         if self.max_grad_norm is not None:
             positive("max_grad_norm", self.max_grad_norm)
         if self.chunk_size is not None:
-            at_least("chunk_size", self.chunk_size, 1)
+            within("chunk_size", self.chunk_size, 1)
         if self.tracker is not None:
             one_of("tracker", self.tracker, TRACKERS)
 

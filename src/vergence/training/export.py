@@ -2,29 +2,41 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
 from vergence.errors import CorpusError
 from vergence.files import read_json, read_text, write_json, write_text
 from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
 from vergence.training.checkpoint import whole_state, write_tensors
+from vergence.training.mapping import from_mapping
 from vergence.training.pairs import Captioned
-from vergence.training.spec import RunConfig, TermConfig, from_mapping
+from vergence.training.spec import RunConfig, TermConfig
 from vergence.training.towers import EncoderConfig
 
 _WEIGHTS, _WORDS, _SHAPE = "encoder.safetensors", "vocabulary.json", "encoder.json"
 _MODEL = "image_model"  # what describes a model of transformers; its weights are with all others
 
 
-def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, config: RunConfig, *, card: str) -> None:
+def save_encoder(
+    folder: Path,
+    encoder: DualEncoder,
+    vocabulary: Vocabulary,
+    config: RunConfig,
+    *,
+    card: str,
+    split: pd.DataFrame | None = None,
+) -> None:
     """Write what `load_encoder` reads, and the card; every process calls it, and the first one writes.
 
     Args:
@@ -33,6 +45,7 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
         vocabulary: What its text encoder numbers words with.
         config: What it was made from.
         card: What to say about it: `README.md`.
+        split: Which rows it was trained on, which `read_split` reads; none is written if `None`.
     """
     weights = whole_state(encoder)
     if process_rank() > 0:
@@ -47,6 +60,8 @@ def save_encoder(folder: Path, encoder: DualEncoder, vocabulary: Vocabulary, con
         for name in TRANSFORMERS_DESCRIPTIONS:
             description = read_text(Path(str(config.encoder.image.weights)) / name)
             write_text(folder / _MODEL / name, description, of_job=True)
+    if split is not None:
+        write_split(folder / SPLIT_FILE, split)
     write_text(folder / "README.md", card, of_job=True)
 
 
@@ -107,7 +122,8 @@ def model_card(
             "# Dual image-text encoder",
             "",
             "## Trained on",
-            f"{data.source}. {len(data.fit)} pairs to train on, {len(data.held_out)} held out.",
+            f"{data.source}. {data.divided()}; `{SPLIT_FILE}` says which.",
+            *([f"{skipped}."] if (skipped := data.skipped()) else []),
             "",
             _bias(data.misalignment),
             "",
@@ -150,7 +166,7 @@ def encoder_settings(config: RunConfig) -> dict[str, Any]:
 
 def _unfitted(folder: Path, shape: Mapping[str, Any], vocabulary: Vocabulary) -> DualEncoder:
     """Make what `encoder.json` says, with any weights; the file that training started from is not needed."""
-    config = from_mapping(EncoderConfig, shape)
+    config = from_mapping(EncoderConfig, {entry.name: shape[entry.name] for entry in fields(EncoderConfig)})
     stored = Preprocessing.from_json(json.dumps(shape["preprocessing"])) if "preprocessing" in shape else None
     with torch.random.fork_rng(devices=[]):
         image = config.image.make(config.dim, side=shape["side"], preprocessing=stored, folder=folder / _MODEL)

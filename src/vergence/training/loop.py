@@ -30,8 +30,8 @@ from torch.optim import Optimizer
 from vergence.checks import one_of
 from vergence.encoders import DualEncoder
 from vergence.errors import ConfigError, MissingExtraError
-from vergence.files import write_text
-from vergence.losses import Objective, WeightedTerm, process_count
+from vergence.files import note, write_text
+from vergence.losses import Objective, WeightedTerm, process_count, process_rank
 from vergence.random import spawn
 from vergence.terminal import bars
 from vergence.training.checkpoint import Checkpoints, restore
@@ -128,7 +128,7 @@ def train(
     with ExitStack() as stack:
         accelerator = _accelerator(config, device, out, stack)
         batches = Batches.plan(len(views), config, sharded=sharded, device=accelerator.device)
-        _start_trackers(accelerator, config, stack)
+        _start_trackers(accelerator, config, out, stack)
         step = _prepared(encoder, objective, config, accelerator, stack)
         modules: dict[str, nn.Module] = {"encoder": encoder, "objective": objective}
         checkpoints = Checkpoints(out / "checkpoints") if out else None
@@ -223,14 +223,26 @@ def _accelerator(config: TrainConfig, device: str, out: Path | None, stack: Exit
     return Accelerator(cpu=device == "cpu", mixed_precision=precision, log_with=config.tracker, project_dir=out)
 
 
-def _start_trackers(accelerator: Accelerator, config: TrainConfig, stack: ExitStack) -> None:
-    if config.tracker:
+def _start_trackers(accelerator: Accelerator, config: TrainConfig, out: Path | None, stack: ExitStack) -> None:
+    if config.tracker and out:
+        logs = out / config.tracker
+        before = set(logs.rglob("*"))
+        stack.callback(_note_new, logs, before)
         said = {
             name: value if isinstance(value, (int, float)) else str(value) for name, value in asdict(config).items()
         }
         accelerator.init_trackers(config.tracker, config=said)
         for tracker in accelerator.trackers:
             stack.callback(tracker.finish)
+        _note_new(logs, before)  # a run that is killed has noted them, too
+
+
+def _note_new(folder: Path, before: set[Path]) -> None:
+    """Enter what a tracker has written into the journal of the run."""
+    if process_rank() == 0:
+        for path in sorted(set(folder.rglob("*")) - before):
+            if path.is_file():
+                note(path)
 
 
 def _prepared(

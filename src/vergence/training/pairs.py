@@ -1,28 +1,30 @@
 """The pairs that a configuration names: the embedded set under a caption policy, or a Parquet file of the user's."""
 
 import hashlib
-import io
-import struct
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from vergence.data import POLICIES, load_emoji, split_by_concept, write_captions
-from vergence.errors import ConfigError, CorpusError, unknown
+from vergence.arrow import read_schema, read_table
+from vergence.data import POLICIES, load_emoji, write_captions
+from vergence.data.clusters import cluster_values, link
+from vergence.data.images import decode_image
+from vergence.data.splits import hold_out
+from vergence.errors import ConfigError, CorpusError
+from vergence.metrics.files import IDENTIFIERS
 from vergence.misalignment import Misalignment
 from vergence.random import named
 from vergence.training.spec import DataConfig
-
-_FORMATS = ("WEBP", "PNG", "JPEG")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,9 @@ class Captioned:
         images: All images, brought to one size, in [0, 255].
         captions: One for each.
         fit: Rows to train on.
-        held_out: Rows for validation; may be none.
+        held_out: Rows for validation; may be none. They share no cluster with `fit`.
         source: What the pairs are, in a few words.
+        split: What became of every row that was drawn, also of those that cannot be used: see `write_split`.
         misalignment: What the captions mention and may get wrong, where that is known.
     """
 
@@ -43,28 +46,46 @@ class Captioned:
     fit: np.ndarray
     held_out: np.ndarray
     source: str
+    split: pd.DataFrame
     misalignment: Misalignment | None = None
 
     def digest(self) -> str:
-        """A short hash of images and captions, which tells two sets apart."""
-        content = hashlib.sha256(repr(self.captions).encode())
+        """A short hash of images, captions and what is held out, which tells two sets apart."""
+        content = hashlib.sha256(repr((self.captions, self.held_out.tolist())).encode())
         content.update(self.images.numpy().tobytes())
         return content.hexdigest()[:16]
 
+    def skipped(self) -> str | None:
+        """How many rows were left out and why, in one line; `None` if none was."""
+        reasons = Counter(reason.split(":")[0] for reason in self.split["reason"].dropna())
+        if not reasons:
+            return None
+        counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        return f"{reasons.total()} of {len(self.split)} rows were left out: {counts}"
+
+    def divided(self) -> str:
+        """How many pairs, of how many clusters, are for training and held out, in one line."""
+        clusters = self.split.groupby("side")["cluster"].nunique()
+        fit, held_out = (clusters.get(side, 0) for side in ("fit", "held_out"))
+        return (
+            f"{len(self.fit)} pairs of {fit} clusters to train on, {len(self.held_out)} of {held_out} others held out"
+        )
+
 
 def load_pairs(config: DataConfig, *, seed: int) -> Captioned:
-    """Load what a configuration names and split it.
+    """Load what a configuration names and split it by cluster.
 
     Args:
         config: Which data.
         seed: Seed of the choice of items, of the split and of drawn captions, >= 0.
 
     Returns:
-        The pairs, the embedded set split by concept, a file by row.
+        The pairs. A cluster is a concept of the embedded set; in a file all rows whose images are the same pixels, or
+        that have one identifier or one value in the cluster column.
 
     Raises:
-        CorpusError: If a file is missing, damaged or lacks a column, or an image cannot be read; one line.
-        ConfigError: If a split remains empty.
+        CorpusError: If a file is missing, damaged or lacks a column, or too many of its rows cannot be used; one line.
+        ConfigError: If nothing can be held out.
 
     Example:
         >>> load_pairs(DataConfig(policy="omit", items=64, side=8), seed=0).images.shape
@@ -75,81 +96,143 @@ def load_pairs(config: DataConfig, *, seed: int) -> Captioned:
 
 def _embedded(config: DataConfig, *, seed: int) -> Captioned:
     emoji = load_emoji()
-    emoji = emoji.take(_chosen(len(emoji), config.items, seed=seed))
-    fit, held_out = _split(list(emoji.concepts), config.validation, seed=seed)
+    rows = _chosen(len(emoji), config.items, seed=seed)
+    emoji = emoji.take(rows)
+    images = np.empty((len(emoji), 3, config.side, config.side), dtype=np.uint8)
+    for place, image in enumerate(emoji.images):
+        images[place] = _resized(image, config.side)
+    split = pd.DataFrame({"row": rows, "key": emoji.hexcodes, "image": _digests(images), "reason": None})
+    fit, held_out = _split(split, list(emoji.concepts), config.validation, seed=seed)
     return Captioned(
-        images=_stack(_resized(image, config.side) for image in emoji.images),
+        images=torch.from_numpy(images),
         captions=write_captions(emoji, config.policy, seed=seed),
         fit=fit,
         held_out=held_out,
         source=f"Fluent 3D emoji; captions: {POLICIES[config.policy].description}",
+        split=split,
         misalignment=POLICIES[config.policy].misalignment,
     )
 
 
 def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
     path = Path(str(config.parquet))
-    table = _read(path, (config.image_column, config.caption_column))
+    table, keys = _read(path, config)
     rows = _chosen(len(table), config.items, seed=seed)
-    images, captions = (table[name].to_pylist() for name in (config.image_column, config.caption_column))
-    for row in rows:
-        if not isinstance(captions[row], str):
-            raise CorpusError(f"row {row} of {path}: {config.caption_column} must be a text; got {captions[row]!r}")
-    pixels = _stack(_resized(_decoded(images[row], path, row), config.side) for row in rows)
-    fit, held_out = _split(list(range(len(rows))), config.validation, seed=seed)
+    images = np.empty((len(rows), 3, config.side, config.side), dtype=np.uint8)
+    captions: list[str] = []
+    reasons: list[str | None] = []
+    for row, (pair, reason) in zip(rows, _pairs(table, rows, path.parent, config), strict=True):
+        reasons.append(reason)
+        if pair is not None:
+            images[len(captions)], caption = pair
+            captions.append(caption)
+            continue
+        n_skipped = len(reasons) - len(captions)
+        if config.strict or n_skipped > config.max_skipped * len(rows):
+            limit = "data.strict stops at it" if config.strict else f"data.max_skipped allows {config.max_skipped:.2%}"
+            raise CorpusError(f"row {row} of {path}: {reason}; that is {n_skipped} of {len(rows)} rows; {limit}")
+    if len(captions) < 2:
+        raise CorpusError(f"{path} gives {len(captions)} pairs of {len(rows)} rows; training needs at least two")
+    images = images[: len(captions)]
+    used = [place for place, reason in enumerate(reasons) if reason is None]
+    identity = [keys[row] for row in rows]
+    split = pd.DataFrame({"row": rows, "key": identity, "image": None, "reason": reasons}, dtype=object)
+    split.loc[used, "image"] = digests = _digests(images)
+    linked: list[Sequence[Hashable | None]] = [digests, [identity[place] for place in used]]
+    if config.cluster_column:
+        column = table[config.cluster_column].take([rows[place] for place in used])
+        linked.append(cluster_values(column, where=f"{path}: {config.cluster_column}"))
+    fit, held_out = _split(split, link(*linked).tolist(), config.validation, seed=seed)
     return Captioned(
-        images=pixels,
-        captions=[captions[row] for row in rows],
+        images=torch.from_numpy(images),
+        captions=captions,
         fit=fit,
         held_out=held_out,
         source=f"{path.name}, columns {config.image_column} and {config.caption_column}",
+        split=split,
     )
 
 
-def _read(path: Path, columns: tuple[str, str]) -> pa.Table:
+def _read(path: Path, config: DataConfig) -> tuple[pa.Table, list[str | None]]:
+    """Read the columns that are needed, and the identifiers of the rows, `None` where there are none."""
+    if not path.is_file():
+        raise CorpusError(f"{path} does not exist; set data.parquet to an existing Parquet file")
+    schema = read_schema(path)
+    key = next((name for name in IDENTIFIERS if name in schema.names and _identifies(schema.field(name).type)), None)
+    wanted = [config.image_column, config.caption_column, config.cluster_column, key]
+    table = read_table(path, list(dict.fromkeys(name for name in wanted if name is not None)))
+    if not len(table):
+        raise CorpusError(f"{path} holds no rows; training needs at least two pairs")
+    keys = [None] * len(table) if key is None else table[key].to_pylist()
+    return table, [None if value is None else str(value) for value in keys]
+
+
+def _identifies(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind)) or _is_text(kind)
+
+
+def _pairs(
+    table: pa.Table, rows: Sequence[int], folder: Path, config: DataConfig
+) -> Iterator[tuple[tuple[np.ndarray, str] | None, str | None]]:
+    """Each row's image, brought to size, and caption; or why there is none."""
+    sources, captions = _sources(table, config.image_column), table[config.caption_column]
+    if not (_is_text(captions.type) or pa.types.is_null(captions.type)):
+        raise CorpusError(f"column {config.caption_column!r} holds {captions.type}; captions must be texts")
+    for row in rows:
+        try:
+            caption = captions[row].as_py()
+            if caption is None or not caption.strip():
+                raise CorpusError("no caption" if caption is None else "empty caption")
+            given = (source[row].as_py() for source in sources)
+            image = _image(next((value for value in given if value), None), folder)
+            yield (_resized(image, config.side), caption), None
+        except CorpusError as error:
+            yield None, str(error)
+
+
+def _sources(table: pa.Table, name: str) -> list[pa.ChunkedArray]:
+    """Where a row's image may stand: a column of bytes or paths, or these two fields of its records."""
+    column = table[name]
+    is_record = pa.types.is_struct(column.type)
+    fields = [field for field in ("bytes", "path") if is_record and column.type.get_field_index(field) >= 0]
+    found = [pc.struct_field(column, field) for field in fields] or [column]
+    for source in found:
+        if not (_is_text(source.type) or _is_bytes(source.type) or pa.types.is_null(source.type)):
+            raise CorpusError(
+                f"column {name!r} holds {column.type}; images must be bytes, paths, or records of `bytes` or `path`"
+            )
+    return found
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _image(value: bytes | str | None, folder: Path) -> Image.Image:
+    """Decode an image from bytes, or from a path, relative to the folder or not."""
+    if value is None:
+        raise CorpusError("no image")
     try:
-        names = pq.read_schema(path).names
-        for column in columns:
-            if column not in names:
-                raise CorpusError(f"{path}: {unknown('column', column, names)}")
-        return pq.read_table(path, columns=list(columns))
-    except FileNotFoundError as error:
-        raise CorpusError(f"{path} does not exist; set data.parquet to a Parquet file") from error
-    except (OSError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CorpusError(f"{path} is not a whole Parquet file ({reason})") from error
-
-
-def _decoded(value: Any, path: Path, row: int) -> Image.Image:
-    """Read an image from bytes, from a path beside the file, or from a record of either."""
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if not isinstance(value, (bytes, str)) or not value:
-        raise CorpusError(f"row {row} of {path}: an image must be bytes or a path; got {type(value).__name__}")
-    try:
-        with Image.open(io.BytesIO(value) if isinstance(value, bytes) else path.parent / value, formats=_FORMATS) as im:
-            im.load()
-            return _on_white(im)
-    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        what = value if isinstance(value, str) else f"{len(value)} bytes"
-        allowed = ", ".join(_FORMATS)
-        raise CorpusError(f"row {row} of {path}: cannot read {what} as {allowed} ({type(error).__name__})") from error
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info:
-        return image.convert("RGB")
-    layered = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+        return decode_image(value if isinstance(value, bytes) else folder / value)
+    except CorpusError as error:
+        raise CorpusError(f"image cannot be read: {error}") from error
 
 
 def _resized(image: Image.Image, side: int) -> np.ndarray:
     fitted = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(fitted, dtype=np.uint8)
+    return np.asarray(fitted, dtype=np.uint8).transpose(2, 0, 1)
 
 
-def _stack(images: Iterable[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()
+def _digests(images: np.ndarray) -> list[str]:
+    """Of what the encoder sees: one image under several paths, links or formats without loss has one digest."""
+    return [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in images]
 
 
 def _chosen(n: int, wanted: int | None, *, seed: int) -> list[int]:
@@ -161,9 +244,19 @@ def _chosen(n: int, wanted: int | None, *, seed: int) -> list[int]:
     return sorted(order[:wanted])
 
 
-def _split(concepts: list[Any], validation: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    if not validation:
-        return np.arange(len(concepts)), np.arange(0)
-    shares = {"fit": 1 - validation, "held_out": validation}
-    split = split_by_concept(concepts, shares, generator=named(seed, "split"))
-    return split["fit"], split["held_out"]
+def _split(
+    split: pd.DataFrame, clusters: Sequence[Hashable], validation: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out clusters; fill in the columns `cluster` and `side` of all rows, and return the places of those used."""
+    fit, held_out = np.arange(len(clusters)), np.arange(0)
+    if validation:
+        try:
+            fit, held_out = hold_out(clusters, validation, generator=named(seed, "split"))
+        except ConfigError as error:
+            raise ConfigError(f"data.validation {validation}: {error}; set it to 0 to hold out nothing") from error
+    sides = np.full(len(clusters), "fit", dtype=object)
+    sides[held_out] = "held_out"
+    used = split["reason"].isna().to_numpy()
+    split["cluster"], split["side"] = None, "skipped"
+    split.loc[used, "cluster"], split.loc[used, "side"] = list(map(str, clusters)), sides
+    return fit, held_out

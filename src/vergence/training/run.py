@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 import vergence
+from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import DualEncoder, Vocabulary
+from vergence.errors import ConfigError
 from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
 from vergence.random import named
+from vergence.terminal import say
 from vergence.training.export import model_card, save_encoder
 from vergence.training.loop import EpochEnd, TrainResult, train
 from vergence.training.pairs import load_pairs
@@ -29,8 +32,9 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     """Train what a configuration says and export the encoder.
 
     The folder holds `config.yaml`, as resolved; `job.json`, which says what it is for, with versions in
-    `versions.json`; `history.jsonl`, a line of metrics for each epoch; `checkpoints`; and `encoder`, which
-    `load_encoder` reads. Where `torchrun` has started several processes, the first one writes it.
+    `versions.json`; `split.parquet`, which rows were trained on, held out or left out; `history.jsonl`, a line of
+    metrics for each epoch; `checkpoints`; and `encoder`, which `load_encoder` reads. Rows that are left out are counted
+    on standard error. Where `torchrun` has started several processes, the first one writes it.
 
     Args:
         config: Data, encoders, objective and settings.
@@ -47,6 +51,12 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)  # its weights may be refused
     pairs = load_pairs(config.data, seed=config.seed)
     config.train.steps_per_epoch(len(pairs.fit))
+    stop = config.train.early_stop
+    if stop and stop.metric in HELD_OUT and len(pairs.held_out) < 2:
+        raise ConfigError(
+            f"train.early_stop watches {stop.metric}, which needs at least two held-out pairs; got "
+            f"{len(pairs.held_out)} ({pairs.divided()}); raise data.validation"
+        )
     vocabulary = Vocabulary.of((pairs.captions[row] for row in pairs.fit), min_count=config.encoder.min_count)
     encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=config.seed))
     versions = _versions()
@@ -60,6 +70,9 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             folder = JobFolder.claim(out, job, present=present)
             folder.write_text("config.yaml", config.to_yaml())
             folder.write_json("versions.json", versions)
+            write_split(folder.path / SPLIT_FILE, pairs.split)
+            if skipped := pairs.skipped():
+                say(f"{config.data.parquet}: {skipped}", err=True)
         wait_for_all()  # until the folder is what it is to be
         result = train(
             encoder,
@@ -75,7 +88,7 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
         )
         last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
         card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
-        save_encoder(out / "encoder", encoder, vocabulary, config, card=card)
+        save_encoder(out / "encoder", encoder, vocabulary, config, card=card, split=pairs.split)
     return result
 
 

@@ -1,17 +1,17 @@
 """Which encoders a configuration can name, with which settings, and how they are made of them."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
 
-from vergence.checks import at_least, one_of
+from vergence.checks import one_of
 from vergence.encoders import (
     MLP,
     BagOfWordsEncoder,
@@ -35,6 +35,8 @@ from vergence.encoders import (
 )
 from vergence.errors import ConfigError, VergenceError
 from vergence.random import named
+from vergence.training.limits import not_too_large, training_fits_in_memory, within
+from vergence.training.mapping import check_value
 
 IMAGE_ENCODERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
@@ -62,16 +64,6 @@ HEADS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
 """What can be fitted to the features of a fixed backbone."""
 
 _IMPLIED = frozenset({"side", "preprocessing", "fitted"})  # follow from other settings
-_WORDED: Mapping[Any, str] = MappingProxyType(
-    {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        Sequence[int]: "a list of whole numbers",
-        NoneType: "null",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +120,7 @@ class ImageConfig:
             what = "a head, whose backbone is fixed," if self.head else "kind transformers"
             raise ConfigError(f"weights must be a local file or folder for {what} to start from; got None")
         if self.features is not None:
-            at_least("features", self.features, 1)
+            within("features", self.features, 1)
             if self.kind == "transformers" or not self.head:
                 what = "kind transformers, which has its own" if self.kind == "transformers" else "no head"
                 raise ConfigError(f"features must be null with {what}; got {self.features}")
@@ -206,8 +198,8 @@ class EncoderConfig:
     text: TextConfig = field(default_factory=TextConfig)
 
     def __post_init__(self) -> None:
-        at_least("dim", self.dim, 1)
-        at_least("min_count", self.min_count, 1)
+        within("dim", self.dim, 1)
+        within("min_count", self.min_count, 1)
 
     def check(self, *, side: int) -> None:
         """Require encoders of these settings to exist, by making them without memory for weights; no file is read.
@@ -225,7 +217,7 @@ class EncoderConfig:
         """
         image, some_words = self.image, 3
 
-        parts: dict[str, Callable[[], object]] = {"text": lambda: self.text.make(some_words, self.dim)}
+        parts: dict[str, Callable[[], nn.Module]] = {"text": lambda: self.text.make(some_words, self.dim)}
         if image.kind != "transformers":
             parts["image"] = lambda: image.make(self.dim, side=side)
         elif head := image.head:
@@ -233,7 +225,7 @@ class EncoderConfig:
         for part, make in parts.items():
             try:
                 with torch.device("meta"):
-                    make()
+                    training_fits_in_memory(make())
             except VergenceError as error:
                 raise ConfigError(f"in encoder.{part}: {error}") from error
 
@@ -281,6 +273,8 @@ def make_text_encoder(config: EncoderConfig, vocabulary: Vocabulary, *, seed: in
     Raises:
         ConfigError: If the vocabulary holds no word.
     """
+    with torch.device("meta"):
+        training_fits_in_memory(config.text.make(len(vocabulary), config.dim))
     with _seeded(named(seed, "weights", "text")):
         return config.text.make(len(vocabulary), config.dim)
 
@@ -313,19 +307,8 @@ def _check_settings(kind: str, make: Callable[..., nn.Module], settings: Mapping
     parameters = {name: inspect.signature(make).parameters[name] for name in setting_names(make)}
     for name, value in settings.items():
         one_of(f"setting of {kind}", name, parameters)
-        annotation = parameters[name].annotation
-        options = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-        if not any(_is(value, option) for option in options):
-            allowed = " or ".join(_WORDED[option] for option in options)
-            raise ConfigError(f"setting {name} of {kind} must be {allowed}; got {value!r}")
+        check_value(parameters[name].annotation, value, f"setting {name} of {kind}")
+        not_too_large(name, value)
     for name, entry in parameters.items():
         if entry.default is entry.empty and name not in settings:
             raise ConfigError(f"settings of {kind} must state {name}; got {dict(settings) or 'none'}")
-
-
-def _is(value: object, option: Any) -> bool:
-    if option == Sequence[int]:
-        return isinstance(value, (list, tuple)) and all(_is(part, int) for part in value)
-    if option in (int, float):
-        return not isinstance(value, bool) and isinstance(value, int if option is int else (int, float))
-    return isinstance(value, option)

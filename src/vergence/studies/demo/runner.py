@@ -105,11 +105,8 @@ def _measured(
         name: _Run(spec, policy, size, seed=seed, data=data, folder=folder.path / "runs" / name)
         for name, (policy, size) in names.items()
     }
-    done = finish_runs(_run, runs, folder, progress=progress, outcome=_one_line, keys=_KEYS)
+    done = finish_runs(_run, runs, folder, progress=progress, outcome=_one_line)
     return {names[name]: result for name, result in done.items()}
-
-
-_KEYS = ("factors", "retrieval", "captions", "losses", "seconds", "encoding_size")  # of the result of a run
 
 
 @dataclass(frozen=True)

@@ -180,9 +180,7 @@ def _measured(
     wanted |= {(seed, UNTRAINED, size): None for seed, _, size in wanted}
     runs = {key: _Run(spec, setting, size, seed, folder.path) for key in wanted for seed, setting, size in [key]}
     named_runs = {run.name: run for run in runs.values()}
-    done = finish_runs(
-        _train, named_runs, folder, progress=progress, outcome=_one_line, keys=("factors",), workers=workers
-    )
+    done = finish_runs(_train, named_runs, folder, progress=progress, outcome=_one_line, workers=workers)
     return {key: done[run.name]["factors"] for key, run in runs.items()}
 
 

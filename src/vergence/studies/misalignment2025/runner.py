@@ -27,7 +27,7 @@ from vergence.studies.misalignment2025.objectives import objective_of
 from vergence.studies.misalignment2025.published import PublishedConfig, train_published
 from vergence.studies.misalignment2025.spec import SCALES, RunSpec, Scale
 from vergence.studies.misalignment2025.studies import study_of
-from vergence.studies.pool import run_in_pool
+from vergence.studies.pool import run_in_pool, trials
 from vergence.studies.progress import StudyProgress
 
 Results = dict[str, Any]
@@ -68,8 +68,7 @@ def run_study(
     started = time.perf_counter()
     one_of("scale", scale, SCALES)
     study, sized = study_of(name), SCALES[scale]
-    n_seeds = sized.seeds if seeds is None else seeds
-    at_least("seeds", n_seeds, 1)
+    n_seeds = trials(seeds, sized.seeds)
     at_least("workers", workers, 1)
     specs = study.runs(sized, n_seeds)
     if isinstance(sized.training, PublishedConfig) and any(spec.objective != "l2_info_nce" for spec in specs):
@@ -87,7 +86,7 @@ def run_study(
         if spec not in pending:
             progress.finished(spec.name, "done before")
     for spec, done in _trained(pending, sized, progress=progress, workers=workers):
-        folder.write_json(_file_of(spec), {"spec": asdict(spec), **done})
+        folder.write_result(_file_of(spec), {"spec": asdict(spec), **done})
         progress.finished(spec.name, _one_line(done["rows"]))
     folder.write_text("table.csv", table(specs, folder).to_csv(index=False, float_format="%.5f"))
     frame = pd.read_csv(folder.path / "table.csv")  # what is claimed is claimed of the file
@@ -137,12 +136,11 @@ def _take_over(spec: RunSpec, source: JobFolder, folder: JobFolder) -> None:
     if _found(spec, folder) is None:
         done = _found(spec, source)
         if done is not None and done["spec"] == asdict(spec):
-            folder.write_json(_file_of(spec), done)
+            folder.write_result(_file_of(spec), done)
 
 
 def _found(spec: RunSpec, folder: JobFolder) -> Results | None:
-    done: Results | None = folder.read_json(_file_of(spec), keys=("spec", "rows", "cpu_seconds"))
-    return done
+    return folder.read_result(_file_of(spec))
 
 
 def _done(spec: RunSpec, folder: JobFolder) -> Results:
