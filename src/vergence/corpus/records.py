@@ -39,6 +39,7 @@ class Records:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._pieces = {piece for name in names for piece in (name, *name.split("."))}
+        self._quoted = [f'"{piece}"' for piece in self._pieces]
         self._unique = json.JSONDecoder(strict=False, object_pairs_hook=self._once)
         self._told: set[str] = set()
 
@@ -67,8 +68,10 @@ class Records:
             ValueError: If it is none, or a key that matters comes twice in one object.
             RecursionError: If it is nested too deeply.
         """
-        twice = any(text.count(f'"{piece}"') > 1 for piece in self._pieces)
-        return (self._unique if twice else _JSON).decode(text)
+        for quoted in self._quoted:
+            if text.count(quoted) > 1:
+                return self._unique.decode(text)
+        return _JSON.decode(text)
 
     def decoded(self, text: str, at: int) -> tuple[Any, int]:
         """The JSON value that begins there, and where it ends.
@@ -77,12 +80,21 @@ class Records:
             ValueError, RecursionError: As in `parsed`.
         """
         value, end = _JSON.raw_decode(text, at)
-        twice = any(text.count(f'"{piece}"', at, end) > 1 for piece in self._pieces)
-        return self._unique.raw_decode(text, at) if twice else (value, end)
+        for quoted in self._quoted:
+            if text.count(quoted, at, end) > 1:
+                return self._unique.raw_decode(text, at)
+        return value, end
 
     def of_record(self, record: dict[str, Any], add: Add) -> Captions:
         """The captions at all names; a name that leads nowhere is a null."""
-        return [caption for name in self.names for caption in self.at(record, name, add)]
+        found: Captions = []
+        for name in self.names:
+            value = record.get(name)
+            if type(value) is str:  # nearly always; `at` gives the same
+                found.append(value.encode(errors="surrogatepass"))
+            else:
+                found += self.at(record, name, add)
+        return found
 
     def at(self, record: Any, name: str, add: Add) -> Captions:
         """The captions at one name, or, if it is empty, those that the value itself is."""

@@ -84,9 +84,9 @@ def _places(names: Sequence[str], columns: Sequence[str], add: Callable[..., Non
 
 
 def _without_nul(numbers: np.ndarray, records: list[bytes], add: Callable[..., None]) -> tuple[np.ndarray, list[bytes]]:
-    bad = np.array([b"\0" in record for record in records], dtype=np.bool_)
-    if not bad.any():
+    if b"\0" not in b"".join(records):
         return numbers, records
+    bad = np.array([b"\0" in record for record in records], dtype=np.bool_)
     add("not_text", unit="record", numbers=numbers[bad].tolist())
     return numbers[~bad], [record for record, held in zip(records, bad, strict=True) if not held]
 
