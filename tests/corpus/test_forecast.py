@@ -98,7 +98,7 @@ def test_few_images_leave_a_factor_open_and_the_reason_says_how_many_would_settl
     assert said(found, 1) == {"a": OPEN, "b": OPEN, "c": OPEN}
     assert reason(found, "a", 1) == (
         "its ρ is between 0 and 0.0381, which may be below or above 0.02; about 383 independent labelled images whose "
-        "captions say no wrong value would settle it"
+        "captions say no wrong value would settle it, and there are 200"
     )
     assert said(estimate(a=(1, 0), n=383), 1)["a"] == LEARNED
     assert said(estimate(a=(1, 0), n=381), 1)["a"] == OPEN

@@ -130,7 +130,10 @@ def _why_undecided(row: Any, mentioned_at: float, tolerance: float, level: float
     if tolerance == 0:
         return between
     needed = ceil(images_needed(int(row["values"]), tolerance, level) / max(row["selection"], mentioned_at))
-    return f"{between}; about {needed:,} independent labelled images whose captions say no wrong value would settle it"
+    return (
+        f"{between}; about {needed:,} independent labelled images whose captions say no wrong value would settle it, "
+        f"and there are {row['clusters']:,}"
+    )
 
 
 def images_needed(values: int, tolerance: float = TOLERANCE, level: float = 0.95) -> int:
