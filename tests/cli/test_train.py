@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,22 @@ from tests.training.run_config import SMALL, written
 
 from vergence.cli.main import main
 from vergence.training import load_encoder
+
+KILLED_AFTER = """
+import os, signal, sys
+from vergence.cli.main import main
+from vergence.training.checkpoint import Checkpoints
+
+save = Checkpoints.save
+
+def save_and_die(self, epoch, *state):
+    save(self, epoch, *state)
+    if epoch == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.save = save_and_die
+main(sys.argv[2:])
+"""  # at the same point however busy the machine is
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -274,18 +289,14 @@ def test_a_run_leaves_all_that_it_takes_to_use_its_encoder(capsys, tmp_path: Pat
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(capsys, tmp_path: Path) -> None:
     path = written(tmp_path, {**SMALL, "train": {"epochs": 40, "batch_size": 16}})
-    command = [sys.executable, "-m", "vergence", "train", path, "--out", str(tmp_path / "killed")]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "killed" / "checkpoints" / "epoch-000003.safetensors").exists():
-        assert running.poll() is None
-        time.sleep(0.005)
-    running.kill()
-    assert running.wait() == -signal.SIGKILL
+    command = ["train", path, "--out", str(tmp_path / "killed")]
+    killed = subprocess.run([sys.executable, "-c", KILLED_AFTER, "3", *command], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "killed" / "encoder").exists()
     newest = max((tmp_path / "killed" / "checkpoints").glob("epoch-*"))
     newest.write_bytes(newest.read_bytes()[:-1])
     with pytest.warns(UserWarning, match=f"{newest.name} is damaged .*; going back to the checkpoint before it"):
-        assert main([*command[3:], "--resume"]) == 0
+        assert main([*command, "--resume"]) == 0
     assert main(["train", path, "--out", str(tmp_path / "whole")]) == 0
     ours, theirs = (tmp_path / name / "encoder" / "encoder.safetensors" for name in ("killed", "whole"))
     assert ours.read_bytes() == theirs.read_bytes()

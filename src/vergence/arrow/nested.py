@@ -43,13 +43,11 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     rows = at = np.arange(len(column))  # the row of each entry and its place in the column; -1 for null
     while is_list(column.type):
         starts, lengths = _extents(column)
-        null = at < 0
-        if column.null_count:
-            null |= column.is_null().to_numpy(zero_copy_only=False)[at]
-        lengths = np.where(null, 1, lengths[at])
+        null = np.append(column.is_null().to_numpy(zero_copy_only=False), True)[at]  # the last stands for place -1
+        lengths = np.where(null, 1, np.append(lengths, 1)[at])
         if int(lengths.sum()) > _FEW + len(at) + 4 * len(column.values):
             raise pa.ArrowInvalid(f"lists that overlap: {int(lengths.sum()):,} entries of {len(column.values):,}")
-        shifts = starts[at] - (np.cumsum(lengths) - lengths)
+        shifts = np.append(starts, 0)[at] - (np.cumsum(lengths) - lengths)
         parents = np.repeat(np.arange(len(at)), lengths)
         at = np.where(null[parents], -1, np.arange(len(parents)) + shifts[parents])
         rows, column = rows[parents], column.values
