@@ -53,6 +53,7 @@ def test_a_folder_with_a_job_asks_what_to_do_with_it(capsys: pytest.CaptureFixtu
 
 def test_a_damaged_job_file_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"job": "de')
+    (tmp_path / ".vergence").write_text("vergence job 1\n")
     assert "--overwrite" in refused(capsys, "demo", "--out", str(tmp_path), "--resume")
 
 
