@@ -99,7 +99,7 @@ def test_labels_give_estimates(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["audit", path, "--lexicon", str(lexicon), "--labels", path, "--out", str(tmp_path / "out")]) == 0
     assert "not assessable without image labels" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "coverage.json").read_text())
-    assert [row["selection"] for row in results["misalignment"]] == [pytest.approx(1 / 3), None]
+    assert [row["selection"] for row in results["misalignment"]] == [pytest.approx(2 / 5), None]
     assert [row["value"] for row in results["misalignment_by_value"]] == ["a", "b"]
     assert results["forecast"]["encoding_size"] is None
 
@@ -112,7 +112,7 @@ def test_a_forecast_follows_from_labels_and_the_output_size(
 ) -> None:
     """Every caption says what animal there is, and none what color."""
     table = pa.table(
-        {"caption": ["a dog", "a cat"] * 100, "animal": ["dog", "cat"] * 100, "hue": ["red"] * 100 + ["blue"] * 100}
+        {"caption": ["a dog", "a cat"] * 200, "animal": ["dog", "cat"] * 200, "hue": ["red"] * 200 + ["blue"] * 200}
     )
     pq.write_table(table, tmp_path / "l.parquet")
     (tmp_path / "l.csv").write_text("group,concept,form\nanimal,dog,dog\nanimal,cat,cat\nhue,red,red\nhue,blue,blue\n")
@@ -125,6 +125,55 @@ def test_a_forecast_follows_from_labels_and_the_output_size(
     assert f"<td>{statement}<small>" in (tmp_path / "o" / "report.html").read_text()
     assert main([*command, "--encoding-size", "2"]) == 2
     assert "--encoding-size needs labels" in capsys.readouterr().err
+
+
+def test_one_rule_of_matching_serves_shares_and_estimates_also_of_merged_counts(tmp_path: Path) -> None:
+    """Every caption mentions its animal, but only inside of words."""
+    shown = ["dog", "cat"] * 100
+    pq.write_table(pa.table({"caption": ["hotdogs", "concat"] * 100, "animal": shown}), tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text("group,concept,form\nanimal,dog,dog\nanimal,cat,cat\n")
+    lexicon = ["--lexicon", str(tmp_path / "l.csv")]
+    labels = ["--labels", str(tmp_path / "l.parquet")]
+    counted = ["audit", str(tmp_path / "l.parquet"), *lexicon, "--match", "substring", "--out", str(tmp_path / "a")]
+    assert main([*counted, *labels]) == 0
+    assert main(["audit", "--merge", str(tmp_path / "a"), *labels, "--out", str(tmp_path / "b")]) == 0
+    for folder in "ab":
+        results = json.loads((tmp_path / folder / "coverage.json").read_text())
+        assert results["groups"][0]["share"] == 1
+        assert results["misalignment"][0]["selection"] == 1
+        assert results["forecast"]["statements"][0]["statement"] == "not determined"
+
+
+def test_what_labels_lose_and_what_captions_say_of_them_is_shown_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A swap of all values, a hostile name, captions and labels that are missing."""
+    names = ["<b>red</b>", "[bold]blue"]
+    table = {"caption": ["azure", "scarlet"] * 200 + ["azure", None], "hue": names * 200 + [None, names[0]]}
+    pq.write_table(pa.table(table), tmp_path / "l.parquet")
+    lexicon = tmp_path / "l.csv"
+    lexicon.write_text(f"group,concept,form\nhue,{names[0]},scarlet\nhue,{names[1]},azure\n")
+    path, out = str(tmp_path / "l.parquet"), tmp_path / "out"
+    sized = ["--encoding-size", "1", "--out", str(out)]
+    assert main(["audit", path, "--lexicon", str(lexicon), "--labels", path, *sized]) == 0
+    said = capsys.readouterr().out
+    assert "labels: 402 rows; captions left out: 1 null" in said
+    assert "hue: 1 captions left out for want of a label, 400 used" in said
+    assert "hue: captions say another value more often than a uniform redraw could (wrong-value rate 1, at most" in said
+    assert "[bold]blue" in said
+    results = json.loads((out / "coverage.json").read_text())
+    row = results["misalignment"][0]
+    assert (row["images"], row["unlabelled"], row["rho"], row["wrong_value"]) == (400, 1, None, 1)
+    assert results["labels"] == {"rows": 402, "lost": {"null": 1}}
+    assert results["said_by_shown"] == [
+        {"factor": "hue", "shown": names[0], "said": names[1], "captions": 200},
+        {"factor": "hue", "shown": names[1], "said": names[0], "captions": 200},
+    ]
+    assert results["forecast"]["statements"][0]["statement"] == "not determined"
+    page = (out / "report.html").read_text()
+    assert "<td>&lt;b&gt;red&lt;/b&gt;</td><td>0</td><td>200</td>" in page
+    assert names[0] not in page
+    assert "more often than a uniform redraw could" in page
 
 
 CONFUSION = {"tone": {"a": {"a": 0.9, "b": 0.1}, "b": {"a": 0.2, "b": 0.8}}}
@@ -153,11 +202,11 @@ def test_a_detectors_errors_are_taken_out_of_what_its_labels_say(tmp_path: Path,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"hue": {}, "tome": {"a": {"a": 1}}}', "unknown factor 'tome'; known: tone. Did you mean 'tone'"),
+        ('{"tome": {"a": {"a": 1}}}', "unknown factor 'tome'; known: tone. Did you mean 'tone'"),
         ('{"tone": {"a": {"c": 1}}}', "unknown value of factor 'tone' 'c'; known: a, b"),
         ('{"tone": {"a": {"a": 1}}}', "each row of confusion must hold probabilities that sum to 1"),
         ('{"tone": {"a": 1}}', "cannot be read as confusion rates"),
-        ("{", "CSV with the columns factor,value,label,rate"),
+        ("{", "not valid JSON"),
     ],
 )
 def test_confusion_rates_that_cannot_be_used_are_refused(

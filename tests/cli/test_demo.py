@@ -68,7 +68,7 @@ def test_a_truncated_data_file_is_named_and_leaves_nothing(capsys: pytest.Captur
     whole = (files("vergence.data") / "emoji.parquet").read_bytes()
     (tmp_path / "half.parquet").write_bytes(whole[: len(whole) // 2])
     line = refused(capsys, "demo", "--out", str(tmp_path / "out"), "--data", str(tmp_path / "half.parquet"))
-    assert "half.parquet is truncated or damaged" in line
+    assert "half.parquet: cannot be read as Parquet" in line
     assert "rebuild the file with" in line
     assert not (tmp_path / "out").exists()
 

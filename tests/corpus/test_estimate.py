@@ -2,15 +2,15 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.corpus import Concept, Group, Lexicon, lexicon_from_factors
 from vergence.corpus.errata import DetectorError, LexiconError
-from vergence.corpus.estimate import NOT_ASSESSABLE, estimate_misalignment
-from vergence.corpus.forecast import CANNOT, LEARNED, MISSED, OPEN, PARTLY, THROUGH_OTHERS, forecast
+from vergence.corpus.estimate import estimate_misalignment
 from vergence.data import load_emoji
-from vergence.errors import ConfigError, FactorError, ShapeError
+from vergence.errors import ConfigError, CorpusError, FactorError, ShapeError
 
 SPACE = FactorSpace(tuple(Factor(name, (f"{name}0", f"{name}1")) for name in ("a", "b", "c")))
 LEXICON = lexicon_from_factors(SPACE)
@@ -27,50 +27,80 @@ def estimate(n: int = 400, *, mention=("a",), wrong=(), tied=False, labels=("a",
     return estimate_misalignment(captions, table, LEXICON)
 
 
-def said(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(table["factor"], table["statement"], strict=True))
+def noisy(rho: float, n: int = 2000, *, mentioned: float = 1.0):
+    """Captions that get a right and redraw b at a rate."""
+    rng = np.random.default_rng(4)
+    a, b, other = rng.integers(0, 2, (3, n))
+    spoken = np.where(rng.random(n) < rho, other, b)
+    quiet = rng.random(n) >= mentioned
+    captions = [f"a{x}" if silent else f"a{x} b{y}" for x, y, silent in zip(a, spoken, quiet, strict=True)]
+    labels = pd.DataFrame({"a": [f"a{x}" for x in a], "b": [f"b{y}" for y in b]})
+    return estimate_misalignment(captions, labels, LEXICON)
 
 
 def test_estimates_become_a_misalignment() -> None:
-    assert estimate(mention="abc", wrong="b").to_misalignment() == Misalignment({"a", "b", "c"}, {"b"})
-    assert estimate(mention="ab").to_misalignment(0.9) == Misalignment({"a", "b"})
+    assert noisy(0.4).to_misalignment() == Misalignment({"a", "b"}, {"b"})
+    assert noisy(0.4).to_misalignment(tolerance=0.5) == Misalignment({"a", "b"})
+    assert estimate(mention="ab").to_misalignment(mentioned_at=0.9) == Misalignment({"a", "b"})
     with pytest.raises(FactorError, match="selected must name at least one factor"):
         estimate(mention=()).to_misalignment()
-    with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\]; got 0"):
-        estimate().to_misalignment(0)
+    with pytest.raises(ConfigError, match=r"mentioned_at must be in \(0, 1\]; got 0"):
+        estimate().to_misalignment(mentioned_at=0)
+    with pytest.raises(ConfigError, match=r"tolerance must be a probability in \[0, 1\]; got -1"):
+        estimate().to_misalignment(tolerance=-1)
 
 
-def test_without_a_size_only_what_is_never_mentioned_and_not_implied_cannot_be_learned() -> None:
-    assert said(forecast(estimate())) == {"a": OPEN, "b": CANNOT, "c": CANNOT}
-    assert said(forecast(estimate(tied=True))) == {"a": OPEN, "b": OPEN, "c": CANNOT}
-    assert said(forecast(estimate(labels=("a", "b")))) == {"a": OPEN, "b": OPEN, "c": NOT_ASSESSABLE}
+def test_a_factor_whose_perturbation_is_not_determined_makes_no_misalignment() -> None:
+    with pytest.raises(FactorError, match="captions mention 'b' and get it right is not determined: captions say anot"):
+        estimate(mention="abc", wrong="b").to_misalignment()
 
 
-def test_statements_depend_on_the_output_size() -> None:
-    biased = estimate(mention="ab")
-    assert said(forecast(biased, encoding_size=1)) == {"a": PARTLY, "b": PARTLY, "c": MISSED}
-    assert said(forecast(biased, encoding_size=2)) == {"a": LEARNED, "b": LEARNED, "c": MISSED}
-    assert said(forecast(biased, encoding_size=3)) == {"a": LEARNED, "b": LEARNED, "c": OPEN}
-    assert said(forecast(estimate(tied=True), encoding_size=1))["b"] == THROUGH_OTHERS
-    with pytest.raises(ConfigError, match="encoding_size must be >= 1; got 0"):
-        forecast(biased, encoding_size=0)
-    with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\]; got 2"):
-        forecast(biased, encoding_size=1, threshold=2)
-    assert said(forecast(estimate(mention=()), encoding_size=1)) == {"a": OPEN, "b": OPEN, "c": OPEN}
+def test_a_text_that_always_swaps_has_no_rho_and_keeps_its_wrong_value_rate() -> None:
+    found = estimate(mention="ab", wrong="b")
+    row = found.factors.set_index("factor").loc["b"]
+    assert np.isnan(row["rho"])
+    assert (row["rho_low"], row["rho_high"], row["wrong_value"]) == (0, 1, 1)
+    assert "more often than a uniform redraw could (wrong-value rate 1, at most 0.5)" in row["note"]
+    values = found.values[found.values["factor"] == "b"]
+    assert values["rho"].isna().all()
+    assert values["note"].str.startswith("not determined: captions say another value").all()
 
 
-def test_nothing_is_said_where_the_intervals_allow_two_blocks_that_disagree() -> None:
-    rng = np.random.default_rng(1)
-    shown = pd.DataFrame({name: np.array([f"{name}0", f"{name}1"])[rng.integers(0, 2, 400)] for name in "abc"})
-    captions = [
-        f"{a} {b}" if number % 2 else a for number, (a, b) in enumerate(zip(shown["a"], shown["b"], strict=True))
-    ]
-    found = estimate_misalignment(captions, shown, LEXICON)
-    assert said(forecast(found, encoding_size=1)) == {"a": OPEN, "b": OPEN, "c": MISSED}
-    assert said(forecast(found, encoding_size=2)) == {"a": LEARNED, "b": OPEN, "c": OPEN}
-    reasons = forecast(found, encoding_size=1)["reason"]
-    assert reasons[0] == "at threshold 0.5 the intervals do not settle whether the unbiased block holds b"
-    assert said(forecast(found, encoding_size=2, threshold=0.3))["b"] == LEARNED
+def test_a_rho_above_1_by_no_more_than_its_error_is_not_reported_but_its_interval_is() -> None:
+    labels = pd.DataFrame({"a": ["a0", "a1"] * 20})
+    captions = ["a1", "a0"] * 11 + ["a0", "a1"] * 9  # wrong in 22 of 40
+    row = estimate_misalignment(captions, labels, LEXICON).factors.iloc[0]
+    assert np.isnan(row["rho"])
+    assert 0 < row["rho_low"] < 1 == row["rho_high"]
+    assert row["note"].startswith("not determined: rho is estimated above 1, by no more than its error, so at least 0.")
+
+
+def test_a_factor_of_one_value_has_nothing_to_get_wrong() -> None:
+    lexicon = Lexicon("x", (Group("a", (Concept("a0"),)),))
+    row = estimate_misalignment(["a0", ""], pd.DataFrame({"a": ["a0", "a0"]}), lexicon).factors.iloc[0]
+    assert (row["selection"], row["wrong_value"]) == (0.5, 0)
+    assert np.isnan(row["rho"])
+    assert row["note"] == "not determined: one value leaves nothing to get wrong"
+
+
+def test_the_said_by_shown_table_is_that_of_plain_counting() -> None:
+    rng = np.random.default_rng(2)
+    shown, said = rng.integers(0, 2, (2, 200))
+    captions = [("a0", "a1", "", "a0 a1")[code] for code in said + 2 * rng.integers(0, 2, 200)]
+    table = estimate_misalignment(captions, pd.DataFrame({"a": [f"a{code}" for code in shown]}), LEXICON).tables
+    assert table["captions"].sum() == 200
+    for row in table.itertuples():
+        text = {"(nothing)": "", "(several)": "a0 a1"}.get(row.said, row.said)
+        pairs = zip(captions, shown, strict=True)
+        assert row.captions == sum(caption == text and f"a{code}" == row.shown for caption, code in pairs)
+
+
+def test_dependence_counts_an_image_once_however_many_captions_it_has() -> None:
+    labels = pd.DataFrame({"a": ["a0", "a0", "a1", "a1"], "b": ["b0", "b1", "b0", "b0"]})
+    once = estimate_misalignment(["x"] * 4, labels, LEXICON).dependence
+    many = pd.concat([labels] * 50, ignore_index=True)
+    again = estimate_misalignment(["x"] * 200, many, LEXICON, clusters=list(range(4)) * 50).dependence
+    assert again["p_value"].tolist() == once["p_value"].tolist()
 
 
 def test_a_factor_that_is_constant_where_another_is_known_is_not_taken_to_depend_on_it() -> None:
@@ -79,10 +109,62 @@ def test_a_factor_that_is_constant_where_another_is_known_is_not_taken_to_depend
     assert found.dependence["p_value"].tolist() == [1.0]
 
 
-def test_missing_labels_and_null_captions_are_left_out_of_what_they_cannot_tell() -> None:
+def test_missing_labels_and_null_captions_are_left_out_and_counted() -> None:
     labels = pd.DataFrame({"a": ["a0", None, "a1", "a1"]})
-    row = estimate_misalignment(["a0", "a0", None, "a0"], labels, LEXICON).factors.iloc[0]
-    assert (row["images"], row["selection"], row["wrong_value"], row["rho"]) == (3, 2 / 3, 0.5, 1.0)
+    found = estimate_misalignment(["a0", "a0", None, "a0"], labels, LEXICON)
+    row = found.factors.iloc[0]
+    assert (row["images"], row["clusters"], row["unlabelled"], row["selection"], row["wrong_value"]) == (
+        2,
+        2,
+        1,
+        1,
+        0.5,
+    )
+    assert (found.rows, found.lost) == (4, {"null": 1})
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT], ids=repr)
+def test_a_missing_value_of_any_kind_is_missing(missing: object) -> None:
+    labels = pd.DataFrame({"a": pd.Series(["a0", missing, "a1"], dtype=object), "b": [missing] * 3})
+    found = estimate_misalignment(["a0", "a1", missing], labels, LEXICON)
+    assert found.factors["images"].tolist() == [1, 0, 0]
+    assert found.not_assessable == ("b", "c")
+    assert found.lost == {"null": 1}
+    with pytest.raises(
+        CorpusError, match=r"clusters must say for every row .*; 1 of 3 are missing, the first in row 2"
+    ):
+        estimate_misalignment(["x"] * 3, labels, LEXICON, clusters=[1.0, missing, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("clusters", "message"),
+    [
+        ([[1], [2]], r"clusters must be text or numbers; got \[1\] in row 1"),
+        ([1, "1"], r"clusters must be of one type, .*got number \(row 1\) and str \(row 2\)"),
+        (np.zeros((2, 2)), "clusters must be text or numbers; got array"),
+        (pa.array([1, None]), "1 of 2 are missing, the first in row 2"),
+    ],
+    ids=str,
+)
+def test_clusters_that_cannot_be_compared_are_refused(clusters: object, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        estimate_misalignment(["x", "y"], pd.DataFrame({"a": ["a0", "a1"]}), LEXICON, clusters=clusters)
+
+
+def test_numbers_of_clusters_are_told_apart_in_full() -> None:
+    ids = [2**53, 2**53 + 1, 2**53 + 2, 2**53]
+    labels = pd.DataFrame({"a": ["a0"] * 4})
+    assert estimate_misalignment(["a0"] * 4, labels, LEXICON, clusters=ids).factors["clusters"][0] == 3
+
+
+def test_text_of_every_kind_is_read() -> None:
+    labels = pd.DataFrame({"a": ["a0", "a1"]})
+    rates = [
+        estimate_misalignment(captions, labels, LEXICON).factors["selection"][0]
+        for captions in (["a0", "x"], np.array(["a0", "x"]), np.array([b"a0", b"x"]), pd.Series(["a0", "x"]),
+                         pa.array(["a0", "x"]).dictionary_encode(), pa.array(["a0", "x"], pa.string_view()))
+    ]  # fmt: skip
+    assert rates == [0.5] * 6
 
 
 @pytest.mark.parametrize(
@@ -91,7 +173,23 @@ def test_missing_labels_and_null_captions_are_left_out_of_what_they_cannot_tell(
         (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": ["A0"]}), LEXICON), FactorError,
          "unknown value of factor 'a' 'A0'; known: a0, a1$"),
         (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": [3]}), LEXICON), FactorError,
-         "must be names of values; got 3"),
+         "must be names of values; got 3 in row 1"),
+        (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": [["a0"]]}), LEXICON), FactorError,
+         r"must be names of values; got \['a0'\] in row 1"),
+        (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": [" a0"]}), LEXICON), FactorError,
+         "unknown value of factor 'a' ' a0'; known: a0, a1. Did you mean 'a0'"),
+        (lambda: estimate_misalignment(["x"], pd.DataFrame([["a0", "a1"]], columns=["a", "a"]), LEXICON), FactorError,
+         "labels of factor 'a' must be one column; got 2"),
+        (lambda: estimate_misalignment("x", pd.DataFrame({"a": ["a0"]}), LEXICON), CorpusError, "got one text: 'x'"),
+        (lambda: estimate_misalignment([3], pd.DataFrame({"a": ["a0"]}), LEXICON), CorpusError,
+         "captions must be text; got 3 in row 1"),
+        (lambda: estimate_misalignment(["\ud800"], pd.DataFrame({"a": ["a0"]}), LEXICON), CorpusError,
+         "the caption in row 1 is not well-formed text"),
+        (lambda: estimate_misalignment([b"\xff"], pd.DataFrame({"a": ["a0"]}), LEXICON), CorpusError,
+         "the caption in row 1 is not well-formed text"),
+        (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": ["a0"]}), LEXICON,
+                                       detectors={"b": DetectorError(("b0", "b1"), np.eye(2))}), FactorError,
+         "errors of a detector are given for factor 'b', which has no labels"),
         (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": ["a0", "a1"]}), LEXICON), ShapeError,
          "got 1 captions, 2 rows"),
         (lambda: estimate_misalignment(["x"], pd.DataFrame({"a": ["a0"]}), LEXICON, level=1.0), ConfigError,
@@ -124,7 +222,7 @@ def emoji_lexicon() -> Lexicon:
 
 @pytest.mark.parametrize(("omitted", "redrawn"), [(0.1, 0.0), (0.5, 0.3), (0.2, 0.9)])
 def test_omission_and_redraw_injected_into_the_embedded_set_are_recovered(omitted: float, redrawn: float) -> None:
-    emoji, rng = load_emoji(), np.random.default_rng(int(100 * omitted))
+    emoji, rng = load_emoji(), np.random.default_rng([int(100 * omitted), 1])
     captions = []
     for concept, tone, gender in zip(emoji.concepts, emoji.labels["skin_tone"], emoji.labels["gender"], strict=True):
         parts = [str(concept).replace("man", "_").replace("boy", "_").replace("girl", "_").replace("men", "_")]

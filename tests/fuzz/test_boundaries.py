@@ -20,7 +20,8 @@ from tests.fuzz.inputs import ARRAYS, FILES, LEXICON, PLAIN, TEXTS, files
 
 from vergence.cli.main import main
 from vergence.corpus import audit, estimate_misalignment, load_lexicon
-from vergence.corpus.labels import estimate_from_file, read_detectors
+from vergence.corpus.detectors import read_detectors
+from vergence.corpus.labels import estimate_from_file
 from vergence.corpus.lexicon import Concept, Group, Lexicon, parse_yaml
 from vergence.corpus.readers import ReadOptions
 from vergence.errors import VergenceError

@@ -9,7 +9,7 @@ import pytest
 
 from vergence.cli.main import main
 from vergence.corpus.forecast import CANNOT, IGNORED, LEARNED, MISSED, OPEN, PARTLY, THROUGH_OTHERS
-from vergence.data import write_captions
+from vergence.data import POLICIES, Policy, write_captions
 from vergence.errors import ConfigError
 from vergence.plots import forecast_beside_measurement
 from vergence.studies.demo.corpus import Corpus, load_corpus
@@ -35,6 +35,13 @@ def test_an_audit_of_the_captions_recovers_what_was_injected(corpus: Corpus, nam
     assert all(row["covered"] for row in audit["recovered"])
     assert audit["sizes"] == sorted({audit["block"], 16, 64})
     json.dumps(audit, allow_nan=False)
+
+
+@pytest.mark.parametrize("policy", [*SETTINGS.values(), *POLICIES.values()], ids=[*SETTINGS, *POLICIES])
+def test_what_is_selected_and_perturbed_is_what_is_mentioned_and_redrawn_at_all(policy: Policy) -> None:
+    rates = {factor: injected(policy, factor) for factor in ("skin_tone", "gender", "group", "subgroup")}
+    assert policy.misalignment.selected == {factor for factor, (mentioned, _) in rates.items() if mentioned > 0}
+    assert policy.misalignment.perturbed == {factor for factor, (_, redrawn) in rates.items() if redrawn > 0}
 
 
 def said(corpus: Corpus, name: str) -> dict[tuple[int | None, str], str]:

@@ -9,7 +9,7 @@ from vergence.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vergence.corpus import BiasEstimate, Coverage, Lexicon, Progress
+    from vergence.corpus import BiasEstimate, Coverage, Lexicon, Progress, ReadOptions
 
 DESCRIPTION = "Count which concepts captions mention; estimate what they omit and get wrong."
 
@@ -76,6 +76,7 @@ def run(options: Namespace) -> int:
     from vergence.corpus import concepts_146, forecast, load_lexicon, merge_audits
     from vergence.corpus.store import claim_results
     from vergence.reports.audit import audit_table
+    from vergence.reports.bias import estimate_lines, forecast_lines, said_tables
     from vergence.terminal import say, show
 
     if bool(options.paths) == bool(options.merge):
@@ -96,7 +97,7 @@ def run(options: Namespace) -> int:
             raise ConfigError(f"--out {out} is one of the folders to add up; choose another one")
         claim_results(out)
     coverage = merge_audits(options.merge, lexicon if chosen else None) if options.merge else _audit(options, lexicon)
-    estimate = _estimate(options, coverage.lexicon) if options.labels else None
+    estimate = _estimate(options, coverage) if options.labels else None
     results = coverage.to_dict()
     show(audit_table(results))
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
@@ -106,13 +107,13 @@ def run(options: Namespace) -> int:
             say(f"{title}: {_listed(counts)}")
     if estimate is not None:
         said = forecast(estimate, encoding_size=options.encoding_size)
-        shown = estimate.factors[["factor", "images", "selection", "wrong_value", "rho"]].assign(
-            forecast=said["statement"]
-        )
-        say(*shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.3f}").splitlines())
+        say(*estimate_lines(estimate), *forecast_lines(estimate, said))
+        show(*said_tables(estimate))
         results |= {
             "misalignment": _records(estimate.factors),
             "misalignment_by_value": _records(estimate.values),
+            "said_by_shown": _records(estimate.tables[estimate.tables["captions"] != 0]),
+            "labels": {"rows": estimate.rows, "lost": dict(estimate.lost)},
             "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
         }
     if options.out:
@@ -128,37 +129,44 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in first) + more
 
 
-def _estimate(options: Namespace, lexicon: "Lexicon") -> "BiasEstimate":
-    from vergence.corpus.labels import estimate_from_file, read_detectors
+def _estimate(options: Namespace, coverage: "Coverage") -> "BiasEstimate":
+    from vergence.corpus.detectors import read_detectors
+    from vergence.corpus.labels import estimate_from_file
 
+    lexicon = coverage.lexicon
     return estimate_from_file(
         options.labels,
         lexicon,
-        caption_column=(options.caption_column or ["caption"])[0],
+        options=_reading(options),
+        match=coverage.match,
         cluster_column=options.cluster_column,
         detectors=read_detectors(options.detector_errors, lexicon) if options.detector_errors else None,
     )
 
 
 def _records(table: Any) -> list[dict[str, Any]]:
-    import json
+    """Rows as JSON can hold them, no digit lost: NaN is null."""
+    return list(table.astype(object).where(table.notna(), None).to_dict("records"))
 
-    return list(json.loads(table.to_json(orient="records")))
 
+def _reading(options: Namespace) -> "ReadOptions":
+    from vergence.corpus import ReadOptions
 
-def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
-    from rich.progress import TaskProgressColumn, TimeRemainingColumn
-
-    from vergence.corpus import Engine, ReadOptions, audit
-    from vergence.terminal import bars
-
-    reading = ReadOptions(
+    return ReadOptions(
         columns=tuple(options.caption_column or ()),
         max_caption_bytes=options.max_caption_bytes,
         strict=options.strict,
         delimiter={"\\t": "\t"}.get(options.delimiter, options.delimiter),
         header=not options.no_header,
     )
+
+
+def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
+    from rich.progress import TaskProgressColumn, TimeRemainingColumn
+
+    from vergence.corpus import Engine, audit
+    from vergence.terminal import bars
+
     engine = Engine(kind=options.engine, workers=options.workers, address=options.ray_address)
     with bars(TaskProgressColumn(), TimeRemainingColumn()) as shown:
         bar = shown.add_task("reading", total=None)
@@ -172,7 +180,7 @@ def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
             options.paths,
             lexicon,
             match=options.match,
-            options=reading,
+            options=_reading(options),
             engine=engine,
             out=options.out,
             shard=(options.shard_id, options.num_shards),
@@ -186,13 +194,12 @@ def _write(folder: "Path", coverage: "Coverage", results: dict[str, Any], estima
     from vergence.files import whole, write_text
     from vergence.reports.audit import audit_html
 
-    factors = estimate.factors if estimate is not None else None
     text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
     write_text(folder / "coverage.json", text + "\n")
     for name, table in (("coverage", coverage.table()), ("co_mentions", coverage.co_mentions())):
         with whole(folder / f"{name}.parquet") as partial:
             table.to_parquet(partial, index=False)
-    write_text(folder / "report.html", audit_html(results, estimate=factors))
+    write_text(folder / "report.html", audit_html(results, estimate=estimate))
 
 
 def _floor(text: str) -> tuple[str, float]:

@@ -106,8 +106,12 @@ class DetectorError:
         k = len(self.values)
         if matrix.shape != (k, k):
             raise ConfigError(f"confusion must have one row and one column per value, ({k}, {k}); got {matrix.shape}")
-        if (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1, atol=1e-6):
-            raise ConfigError(f"each row of confusion must hold probabilities that sum to 1; got {matrix.tolist()}")
+        for value, row in zip(self.values, matrix, strict=True):
+            if not ((row >= 0).all() and abs(row.sum() - 1) < 1e-6):  # refuses NaN as well
+                raise ConfigError(
+                    f"each row of confusion must hold probabilities that sum to 1; that of value {value!r} has the sum "
+                    f"{row.sum():.6g}"
+                )
         if np.linalg.cond(matrix) > 1e6:
             raise ConfigError("confusion cannot be inverted: some true values get the same labels")
 

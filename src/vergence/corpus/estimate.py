@@ -2,26 +2,42 @@
 
 For each factor: how often captions say anything of it (selection), and how often what they say is another value than
 the image's (perturbation), as observed, and as the probability ρ of a uniform redraw that would explain it:
-wrong-value rate = ρ (1 − 1/k) for k values. Errors of the lexicon and of a detector that labels the images are taken
-out in expectation, so a corrected estimate can leave [0, 1]; its interval does not.
+wrong-value rate = ρ (1 − 1/k) for k values. Where no uniform redraw explains what captions say, ρ is not determined.
+Errors of the lexicon and of a detector that labels the images are taken out in expectation, so a corrected selection or
+wrong-value rate can leave [0, 1] by its error; its interval does not.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Int64
-from scipy.stats import chi2, t
+import pyarrow.compute as pc
+from scipy.stats import chi2
 
+from vergence.checks import probability
+from vergence.corpus.channel import said_by_shown
 from vergence.corpus.errata import DetectorError, LexiconError
-from vergence.corpus.lexicon import Lexicon
+from vergence.corpus.lexicon import Group, Lexicon
 from vergence.corpus.matching import Captions, compiled
+from vergence.corpus.rates import RATES, Items, rates
+from vergence.corpus.rows import caption_array, cluster_codes, label_codes
 from vergence.errors import ConfigError, FactorError, ShapeError, unknown
 from vergence.misalignment import Misalignment
 
 NOT_ASSESSABLE = "not assessable without image labels"
+
+MENTIONED_AT = 0.5
+"""A factor counts as selected if captions mention it at this rate or above."""
+
+TOLERANCE = 0.02
+"""A factor counts as perturbed if its ρ is above this, a rate that some hundred labelled images can tell from 0.
+
+Perturbation acts near ρ > 0: with ten independent semantics and additive noise on five of them, five outputs keep R² of
+-0.006, -0.004 and 0.09 of the five where the noise comes with probability 0.3, 0.1 and 0.03 (exploratory runs). So a
+larger tolerance would call unbiased what is not learned.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +45,25 @@ class BiasEstimate:
     """Estimated selection and perturbation, by factor and by value.
 
     Args:
-        factors: One row per factor: factor, values (k), images (labelled), selection, wrong_value, rho, each of these
-            three with _low and _high; NaN for a factor without labels, whose note says so, and for a rate among
-            captions that may not be any: none found, or no more than the lexicon's errors explain.
+        factors: One row per factor: factor, values (k), images (rows with a label and a caption), clusters (how many
+            independent ones), unlabelled (rows with a caption but no label), selection, wrong_value, rho, each of these
+            three with _low and _high, and note: why a rate is NaN, as "not determined: the redraw is not uniform
+            (p = 0.001)", or that there are no labels.
         values: The same by factor and value shown.
+        tables: What captions say by what images show: factor, shown, said (a value, "(nothing)" or "(several)"),
+            captions. A detector's errors are taken out, so that captions need not be whole numbers.
         dependence: Pairs of labelled factors: a, b, cramers_v (in [0, 1]) and p_value of independence.
+        rows: How many rows were given.
+        lost: Rows left out for want of a caption that can be used, by kind.
         level: Nominal coverage of the intervals.
     """
 
     factors: pd.DataFrame
     values: pd.DataFrame
+    tables: pd.DataFrame
     dependence: pd.DataFrame
+    rows: int
+    lost: Mapping[str, int] = field(default_factory=dict)
     level: float = 0.95
 
     @property
@@ -47,65 +71,48 @@ class BiasEstimate:
         """Factors without image-side labels."""
         return tuple(self.factors.loc[self.factors["note"] == NOT_ASSESSABLE, "factor"])
 
-    def to_misalignment(self, threshold: float = 0.5) -> Misalignment:
-        """The nearest all-or-nothing description of the captions.
+    def to_misalignment(self, *, mentioned_at: float = MENTIONED_AT, tolerance: float = TOLERANCE) -> Misalignment:
+        """The nearest all-or-nothing description of the captions, by the estimates alone; a forecast weighs intervals.
 
         Args:
-            threshold: A factor counts as selected if captions mention it at this rate or above, and as perturbed if
-                the estimated ρ of a selected factor is this or above. In (0, 1].
+            mentioned_at: A factor counts as selected if captions mention it at this rate or above. In (0, 1].
+            tolerance: A selected factor counts as perturbed if its ρ is above this. In [0, 1].
 
         Returns:
-            The misalignment over the factors that have labels.
+            The misalignment over the factors that have labels and more than one value.
 
         Raises:
-            ConfigError: If the threshold is not in (0, 1].
-            FactorError: If no factor reaches it, or every selected one is perturbed.
+            ConfigError: If `mentioned_at` is not in (0, 1] or the tolerance not in [0, 1].
+            FactorError: If no factor is selected, every selected one is perturbed, or one of them is not determined.
         """
-        if not 0 < threshold <= 1:
-            raise ConfigError(f"threshold must be in (0, 1]; got {threshold!r}")
-        known = self.factors[self.factors["note"] != NOT_ASSESSABLE]
-        selected = known[known["selection"] >= threshold]
-        return Misalignment(selected["factor"], selected.loc[selected["rho"] >= threshold, "factor"])
+        check_thresholds(mentioned_at, tolerance)
+        known = self.factors[(self.factors["note"] != NOT_ASSESSABLE) & (self.factors["values"] > 1)]
+        selected = known[~(known["selection"] < mentioned_at)]
+        # Where rho is estimated outside [0, 1] by no more than its error, its interval may still settle it.
+        settled = selected["rho"].notna() | (selected["rho_low"] > tolerance) | (selected["rho_high"] <= tolerance)
+        for row in selected[~settled | selected["selection"].isna()].itertuples():
+            raise FactorError(f"whether captions mention {row.factor!r} and get it right is {row.note}")
+        perturbed = selected["rho"].fillna(selected["rho_low"]) > tolerance
+        return Misalignment(selected["factor"], selected.loc[perturbed, "factor"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Items:
-    """One factor's labelled items: what their captions say, what their images show, and which belong together."""
+def check_thresholds(mentioned_at: float, tolerance: float) -> None:
+    """Require thresholds that a rate can reach.
 
-    found: Float64[np.ndarray, "n values"]
-    weights: Float64[np.ndarray, "n values"]
-    clusters: Int64[np.ndarray, " n"]
-    corrected: bool
-
-    def ratio(
-        self, numerator: np.ndarray, denominator: np.ndarray, level: float, *, added: float = 0.0
-    ) -> tuple[float, float, float]:
-        """A ratio of sums with the interval that its clusters, and variance added to theirs, allow."""
-        bottom = denominator.sum()
-        per_cluster = np.bincount(self.clusters, weights=denominator)
-        # A corrected count within two standard errors of nothing is no denominator: the ratio could be anything.
-        if bottom <= (2 * (len(per_cluster) ** 0.5) * per_cluster.std() if self.corrected else 0):
-            return float("nan"), 0.0, 1.0
-        estimate = float(numerator.sum() / bottom)
-        by_cluster = np.bincount(self.clusters, weights=(numerator - estimate * denominator) / bottom)
-        sizes = np.bincount(self.clusters, weights=np.abs(denominator))
-        n = int((sizes > 0).sum())
-        if n < 2:
-            return estimate, 0.0, 1.0
-        variance = n / (n - 1) * float((by_cluster**2).sum()) + added
-        z = float(t.ppf(0.5 + level / 2, n - 1))
-        if self.corrected:
-            half = z * variance**0.5
-            return estimate, float(np.clip(estimate - half, 0, 1)), float(np.clip(estimate + half, 0, 1))
-        return estimate, *_score_interval(estimate, variance, n, z)
+    Raises:
+        ConfigError: If `mentioned_at` is not in (0, 1] or the tolerance not in [0, 1].
+    """
+    if not 0 < mentioned_at <= 1:
+        raise ConfigError(f"mentioned_at must be in (0, 1]; got {mentioned_at!r}")
+    probability("tolerance", tolerance)
 
 
 def estimate_misalignment(
-    captions: Captions,
+    captions: Captions | Iterable[Any],
     labels: pd.DataFrame,
     lexicon: Lexicon,
     *,
-    clusters: Sequence[Any] | np.ndarray | None = None,
+    clusters: Iterable[Any] | None = None,
     lexicon_errors: Mapping[str, LexiconError] | None = None,
     detectors: Mapping[str, DetectorError] | None = None,
     match: str = "word",
@@ -120,14 +127,16 @@ def estimate_misalignment(
 
     Variances are those of ratios of sums over clusters, linearised; limits without correction are Wilson's at the
     effective sample size, with Student's quantile for the number of clusters. Where the lexicon's error rates were
-    themselves estimated, their variances are added by the delta method.
+    themselves estimated, their variances are added by the delta method. Whether a uniform redraw explains the wrong
+    values is tested at 0.01; where it is rejected, or where ρ would be above 1, ρ is not determined.
 
     Args:
-        captions: One for each row of the labels; a null says nothing.
+        captions: One for each row of the labels; a row whose caption is null is left out and counted as lost.
         labels: A column per factor, named as the lexicon's group, holding names of its concepts; missing where the
             image shows no one value. With a detector, its labels. Other columns are left alone.
         lexicon: Groups are factors, concepts their values, as `lexicon_from_factors` makes it.
-        clusters: Which rows belong together, such as captions of one image; every row is its own if not given.
+        clusters: Which rows belong together, such as captions of one image: one text or number for each row, none
+            missing. Every row is its own if not given.
         lexicon_errors: By factor, the lexicon's error rates, to be taken out.
         detectors: By factor, the detector's error rates, to be taken out.
         match: "word" or "substring".
@@ -138,7 +147,9 @@ def estimate_misalignment(
 
     Raises:
         ShapeError: If numbers of captions, labels and clusters differ.
-        FactorError: If a label is no concept of its group, or an error rate is for an unknown factor.
+        CorpusError: If a caption is no text, or a cluster is missing or cannot be compared.
+        FactorError: If a label is no concept of its group, or an error rate is for a factor that is unknown or, for a
+            detector, has no labels.
         ConfigError: If the level is not inside (0, 1).
 
     Example:
@@ -155,125 +166,94 @@ def estimate_misalignment(
     """
     if not 0 < level < 1:
         raise ConfigError(f"level must be inside (0, 1); got {level!r}")
-    mentions = compiled(lexicon, match).mentions(captions)
-    members = np.arange(len(labels)) if clusters is None else pd.factorize(np.asarray(clusters))[0]
-    if not mentions.n_captions == len(labels) == len(members):
+    if not isinstance(labels, pd.DataFrame):
+        raise ShapeError(f"labels must be a DataFrame with a column for each factor; got {type(labels).__name__}")
+    texts = caption_array(captions)
+    members = np.arange(len(labels)) if clusters is None else cluster_codes(clusters)
+    if not len(texts) == len(labels) == len(members):
         raise ShapeError(
-            f"each caption needs one row of labels and one cluster; got {mentions.n_captions} captions, {len(labels)}"
+            f"each caption needs one row of labels and one cluster; got {len(texts)} captions, {len(labels)}"
             f" rows and {len(members)} clusters"
         )
     names = [group.name for group in lexicon.groups]
     for name in (*(lexicon_errors or {}), *(detectors or {})):
         if name not in names:
             raise FactorError(unknown("factor", name, names))
-    found = np.zeros((len(labels), len(lexicon.concepts)))
-    found[mentions.captions, mentions.concepts] = 1
-    factors, values, first, codes = [], [], 0, {}
+    mentions = compiled(lexicon, match).mentions(texts)
+    found = np.zeros((len(labels), len(lexicon.concepts)), dtype=bool)
+    found[mentions.captions, mentions.concepts] = True
+    captioned = pc.is_valid(texts).to_numpy(zero_copy_only=False) if len(texts) else np.zeros(0, dtype=bool)
+    factors, values, tables, first, codes = [], [], [], 0, {}
     for group in lexicon.groups:
-        own = slice(first, first + len(group.concepts))
-        first = own.stop
+        columns = slice(first, first + len(group.concepts))
+        first = columns.stop
         kinds = tuple(concept.name for concept in group.concepts)
-        if group.name not in labels:
-            factors.append({"factor": group.name, "values": len(kinds), "images": 0, "note": NOT_ASSESSABLE})
+        shown = label_codes(group.name, labels, kinds) if group.name in labels else np.full(len(labels), -1)
+        known = captioned & (shown >= 0)
+        counts = {"values": len(kinds), "images": int(known.sum()), "unlabelled": int((captioned & ~known).sum())}
+        detector = (detectors or {}).get(group.name)
+        if not known.any():
+            if detector is not None:
+                raise FactorError(f"errors of a detector are given for factor {group.name!r}, which has no labels")
+            factors.append({"factor": group.name, **counts, "clusters": 0, "note": NOT_ASSESSABLE})
             continue
-        shown = _codes(group.name, labels[group.name], kinds)
-        codes[group.name] = shown
-        known = shown >= 0
-        error, detector = (lexicon_errors or {}).get(group.name), (detectors or {}).get(group.name)
-        if detector is not None and detector.values != kinds:
-            raise FactorError(f"detector of {group.name!r} knows {detector.values}, the lexicon {kinds}; use one order")
-        items = _Items(
-            found=found[known, own],
-            weights=np.eye(len(kinds))[shown[known]] if detector is None else detector.weights(shown[known]),
-            clusters=members[known],
-            corrected=error is not None or detector is not None,
-        )
-        total, by_value = _rates(items, kinds, error, level)
-        factors.append({"factor": group.name, "values": len(kinds), "images": int(known.sum()), **total, "note": ""})
-        values += [{"factor": group.name, "value": value, **rates} for value, rates in by_value.items()]
-    columns = ["factor", "values", "images", *_RATES, "note"]
+        codes[group.name] = np.where(known, shown, -1)
+        error = (lexicon_errors or {}).get(group.name)
+        items = _items(found[known, columns], shown[known], members[known], group, detector=detector, error=error)
+        total, by_value = rates(items, kinds, level)
+        factors.append({"factor": group.name, **counts, "clusters": len(np.unique(items.clusters)), **total})
+        values += [{"factor": group.name, "value": value, **own} for value, own in by_value.items()]
+        tables.append(said_by_shown(items.found, items.weights, kinds).assign(factor=group.name))
+    lost = int((~captioned).sum())
+    none = pd.DataFrame(columns=["factor", "shown", "said", "captions"])
     return BiasEstimate(
-        factors=pd.DataFrame(factors).reindex(columns=columns),
-        values=pd.DataFrame(values, columns=["factor", "value", "images", *_RATES]),
-        dependence=_dependence(codes),
+        factors=pd.DataFrame(factors).reindex(columns=_FACTORS),
+        values=pd.DataFrame(values, columns=["factor", "value", "images", *RATES, "note"]),
+        tables=pd.concat(tables, ignore_index=True)[list(none)] if tables else none,
+        dependence=_dependence(codes, members),
+        rows=len(labels),
+        lost={"null": lost} if lost else {},
         level=level,
     )
 
 
-_RATES = tuple(f"{rate}{limit}" for rate in ("selection", "wrong_value", "rho") for limit in ("", "_low", "_high"))
+_FACTORS = ("factor", "values", "images", "clusters", "unlabelled", *RATES, "note")
 
 
-def _rates(
-    items: _Items, kinds: tuple[str, ...], error: LexiconError | None, level: float
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Rates of the factor, and for each value shown."""
-    k = len(kinds)
-    said, other = np.empty_like(items.found), np.empty_like(items.found)  # by the value that is taken to be shown
-    gain, variances = np.zeros(k), np.zeros((2, k))
-    for v, value in enumerate(kinds):
-        others = np.delete(items.found, v, axis=1)
-        if error is None:
-            said[:, v], other[:, v] = items.found.any(axis=1), others.any(axis=1)
-        else:
-            # E[found] = f + (r − f) P(said) for each value, summed over values of which one at most is said.
-            recall, wrong = error.rates(value)
-            gain[v], variances[:, v] = 1 / (recall - wrong), error.variances.get(value, (0.0, 0.0))
-            said[:, v] = (items.found.sum(axis=1) - k * wrong) * gain[v]
-            other[:, v] = (others.sum(axis=1) - (k - 1) * wrong) * gain[v]
-    parts = items.weights, items.weights * said, items.weights * other
-
-    def describe(columns: Any) -> dict[str, float]:
-        images, mentioned, mistaken = (part[:, columns].sum(axis=1) for part in parts)
-        # How the sums move with recall and with false positives of each value: the delta method.
-        shown, stated, erred = (part[:, columns].sum(axis=0) for part in parts)
-        by_rate = np.stack([-stated, stated - k * shown]), np.stack([-erred, erred - (k - 1) * shown])
-        d_stated, d_erred = (gain[columns] * slopes for slopes in by_rate)
-
-        def added(slopes: np.ndarray, total: float) -> float:
-            return float(((slopes / total) ** 2 * variances[:, columns]).sum()) if total > 0 else 0.0
-
-        selection = items.ratio(mentioned, images, level, added=added(d_stated, shown.sum()))
-        share = erred.sum() / stated.sum() if stated.sum() > 0 else 0.0
-        wrong = items.ratio(mistaken, mentioned, level, added=added(d_erred - share * d_stated, stated.sum()))
-        rho = tuple(rate / (1 - 1 / k) for rate in wrong) if k > 1 else (float("nan"), 0.0, 1.0)
-        rates = (*selection, *wrong, rho[0], min(1.0, rho[1]), min(1.0, rho[2]))
-        return dict(zip(_RATES, rates, strict=True))
-
-    by_value = {value: {"images": float(items.weights[:, v].sum()), **describe([v])} for v, value in enumerate(kinds)}
-    return describe(slice(None)), by_value
+def _items(
+    found: np.ndarray,
+    shown: np.ndarray,
+    clusters: np.ndarray,
+    group: Group,
+    *,
+    detector: DetectorError | None,
+    error: LexiconError | None,
+) -> Items:
+    kinds = tuple(concept.name for concept in group.concepts)
+    if detector is not None and detector.values != kinds:
+        raise FactorError(f"detector of {group.name!r} knows {detector.values}, the lexicon {kinds}; use one order")
+    return Items(
+        found=found,
+        shown=shown,
+        weights=np.eye(len(kinds))[shown] if detector is None else detector.weights(shown),
+        clusters=np.unique(clusters, return_inverse=True)[1],
+        detected=detector is not None,
+        error=error,
+    )
 
 
-def _score_interval(estimate: float, variance: float, n: int, z: float) -> tuple[float, float]:
-    """Wilson's limits for as many independent trials as would have this variance."""
-    p = min(1.0, max(0.0, estimate))
-    trials = min(p * (1 - p) / variance, 1e15) if variance > 0 and 0 < p < 1 else float(n)
-    middle, half = p + z * z / (2 * trials), z * np.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
-    scale = 1 + z * z / trials
-    low, high = (middle - half) / scale, (middle + half) / scale
-    return (0.0 if p == 0 else float(low)), (1.0 if p == 1 else float(high))
+def _dependence(codes: Mapping[str, np.ndarray], clusters: np.ndarray) -> pd.DataFrame:
+    """Pearson's test and Cramér's V, bias-corrected as in [bergsma2013], for every pair of labelled factors.
 
-
-def _codes(factor: str, column: pd.Series, kinds: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
-    codes = np.full(len(column), -1, dtype=np.int64)
-    numbers = {value: number for number, value in enumerate(kinds)}
-    for place, value in enumerate(column.tolist()):
-        if isinstance(value, str):
-            if value not in numbers:
-                raise FactorError(unknown(f"value of factor {factor!r}", value, kinds))
-            codes[place] = numbers[value]
-        elif not pd.isna(value):
-            raise FactorError(f"labels of factor {factor!r} must be names of values; got {value!r} in row {place}")
-    return codes
-
-
-def _dependence(codes: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Pearson's test and Cramér's V, bias-corrected as in [bergsma2013], for every pair of labelled factors."""
+    A pair of values counts once for each cluster: five captions of one image are one image.
+    """
     rows = []
     names = list(codes)
     for place, a in enumerate(names):
         for b in names[place + 1 :]:
             both = (codes[a] >= 0) & (codes[b] >= 0)
-            table = pd.crosstab(codes[a][both], codes[b][both]).to_numpy(dtype=np.float64)
+            pairs = np.unique(np.stack([clusters[both], codes[a][both], codes[b][both]]), axis=1)
+            table = pd.crosstab(pairs[1], pairs[2]).to_numpy(dtype=np.float64)
             rows.append({"a": a, "b": b, **_association(table)})
     return pd.DataFrame(rows, columns=["a", "b", "cramers_v", "p_value"])
 

@@ -21,6 +21,7 @@ What is written is kept as it is written; how forms are compared with captions i
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from io import StringIO
@@ -163,7 +164,7 @@ class Lexicon:
         """The number of the group of each concept."""
         return tuple(number for number, group in enumerate(self.groups) for _ in group.concepts)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of all that decides what counts, so that results of different lexicons are never added up."""
         return sha256(dumps([_DEFINITION, self.to_dict()], sort_keys=True).encode()).hexdigest()

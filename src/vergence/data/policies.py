@@ -8,6 +8,7 @@ import torch
 
 from vergence.checks import known_factors, one_of, probability
 from vergence.data.emoji import EmojiSet
+from vergence.errors import ConfigError
 from vergence.misalignment import Misalignment
 from vergence.random import named
 from vergence.views import CaptionStyle, render_captions, text_record
@@ -23,13 +24,14 @@ class Policy:
         description: What the captions do, in a few words.
         misalignment: What they mention and what they may get wrong.
         perturbation_probability: Chance that a perturbed factor is redrawn.
-        omission_probability: By factor that the captions may mention, the chance that one of them does not.
+        omission_probability: By factor, the chance that a caption does not mention it; 1 for one that none mentions,
+            which is then not selected.
         real_labels: Whether captions are the set's own labels instead of rendered from factors.
         all_sizes: Whether to train it at every output size, or at the main one only.
 
     Raises:
-        ConfigError: If a probability is outside [0, 1].
-        FactorError: If a factor may be left out that the captions never mention.
+        ConfigError: If a probability is outside [0, 1], or probabilities and misalignment contradict each other.
+        FactorError: If an omission is of a factor that is neither selected nor left out of every caption.
     """
 
     description: str
@@ -41,9 +43,22 @@ class Policy:
 
     def __post_init__(self) -> None:
         probability("perturbation_probability", self.perturbation_probability)
-        known_factors(self.omission_probability, sorted(self.misalignment.selected))
+        if (self.perturbation_probability > 0) != bool(self.misalignment.perturbed):
+            names = ", ".join(sorted(self.misalignment.perturbed)) or "none"
+            raise ConfigError(
+                "perturbation_probability must be above 0 where factors are perturbed, and 0 where none is; got "
+                f"{self.perturbation_probability:g} with perturbed factors: {names}"
+            )
+        selected = sorted(self.misalignment.selected)
         for name, rate in self.omission_probability.items():
             probability(f"omission_probability[{name!r}]", rate)
+            if rate < 1:
+                known_factors([name], selected)
+            elif name in selected:
+                raise ConfigError(
+                    f"a factor that no caption mentions is not selected; got omission_probability[{name!r}] = 1 with "
+                    f"selected factors: {', '.join(selected)}"
+                )
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -99,10 +114,11 @@ def write_captions(emoji: EmojiSet, policy: str | Policy, *, seed: int) -> list[
     chosen = POLICIES[policy] if isinstance(policy, str) else policy
     if chosen.real_labels:
         return emoji.captions
+    stated = chosen.misalignment.selected | set(chosen.omission_probability)
     record = text_record(
         emoji.labels,
         emoji.space,
-        chosen.misalignment,
+        Misalignment(stated, chosen.misalignment.perturbed),
         perturbation_probability=chosen.perturbation_probability,
         generator=named(seed, "record"),
     )

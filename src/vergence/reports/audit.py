@@ -10,10 +10,12 @@ from hashlib import sha256
 from math import floor, isnan, log10
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
+from vergence.corpus import BiasEstimate
+from vergence.corpus.estimate import NOT_ASSESSABLE
+from vergence.reports.bias import estimate_lines, said_by_shown_tables
 from vergence.terminal import grid, printable
 
 _SCRIPT = """
@@ -32,12 +34,12 @@ document.querySelectorAll("table.sortable thead button").forEach((button) => {
 """
 
 
-def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = None) -> str:
+def audit_html(coverage: Mapping[str, Any], *, estimate: BiasEstimate | None = None) -> str:
     """The page of an audit.
 
     Args:
         coverage: What `coverage.json` holds.
-        estimate: The table `factors` of a `BiasEstimate`, if image labels were given.
+        estimate: What captions omit and get wrong, if image labels were given.
 
     Returns:
         One HTML page that needs no other file and no network.
@@ -76,7 +78,10 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: pd.DataFrame | None = N
         digest=b64encode(sha256(_SCRIPT.encode()).digest()).decode(),
         estimate=[]
         if estimate is None
-        else [{**row, "forecast": said.get(row["factor"], nothing)} for row in estimate.to_dict("records")],
+        else [{**row, "forecast": said.get(row["factor"], nothing)} for row in estimate.factors.to_dict("records")],
+        not_assessable=NOT_ASSESSABLE,
+        lines=[] if estimate is None else estimate_lines(estimate),
+        tables=[] if estimate is None else list(said_by_shown_tables(estimate)),
         encoding_size=forecast["encoding_size"],
         n=n,
     )

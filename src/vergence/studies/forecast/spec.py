@@ -21,7 +21,8 @@ _EVERYTHING = POLICIES[REFERENCE].misalignment.selected
 
 def _omitted(**rates: float) -> Policy:
     said = ", ".join(f"{name.replace('_', ' ')} left out of a caption with chance {p:g}" for name, p in rates.items())
-    return Policy(description=said, misalignment=Misalignment(_EVERYTHING), omission_probability=rates)
+    mentioned = _EVERYTHING - {name for name, rate in rates.items() if rate == 1}
+    return Policy(description=said, misalignment=Misalignment(mentioned), omission_probability=rates)
 
 
 def _redrawn(factor: str, rate: float) -> Policy:
@@ -47,9 +48,15 @@ SETTINGS: Mapping[str, Policy] = MappingProxyType(
 
 
 def injected(policy: Policy, factor: str) -> tuple[float, float]:
-    """The rates at which a policy mentions a factor, and redraws it where it does."""
-    redrawn = policy.perturbation_probability if factor in policy.misalignment.perturbed else 0.0
-    return 1 - policy.omission_probability.get(factor, 0.0), redrawn
+    """The rates at which a policy mentions a factor, and redraws it where it does.
+
+    Example:
+        >>> injected(POLICIES["omit"], "skin_tone"), injected(POLICIES["perturb"], "skin_tone")
+        ((0.0, 0.0), (1.0, 0.9))
+    """
+    bias = policy.misalignment
+    mentioned = 1 - policy.omission_probability.get(factor, 0.0) if factor in bias.selected else 0.0
+    return mentioned, policy.perturbation_probability if factor in bias.perturbed else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
