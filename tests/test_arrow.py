@@ -221,7 +221,7 @@ def test_arrow_files_give_texts_as_bytes_whatever_holds_them(
     assert batch["list"].to_pylist() == [encoded, None, [], [b"x"]]
 
 
-def test_lists_of_a_size_of_zero_hold_nothing(tmp_path: Path) -> None:
+def test_lists_of_a_size_of_zero_hold_nothing_and_of_a_size_below_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     data = arrow(pa.table({"list": pa.array([["ab"] * 7] * 3, pa.list_(pa.string(), 7))}))
     width = struct.pack("<i", 7)
@@ -229,6 +229,9 @@ def test_lists_of_a_size_of_zero_hold_nothing(tmp_path: Path) -> None:
     path.write_bytes(data.replace(width, struct.pack("<i", 0)))
     with open_ipc(path) as file:
         assert [flattened(batch["list"])[0].to_pylist() for batch in file.batches(["list"])] == [[]]
+    path.write_bytes(data.replace(width, struct.pack("<i", -7)))
+    with open_ipc(path) as file, pytest.raises(pa.ArrowInvalid, match="lists of a size of -7"):
+        list(file.batches(["list"]))
 
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
