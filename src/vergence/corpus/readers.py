@@ -123,6 +123,9 @@ def _by_column(read: Callable[..., Columns], part: Part, options: ReadOptions, p
 def _table(part: Part, options: ReadOptions, problems: Problems, *, delimiter: str) -> Columns:
     def read(stream: Stream) -> Columns:
         start = Peeked(Recoded(stream))
+        if b"\0" in start.head.partition(b"\n")[0]:  # every delimiter of UTF-16 is half NUL
+            problems.add("not_text", part.path, "file", [0])
+            return
         sign = delimiter
         if named := _SEPARATOR.match(start.head):
             sign = options.delimiter or named[1].decode()

@@ -40,9 +40,6 @@ def csv_columns(
     for found, blocks in _records(stream, delimiter, limit, add, first=int(not header)):
         numbers, records = found, blocks
         if not dialect.width:
-            if b"\0" in records[0]:
-                add("not_text", unit="file", numbers=[0])
-                return
             fields = _fields(records[0], dialect)
             if not fields:
                 add("malformed", unit="file", numbers=[0], detail=f"no first record of 1 to {_MOST_COLUMNS:,} columns")
