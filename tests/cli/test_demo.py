@@ -53,6 +53,7 @@ def test_a_folder_with_a_job_asks_what_to_do_with_it(capsys: pytest.CaptureFixtu
 
 def test_a_damaged_job_file_is_said_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"job": "de')
+    (tmp_path / ".vergence").write_text("vergence job 1\n")
     assert "--overwrite" in refused(capsys, "demo", "--out", str(tmp_path), "--resume")
 
 
@@ -68,7 +69,7 @@ def test_a_truncated_data_file_is_named_and_leaves_nothing(capsys: pytest.Captur
     whole = (files("vergence.data") / "emoji.parquet").read_bytes()
     (tmp_path / "half.parquet").write_bytes(whole[: len(whole) // 2])
     line = refused(capsys, "demo", "--out", str(tmp_path / "out"), "--data", str(tmp_path / "half.parquet"))
-    assert "half.parquet is truncated or damaged" in line
+    assert "half.parquet: cannot be read as Parquet" in line
     assert "rebuild the file with" in line
     assert not (tmp_path / "out").exists()
 

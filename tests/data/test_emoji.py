@@ -287,7 +287,7 @@ def test_a_truncated_file_gives_one_line_that_names_the_remedy(
 ) -> None:
     truncated = tmp_path_factory.mktemp("truncated") / "emoji.parquet"
     truncated.write_bytes(PACKAGED.read_bytes()[:kept])
-    with pytest.raises(CorpusError, match=r"emoji\.parquet is truncated or damaged \(.*\); " + REMEDY) as caught:
+    with pytest.raises(CorpusError, match=r"emoji\.parquet: cannot be read as Parquet: .*; " + REMEDY) as caught:
         load_emoji(truncated)
     assert "\n" not in str(caught.value)
 
@@ -297,7 +297,7 @@ def test_a_flipped_bit_in_the_data_is_found(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(content)
-    with pytest.raises(CorpusError, match=r"damaged\.parquet is truncated or damaged"):
+    with pytest.raises(CorpusError, match=r"damaged\.parquet: cannot be read as Parquet: .*CRC"):
         load_emoji(damaged)
 
 
@@ -314,6 +314,53 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(PACKAGED).slice(0, 2).replace_schema_metadata(None), other)
     with pytest.raises(CorpusError, match="it lacks the description of its factors"):
         load_emoji(other)
+
+
+def changed(name: str, values: list, kind: pa.DataType | None = None) -> pa.Table:
+    """Two rows of the set, one column replaced."""
+    table = pq.read_table(PACKAGED).slice(0, 2)
+    column = pa.array(values, kind) if kind else pa.array(values)
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", [1, 2], "column label must be string; got int64, 0 of them null"),
+        ("label", ["a", None], "column label must be string; got string, 1 of them null"),
+        ("group", [None, "symbols"], "column group must be string; got string, 1 of them null"),
+        ("tags", ["a", "b"], "column tags must be list<"),
+        ("tags", [["a"], [None]], "tags must be texts; some are null"),
+        ("image", ["a", "b"], "column image must be binary; got string"),
+        ("gender", ["man", "cat"], "unknown gender 'cat'; known: woman, man"),
+    ],
+)
+def test_columns_of_another_type_or_value_are_refused(tmp_path: Path, name: str, values: list, message: str) -> None:
+    pq.write_table(changed(name, values), tmp_path / "x.parquet")
+    with pytest.raises(CorpusError, match=re.escape(message)) as caught:
+        load_emoji(tmp_path / "x.parquet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b'{"factors": 3}', b'{"factors": {"gender": ["a"]}}', b"\xff"])
+def test_a_description_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
+    table = pq.read_table(PACKAGED).slice(0, 2).replace_schema_metadata({b"vergence": said})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(CorpusError, match=r"x\.parquet does not describe its factors \(.+\); " + REMEDY):
+        load_emoji(tmp_path / "x.parquet")
+
+
+def test_a_set_without_rows_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(PACKAGED).slice(0, 0), tmp_path / "empty.parquet")
+    (tmp_path / "text.parquet").write_text("label,tags\n")
+    for path, message in {
+        tmp_path / "empty.parquet": "holds no rows",
+        tmp_path / "text.parquet": "cannot be read as Parquet",
+        tmp_path: "is no file",
+        tmp_path / ("a" * 300): "does not exist",
+    }.items():
+        with pytest.raises(CorpusError, match=f"{message}.*{REMEDY}"):
+            load_emoji(path)
 
 
 # --------------------------------------------------------------------------------------------------------- building

@@ -1,6 +1,7 @@
 """The main job through the command line, on a subset."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from tests.integration.conftest import vergence
 
+from vergence.files import JOURNAL, journal
 from vergence.probes import SIZE_DEPENDENT
 
 pytestmark = pytest.mark.slow
@@ -107,3 +109,19 @@ def test_a_finished_job_is_not_repeated(quick_demo: Path) -> None:
     done = vergence("demo", "--out", str(quick_demo), "--quick", "--resume")
     assert done.returncode == 0, done.stderr
     assert (quick_demo / "runs" / "omit-16" / "encoder.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_journal_names_every_file_of_a_finished_job(quick_demo: Path) -> None:
+    there = {path.relative_to(quick_demo).as_posix() for path in quick_demo.rglob("*") if path.is_file()}
+    assert set(journal(quick_demo)) >= there - {JOURNAL}
+    assert not list(quick_demo.rglob("checkpoints")), "gone once a run is done"
+
+
+def test_a_damaged_result_of_a_run_is_said_in_one_line(quick_demo: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(quick_demo, tmp_path / "out")
+    damaged = next(folder.glob("runs/*/run.json"))
+    damaged.write_text(damaged.read_text().replace('"value": 0', '"value": 1', 1))
+    done = vergence("demo", "--out", str(folder), "--quick", "--resume")
+    assert done.returncode == 2
+    assert "run.json is damaged: it is not what was written. Remove that file and resume" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("vergence: error: ")

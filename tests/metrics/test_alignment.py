@@ -1,7 +1,11 @@
 """Alignment, neighbours, retrieval and nulls: what holds beyond the table of claims."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics import (
@@ -138,3 +142,20 @@ def test_neighbours_found_in_tiles_are_those_of_a_full_sort(k: int, monkeypatch:
     nearest = [((side @ side.T).fill_diagonal_(-2)).argsort(dim=1, descending=True)[:, :k].tolist() for side in (x, y)]
     shared = sum(len({*a} & {*b}) for a, b in zip(*nearest, strict=True))
     assert mutual_knn(x, y, k=k) == pytest.approx(shared / (640 * k), rel=1e-12)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, -1.0, 100.0, math.inf, -math.inf]), min_size=2, max_size=9),
+    st.sampled_from([0.0, 1.0, 100.0, math.inf, -math.inf]),
+)
+def test_no_p_value_is_below_what_the_shuffles_can_show(shuffled: list[float], observed: float) -> None:
+    values = iter([observed, *shuffled])
+    x = torch.arange(4.0)[:, None]
+    null = permutation_null(lambda *_: next(values), x, x, generator=generator(0), n_shuffles=len(shuffled))
+    assert null.least_p_value == 2 / (len(shuffled) + 1)
+    assert null.least_p_value - 1e-12 <= null.p_value <= 1
+    beyond = min(sum(value >= observed for value in shuffled), sum(value <= observed for value in shuffled)) + 1
+    assert null.p_value == pytest.approx(min(1.0, 2 * beyond / (len(shuffled) + 1)))
+    if not {math.inf, -math.inf} <= set(shuffled):
+        assert not math.isnan(null.mean)
+        assert not math.isnan(null.std)

@@ -230,6 +230,7 @@ def test_doubtful_values_are_pointed_out(tmp_path: Path) -> None:
     ("factors", "message"),
     [
         (["shape", "tone", "shape"], "factor 'shape' is named 2 times; name each once"),
+        ([], "no factor is named; name at least one column"),
         (["image"], "column 'image' cannot be both a factor and the cluster"),
     ],
 )

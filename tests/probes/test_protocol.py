@@ -112,6 +112,24 @@ def test_a_cluster_in_both_halves_is_refused_by_name() -> None:
         probe(FIT, planted(60, 57, seed=1), SPACE, generator=generator(0))
 
 
+def test_clusters_are_known_for_every_item_and_of_one_type() -> None:
+    gone = np.where(FIT.clusters == 3, np.nan, FIT.clusters)
+    for clusters in (gone, np.where(FIT.clusters == 3, None, FIT.clusters.astype(object))):
+        with pytest.raises(ShapeError, match="each item must have a cluster; 4 of 240 have none"):
+            Labelled(FIT.z, FIT.labels, clusters)
+    as_text = Labelled(FIT.z, FIT.labels, FIT.clusters.astype(str))  # the same clusters would pass for new ones
+    with pytest.raises(ConfigError, match="clusters must be of one type in both halves; got texts to fit and numbers"):
+        probe(as_text, FIT, SPACE, generator=generator(0))
+
+
+def test_labels_of_a_continuous_factor_are_numbers() -> None:
+    labels = FIT.labels.assign(hue=["red", *FIT.labels["hue"][1:]])
+    with pytest.raises(FactorError, match="factor 'hue' is continuous: its labels must be numbers; got 'red'"):
+        probed(Labelled(FIT.z, labels, FIT.clusters))
+    same = FIT.labels.assign(hue=FIT.labels["hue"].astype(object))
+    pd.testing.assert_frame_equal(probed(Labelled(FIT.z, same, FIT.clusters)), probed(), check_exact=True)
+
+
 def test_a_factor_that_is_known_for_no_item_of_a_half_is_refused_by_name() -> None:
     silent = Labelled(TEST.z, TEST.labels.assign(tone=None), TEST.clusters)
     with pytest.raises(ConfigError, match="factor 'tone' is known for 240 items to fit and 0 to test"):

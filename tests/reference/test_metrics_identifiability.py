@@ -73,7 +73,9 @@ def test_logistic_reaches_the_minimum_that_scikit_learn_finds(n_classes: int, st
     np.testing.assert_allclose(
         fitted.log_probabilities(z), expected.predict_log_proba(standardised(z)), atol=2e-5, rtol=1e-5
     )
-    np.testing.assert_array_equal(fitted.predict(z), expected.predict(standardised(z)))
+    likeliest = fitted.log_probabilities(z).topk(2).values
+    clear = (likeliest[:, 0] - likeliest[:, 1] > 1e-3).numpy()  # others are decided by rounding
+    np.testing.assert_array_equal(fitted.predict(z)[clear], expected.predict(standardised(z))[clear])
 
 
 def test_ridge_is_the_regression_of_scikit_learn() -> None:

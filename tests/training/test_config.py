@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vergence.errors import ConfigError
-from vergence.training import TrainConfig
+from vergence.training import EarlyStop, TrainConfig
+from vergence.training.limits import MOST, fits_in_memory
+from vergence.training.mapping import check_keys, from_mapping
 
 
 def slow_rate(highest: float, warmup: float, progress: float) -> float:
@@ -54,7 +56,7 @@ def test_only_whole_batches_count(batch_size: int, n: int) -> None:
     ("setting", "message"),
     [
         ({"epochs": 0}, "epochs must be >= 1; got 0"),
-        ({"epochs": True}, "epochs must be >= 1; got True"),
+        ({"epochs": True}, "epochs must be a whole number >= 1; got True"),
         ({"batch_size": 1}, r"batch_size must be >= 2 \(a contrastive loss needs a negative\); got 1"),
         ({"learning_rate": 0.0}, "learning_rate must be a finite number > 0; got 0.0"),
         ({"learning_rate": float("inf")}, "learning_rate must be a finite number > 0; got inf"),
@@ -72,3 +74,56 @@ def test_only_whole_batches_count(batch_size: int, n: int) -> None:
 def test_settings_validate_themselves(setting, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**setting)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"epochs": "3"}, "train.epochs must be a whole number; got '3': leave out the quotes"),
+        ({"epochs": 3.0}, "train.epochs must be a whole number; got 3.0"),
+        ({"learning_rate": 10**400}, "train.learning_rate must be a number; got 1000"),
+        ({"max_grad_norm": "1"}, "train.max_grad_norm must be a number or null; got '1': leave out the quotes"),
+        ({"early_stop": []}, r"train.early_stop must be keys with values; got \[\]"),
+        ({"trian": 1}, "unknown key in train 'trian'"),
+        ([], r"train must be keys with values; got \[\]"),
+    ],
+)
+def test_a_mapping_is_taken_as_it_stands_or_refused(mapping, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        check_keys(TrainConfig, mapping, path="train")
+
+
+def test_a_mapping_makes_what_its_parts_would() -> None:
+    mapping = {"epochs": 3, "early_stop": {"patience": 2}, "learning_rate": 1}
+    made = from_mapping(TrainConfig, mapping)
+    assert made == TrainConfig(epochs=3, early_stop=EarlyStop(patience=2), learning_rate=1)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.sampled_from([*TrainConfig.__dataclass_fields__, "patience", "x"]), inner, max_size=3)
+        ),
+        max_leaves=6,
+    )
+)
+def test_whatever_the_mapping_only_documented_errors_come(content) -> None:
+    try:
+        from_mapping(TrainConfig, content) if isinstance(content, dict) else check_keys(TrainConfig, content)
+    except ConfigError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_each_largest_setting_is_one_and_a_step_more_is_none() -> None:
+    for name in ("epochs", "batch_size", "accumulation", "chunk_size"):
+        TrainConfig(**{name: MOST[name]})
+        with pytest.raises(ConfigError, match=f"{name} must be <= {MOST[name]:,}; got {MOST[name] + 1}"):
+            TrainConfig(**{name: MOST[name] + 1})
+
+
+def test_what_needs_more_than_there_is_says_both() -> None:
+    fits_in_memory(1000, "this")
+    with pytest.raises(ConfigError, match=r"^this needs 1,000,000,000 GB of memory; this machine has \d+ GB$"):
+        fits_in_memory(10**18, "this")

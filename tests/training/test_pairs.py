@@ -230,6 +230,17 @@ def test_the_split_is_written_into_the_run_and_the_export_and_what_was_left_out_
     assert "1 of 60 rows were left out: image cannot be read (1)." in card
 
 
+def test_a_metric_of_held_out_pairs_needs_two_of_them_before_anything_is_written(tmp_path: Path) -> None:
+    data = {"parquet": parquet(tmp_path, distinct(20)).parquet, "side": 16, "shift": 1, "validation": 0.05}
+    stop = {"metric": "held_out_total", "patience": 1}
+    config = from_mapping(RunConfig, {**SMALL, "data": data, "train": {**SMALL["train"], "early_stop": stop}})
+    with pytest.raises(
+        ConfigError, match=r"early_stop watches held_out_total, .* two held-out pairs; got 1 \(19 pairs"
+    ):
+        run_training(config, out=tmp_path / "run", present="refuse")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

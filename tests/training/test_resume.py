@@ -96,15 +96,13 @@ def test_a_killed_process_is_resumed_to_the_same_bits(uninterrupted, tmp_path: P
 import time
 from pathlib import Path
 from tests.training.common import run
-run(Path({str(tmp_path)!r}), callbacks=[lambda end: time.sleep(0.3)])
+run(Path({str(tmp_path)!r}), callbacks=[lambda end: time.sleep(600 if end.epoch == 3 else 0)])
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(Path.cwd())]))}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "checkpoints" / "epoch-000002.safetensors").exists():
+        while not (tmp_path / "checkpoints" / "epoch-000002.safetensors").exists():  # it waits after the third
             assert process.poll() is None, "ended before it could be killed"
-            assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
         process.send_signal(signal.SIGKILL)

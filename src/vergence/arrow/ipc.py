@@ -176,6 +176,10 @@ def as_bytes(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, as_bytes(kind.value_type), kind.ordered)
     if pa.types.is_fixed_size_list(kind):
+        if kind.list_size < 0:
+            raise pa.ArrowInvalid(f"lists of a size of {kind.list_size}")
+        if kind.list_size == 0:
+            return kind  # pyarrow makes no other
         return pa.list_(_field(kind.value_field), kind.list_size)
     for is_kind, make in _LISTS:
         if is_kind(kind):

@@ -2,7 +2,7 @@
 
 from typing import no_type_check
 
-from numba import njit
+from vergence.compiled import njit
 
 
 @no_type_check

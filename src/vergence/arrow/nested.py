@@ -43,13 +43,11 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     rows = at = np.arange(len(column))  # the row of each entry and its place in the column; -1 for null
     while is_list(column.type):
         starts, lengths = _extents(column)
-        null = at < 0
-        if column.null_count:
-            null |= column.is_null().to_numpy(zero_copy_only=False)[at]
-        lengths = np.where(null, 1, lengths[at])
+        null = np.append(column.is_null().to_numpy(zero_copy_only=False), True)[at]  # the last stands for place -1
+        lengths = np.where(null, 1, np.append(lengths, 1)[at])
         if int(lengths.sum()) > _FEW + len(at) + 4 * len(column.values):
             raise pa.ArrowInvalid(f"lists that overlap: {int(lengths.sum()):,} entries of {len(column.values):,}")
-        shifts = starts[at] - (np.cumsum(lengths) - lengths)
+        shifts = np.append(starts, 0)[at] - (np.cumsum(lengths) - lengths)
         parents = np.repeat(np.arange(len(at)), lengths)
         at = np.where(null[parents], -1, np.arange(len(parents)) + shifts[parents])
         rows, column = rows[parents], column.values
@@ -84,7 +82,7 @@ def text_lengths(column: pa.Array) -> np.ndarray | None:
         return None
     values = column.dictionary
     if values.type in _VIEWS:
-        known = _views(values)[:, 0]
+        known = np.where(values.is_null().to_numpy(zero_copy_only=False), 0, _views(values)[:, 0])
     else:
         known = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
     places = pc.fill_null(column.indices, len(values)).to_numpy(zero_copy_only=False)
@@ -106,6 +104,7 @@ def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
     chosen = pc.fill_null(places, 0).to_numpy(zero_copy_only=False)
     views = _views(values)[chosen] if len(values) else np.zeros((len(places), 4), np.int32)
     null |= values.is_null().to_numpy(zero_copy_only=False)[chosen] if len(values) else True
+    views[null] = 0  # what stands there is not validated, but Arrow follows it
     valid = pa.py_buffer(np.packbits(~null, bitorder="little"))
     buffers = [valid, pa.py_buffer(views), *values.buffers()[2:]]
     return pa.Array.from_buffers(pa.binary_view(), len(places), buffers).cast(pa.large_binary())

@@ -1,8 +1,10 @@
 """Parquet files: tables whole, row groups in batches, in memory that is bounded by what their pages hold."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,6 +41,7 @@ class Parquet:
             raise pa.ArrowInvalid("the footer is damaged")
         self._coded: pq.ParquetFile | None = None
         self.schema: pa.Schema = self._file.schema_arrow
+        self.counts = Counter(self.schema.names)
         self.rows = [group.rows for group in self._groups]
 
     def batches(
@@ -56,16 +59,14 @@ class Parquet:
             OSError, ArrowException: If a column is missing or named twice, or the row group is damaged or too large.
         """
         for name in columns:
-            if self.schema.names.count(name) != 1:
-                known = self.schema.names
+            if self.counts[name] != 1:
                 raise pa.ArrowInvalid(
-                    f"two columns are called {name!r}" if name in known else unknown("column", name, known)
+                    f"two columns are called {name!r}" if self.counts[name] else unknown("column", name, self.counts)
                 )
         if len(self._groups[group].columns) != len(self._leaves):
             raise pa.ArrowInvalid("a row group does not have the columns of its file")
-        wanted = [
-            k for k, leaf in enumerate(self._leaves) if f"{leaf.path}.".startswith(tuple(f"{c}." for c in columns))
-        ]
+        tops = set(columns)
+        wanted = [k for k, leaf in enumerate(self._leaves) if tops.intersection(_prefixes(leaf.path))]
         rows, as_dictionary = BATCH_ROWS, False
         for leaf in wanted:
             chunk = chunk_pages(self._source, self._groups[group].columns[leaf])
@@ -143,9 +144,9 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None, *, most_b
         names = file.schema.names
         wanted = names if columns is None else list(columns)
         for name in wanted:
-            if names.count(name) > 1:
+            if file.counts[name] > 1:
                 raise CorpusError(f"{path}: two columns are called {name!r}; rename one")
-            if name not in names:
+            if not file.counts[name]:
                 raise CorpusError(f"{path}: {unknown('column', name, names)}")
         batches, size = [], 0
         for group in range(len(file.rows)):
@@ -192,6 +193,11 @@ def _opened(path: str | Path) -> Iterator[Parquet]:
     except FILE_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CorpusError(f"{path}: cannot be read as Parquet: {reason}") from error
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """The names of a column and of the structs and lists around it; a name may hold dots itself."""
+    return accumulate(path.split("."), "{}.{}".format)
 
 
 def _parquet_file(

@@ -137,9 +137,7 @@ class Coverage:
         self.longest = max(self.longest, other.longest)
         self.problems.merge(other.problems)
         self.distinct.merge(other.distinct)
-        for concept, texts in enumerate(other._texts):
-            if texts:
-                self._merge_examples(concept, other._priorities[concept], texts)
+        self._merge_examples(other)
 
     def settings(self) -> dict[str, Any]:
         """What must agree for two to merge."""
@@ -291,12 +289,15 @@ class Coverage:
                 held = self._texts[concept]
                 self._texts[concept] = [texts[p] if p >= 0 else held[-1 - p] for p in places[: kept[concept]]]
 
-    def _merge_examples(self, concept: int, priorities: np.ndarray, texts: list[str]) -> None:
-        known = dict(zip(self._priorities[concept].tolist(), self._texts[concept], strict=False))
-        known |= dict(zip(priorities.tolist(), texts, strict=False))
-        kept = sorted(known)[: self.n_examples]
-        self._texts[concept] = [known[priority] for priority in kept]
-        self._priorities[concept, : len(kept)] = kept
+    def _merge_examples(self, other: "Coverage") -> None:
+        ours, theirs = self._priorities.tolist(), other._priorities.tolist()
+        for concept in np.flatnonzero(other._priorities[:, 0] < self._priorities[:, -1]).tolist():
+            known = dict(zip(ours[concept], self._texts[concept], strict=False))
+            known |= dict(zip(theirs[concept], other._texts[concept], strict=False))
+            kept = sorted(known)[: self.n_examples]
+            self._texts[concept] = [known[priority] for priority in kept]
+            ours[concept][: len(kept)] = kept
+        self._priorities = np.array(ours, dtype=np.uint64)
 
 
 def _salts(n: int) -> UInt64[np.ndarray, " concepts"]:

@@ -9,7 +9,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from vergence.corpus.compiled import njit
+from vergence.compiled import njit
 
 # Classes of code points: what ends a word, what does not, white space, what is not there; then the forms' characters.
 # Here, because numba compiles them in and looks for changes in this file alone.

@@ -21,6 +21,7 @@ What is written is kept as it is written; how forms are compared with captions i
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from io import StringIO
@@ -163,7 +164,7 @@ class Lexicon:
         """The number of the group of each concept."""
         return tuple(number for number, group in enumerate(self.groups) for _ in group.concepts)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of all that decides what counts, so that results of different lexicons are never added up."""
         return sha256(dumps([_DEFINITION, self.to_dict()], sort_keys=True).encode()).hexdigest()
@@ -274,14 +275,18 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
         CorpusError: Naming `where` and the line.
     """
     rows = csv.DictReader(StringIO(text, newline=""), strict=True)
-    missing = [column for column in ("group", "concept", "form") if column not in (rows.fieldnames or ())]
-    if missing:
-        raise CorpusError(
-            f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
-        )
     forms: dict[str, dict[str, list[str]]] = {}
     tiers: dict[str, str] = {}
     try:
+        header = rows.fieldnames or []
+        missing = [column for column in ("group", "concept", "form") if column not in header]
+        if missing:
+            raise CorpusError(
+                f"{where}:1: a lexicon in CSV needs the columns group, concept, form; missing: {', '.join(missing)}"
+            )
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise CorpusError(f"{where}:1: two columns are called {twice!r}; rename one")
         for row in rows:
             group, concept, form = (
                 _phrase(f"{where}:{rows.line_num}: the {column}", row[column] or "")
@@ -290,7 +295,7 @@ def parse_csv(text: str, *, where: str) -> Lexicon:
             forms.setdefault(group, {}).setdefault(concept, []).append(form)
             tiers.setdefault(group, row.get("tier") or "")
     except csv.Error as error:
-        raise CorpusError(f"{where}:{rows.line_num}: {error}") from error
+        raise CorpusError(f"{where}:{max(rows.reader.line_num, 1)}: not valid CSV: {error}") from error
     except ConfigError as error:
         raise CorpusError(str(error)) from error
     if not forms:

@@ -123,6 +123,9 @@ def _by_column(read: Callable[..., Columns], part: Part, options: ReadOptions, p
 def _table(part: Part, options: ReadOptions, problems: Problems, *, delimiter: str) -> Columns:
     def read(stream: Stream) -> Columns:
         start = Peeked(Recoded(stream))
+        if b"\0" in start.head.partition(b"\n")[0]:  # every delimiter of UTF-16 is half NUL
+            problems.add("not_text", part.path, "file", [0])
+            return
         sign = delimiter
         if named := _SEPARATOR.match(start.head):
             sign = options.delimiter or named[1].decode()
@@ -148,10 +151,12 @@ def _text(part: Part, options: ReadOptions, problems: Problems) -> Columns:
         problems.add("no_column", part.path, "file", [0], detail)
         return
     for numbers, block in _line_blocks(part, options.max_caption_bytes, problems):
-        nul = np.array([b"\0" in line for line in block], dtype=np.bool_)
-        problems.add("not_text", part.path, "line", numbers[nul].tolist())
-        texts = [line or None for line, held in zip(block, nul, strict=True) if not held]
-        yield pa.array(texts, type=pa.large_binary()), "line", numbers[~nul]
+        texts, places = block, numbers
+        if b"\0" in b"".join(block):
+            nul = np.array([b"\0" in line for line in block], dtype=np.bool_)
+            problems.add("not_text", part.path, "line", numbers[nul].tolist())
+            texts, places = [line for line in block if b"\0" not in line], numbers[~nul]
+        yield pa.array([line or None for line in texts], type=pa.large_binary()), "line", places
 
 
 def _json_lines(part: Part, options: ReadOptions, problems: Problems) -> Columns:
@@ -202,9 +207,10 @@ def _batches(found: Iterator[tuple[int, Captions]], unit: str) -> Columns:
     places: list[int] = []
     size = 0
     for number, captions in found:
-        values += captions
-        places += [number] * len(captions)
-        size += sum(len(caption or b"") for caption in captions)
+        for caption in captions:
+            values.append(caption)
+            places.append(number)
+            size += len(caption) if caption else 0
         if size > BATCH_BYTES or len(values) >= BATCH_ROWS:
             yield pa.array(values, type=pa.large_binary()), unit, np.array(places, dtype=np.int64)
             values, places, size = [], [], 0

@@ -1,17 +1,12 @@
 """Captions in JSON: in records one by one, and in whole documents, which are read piece by piece in bounded memory."""
 
 import json
-import re
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from vergence.corpus.problems import missing_column, short
-from vergence.corpus.streams import BLOCK, Stream
-
-_SPACE = re.compile(r"[ \t\n\r]*")
-_SIGN = re.compile(r'["\\\[\]{},]')
-_JSON = json.JSONDecoder(strict=False)  # a raw tab in a caption is a caption with a tab
+from vergence.corpus.scanning import JSON, Scanner, Skipped, reason_of
+from vergence.corpus.streams import Stream
 
 _PLACES = 20  # that are kept of what is missing
 
@@ -39,6 +34,7 @@ class Records:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._pieces = {piece for name in names for piece in (name, *name.split("."))}
+        self._quoted = [f'"{piece}"' for piece in self._pieces]
         self._unique = json.JSONDecoder(strict=False, object_pairs_hook=self._once)
         self._told: set[str] = set()
 
@@ -67,8 +63,10 @@ class Records:
             ValueError: If it is none, or a key that matters comes twice in one object.
             RecursionError: If it is nested too deeply.
         """
-        twice = any(text.count(f'"{piece}"') > 1 for piece in self._pieces)
-        return (self._unique if twice else _JSON).decode(text)
+        for quoted in self._quoted:
+            if text.count(quoted) > 1:
+                return self._unique.decode(text)
+        return JSON.decode(text)
 
     def decoded(self, text: str, at: int) -> tuple[Any, int]:
         """The JSON value that begins there, and where it ends.
@@ -76,13 +74,22 @@ class Records:
         Raises:
             ValueError, RecursionError: As in `parsed`.
         """
-        value, end = _JSON.raw_decode(text, at)
-        twice = any(text.count(f'"{piece}"', at, end) > 1 for piece in self._pieces)
-        return self._unique.raw_decode(text, at) if twice else (value, end)
+        value, end = JSON.raw_decode(text, at)
+        for quoted in self._quoted:
+            if text.count(quoted, at, end) > 1:
+                return self._unique.raw_decode(text, at)
+        return value, end
 
     def of_record(self, record: dict[str, Any], add: Add) -> Captions:
         """The captions at all names; a name that leads nowhere is a null."""
-        return [caption for name in self.names for caption in self.at(record, name, add)]
+        found: Captions = []
+        for name in self.names:
+            value = record.get(name)
+            if type(value) is str:  # nearly always; `at` gives the same
+                found.append(value.encode(errors="surrogatepass"))
+            else:
+                found += self.at(record, name, add)
+        return found
 
     def at(self, record: Any, name: str, add: Add) -> Captions:
         """The captions at one name, or, if it is empty, those that the value itself is."""
@@ -121,7 +128,7 @@ class Records:
 def is_record(line: bytes) -> bool:
     """Whether a line is a JSON object."""
     try:
-        return isinstance(_JSON.decode(line.decode()), dict)
+        return isinstance(JSON.decode(line.decode()), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -153,22 +160,17 @@ def document(stream: Stream, records: Records, add: Add, *, limit: int, plain: b
     Yields:
         For each record its number, from 1, and its captions.
     """
-    reader = _Document(_Scanner(stream, limit, records.decoded), records, add, plain)
+    reader = _Document(Scanner(stream, limit, records.decoded), records, add, plain)
     try:
         yield from reader.captions()
     except (ValueError, RecursionError) as error:
-        add("unreadable", unit="item", numbers=[reader.number + 1], detail=f"malformed JSON: {_reason(error)}")
+        add("unreadable", unit="item", numbers=[reader.number + 1], detail=f"malformed JSON: {reason_of(error)}")
     else:
         reader.finish()
 
 
-def _reason(error: Exception) -> str:
-    """What is wrong, without the place, which counts from the piece in hand."""
-    return error.msg if isinstance(error, json.JSONDecodeError) else short(error)
-
-
 class _Document:
-    def __init__(self, scanner: "_Scanner", records: Records, add: Add, plain: bool) -> None:
+    def __init__(self, scanner: "Scanner", records: Records, add: Add, plain: bool) -> None:
         self.number = 0
         self._scanner, self._records, self._plain = scanner, records, plain
         self._add = add
@@ -184,7 +186,7 @@ class _Document:
                 raise ValueError("neither an object nor a list")
             else:
                 record = scanner.value_if_short()
-                if isinstance(record, _Skipped):
+                if isinstance(record, Skipped):
                     yield from self._members()
                 elif any(name in record for name in self._records.names):
                     yield self._next(self._records.names, record)
@@ -211,7 +213,7 @@ class _Document:
         for key in scanner.members():
             if scanner.peek() == "[":
                 yield from self._list(key)
-            elif not isinstance(value := scanner.value_or_skip(), _Skipped):
+            elif not isinstance(value := scanner.value_or_skip(), Skipped):
                 yield from self._member(key, value)
             elif value.kind == "malformed" or self._direct(key):
                 detail = f"at the key {key[:60]!r}"
@@ -244,7 +246,7 @@ class _Document:
         for entry in entries:
             self.number += 1
             found: Captions = []
-            if isinstance(entry, _Skipped):
+            if isinstance(entry, Skipped):
                 self._say(entry.kind, detail=entry.reason)
             elif isinstance(entry, str) and self._plain and not key:
                 found = self._records.at(entry, "", self._say)
@@ -270,134 +272,3 @@ class _Document:
     def _know(self, *names: str) -> None:
         if len(self._known) < 40:
             self._known.update(dict.fromkeys(name[:60] for name in names))
-
-
-class _Skipped(NamedTuple):
-    """Stands for a value that was passed over."""
-
-    kind: str
-    reason: str = ""
-
-
-class _Scanner:
-    """Reads a JSON text value by value, holding no more than one value and one block."""
-
-    def __init__(self, stream: Stream, limit: int, decoded: Callable[[str, int], tuple[Any, int]]) -> None:
-        self._stream, self._limit, self._decoded = stream, limit, decoded
-        self._decode = getincrementaldecoder("utf-8")("surrogateescape").decode
-        self._text, self._at, self._ended = "", 0, False
-
-    def peek(self) -> str:
-        """The next sign that is no white space; empty at the end."""
-        while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
-            if self._at < len(self._text) or self._ended:
-                return self._text[self._at : self._at + 1]
-            self._more(1)
-
-    def value_or_skip(self) -> Any:
-        """The next value; what is malformed or too long is passed over.
-
-        Raises:
-            ValueError: If the text ends before.
-        """
-        value = self.value_if_short()
-        if isinstance(value, _Skipped):
-            self._skip()
-        return value
-
-    def value_if_short(self) -> Any:
-        """The next value; nothing is passed over yet where that is malformed or too long."""
-        if not self.peek():
-            raise ValueError("cut off")
-        while True:
-            held = len(self._text) - self._at
-            try:
-                value, end = self._decoded(self._text, self._at)
-            except ValueError as error:
-                if self._ended or not self._may_go_on(error):
-                    return _Skipped("malformed", _reason(error))
-                value, end = None, len(self._text)
-            if end < len(self._text) or self._ended:  # what ends with the text may go on: 12, then 3
-                if end - self._at > self._limit:
-                    return _Skipped("too_long")
-                self._at = end
-                return value
-            if held > self._limit:
-                return _Skipped("too_long")
-            self._more(max(BLOCK, held))
-
-    def _may_go_on(self, error: ValueError) -> bool:
-        """Whether an error may only be that the text in hand ends within the value."""
-        if not isinstance(error, json.JSONDecodeError):
-            return False
-        return error.msg.startswith("Unterminated string") or error.pos > len(self._text) - 16
-
-    def entries(self) -> Iterator[Any]:
-        """The entries of the list that is next."""
-        yield from self._separated("[", "]", self.value_or_skip)
-
-    def members(self) -> Iterator[str]:
-        """The keys of the object that is next; the value of each must be read before the next key."""
-        yield from self._separated("{", "}", self._key)
-
-    def _key(self) -> str:
-        key = self.value_or_skip() if self.peek() == '"' else None
-        if not isinstance(key, str):
-            raise ValueError("a key is no text, or too long")
-        self._expect(":")
-        return key
-
-    def _separated(self, opening: str, closing: str, read: Callable[[], Any]) -> Iterator[Any]:
-        self._expect(opening)
-        if self.peek() == closing:
-            self._at += 1
-            return
-        while True:
-            yield read()
-            if self.peek() == closing:
-                self._at += 1
-                return
-            self._expect(",")
-
-    def _expect(self, sign: str) -> None:
-        if (found := self.peek()) != sign:
-            raise ValueError(f"{found!r} in the place of {sign!r}" if found else "cut off")
-        self._at += 1
-
-    def _skip(self) -> None:
-        """Pass over a value, however long, without holding it."""
-        depth, quoted = 0, False
-        while True:
-            sign = _SIGN.search(self._text, self._at)
-            if sign is None:
-                self._at = len(self._text)
-                if self._ended:
-                    raise ValueError("cut off")
-                self._more(BLOCK)
-                continue
-            what, self._at = sign.group(), sign.end()
-            if what == "\\":
-                if self._at == len(self._text):
-                    self._more(1)
-                self._at += 1
-            elif what == '"':
-                quoted = not quoted
-                if not quoted and depth == 0:
-                    return
-            elif not quoted:
-                if what in "]}," and depth == 0:  # a number that is too long
-                    self._at -= 1
-                    return
-                depth += (what in "[{") - (what in "]}")
-                if depth == 0 and what in "]}":
-                    return
-
-    def _more(self, size: int) -> None:
-        pieces, got = [self._text[self._at :]], 0
-        while got < size and not self._ended:
-            block = self._stream.read(BLOCK)
-            self._ended = not block
-            pieces.append(self._decode(block, final=self._ended))
-            got += len(pieces[-1])
-        self._text, self._at = "".join(pieces), 0

@@ -5,7 +5,7 @@ others: `0.url.txt` has the field `url.txt`, which is not `txt`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ _SPOILED = object()
 Source = tuple[str, str | None]  # a field, and the key of the JSON in it; no key where the field is text
 
 
+@lru_cache(maxsize=8)  # a member's name is asked for three times in a row
 def split(name: str) -> tuple[str, str]:
     """The sample and the field of a member; no field for what is no member of a sample.
 

@@ -34,7 +34,7 @@ class DistinctSketch:
             return
         both = np.concatenate([self.smallest, digests])
         found = np.empty(0, dtype=np.uint64)
-        if len(both) > _ENOUGH:
+        if len(both) > 2 * _SIZE:
             found = _different(np.partition(both, _ENOUGH)[:_ENOUGH])
         self.smallest = (found if len(found) >= _SIZE else _different(both))[:_SIZE]
 

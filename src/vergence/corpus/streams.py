@@ -206,8 +206,8 @@ def _payload(stream: Stream, size: int, *, keep: bool) -> bytes | None:
 def _verify(header: bytes) -> None:
     stated = _number(header[148:156])
     blanked = header[:148] + b" " * 8 + header[156:]
-    signed = sum(byte - 256 if byte > 127 else byte for byte in blanked)
-    if stated not in (sum(blanked), signed):
+    unsigned = sum(blanked)
+    if stated != unsigned and stated != unsigned - 256 * sum(byte > 127 for byte in blanked):
         raise BrokenStreamError("damaged header")
 
 

@@ -5,30 +5,38 @@ come under the MIT licence; its texts lie beside the file.
 """
 
 import io
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import SupportsIndex, overload
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from vergence.errors import CorpusError
+from vergence.arrow import read_table
+from vergence.errors import CorpusError, FactorError, unknown
 from vergence.factors import Factor, FactorSpace
+from vergence.files import decode, parse_json
 
 Rows = Sequence[int] | np.ndarray | Tensor  # row numbers, or one boolean for each row
 
+_PACKAGED = files("vergence.data") / "emoji.parquet"
 _SIDE = 64
 _COLUMNS = ("hexcode", "label", "tags", "concept", "skin_tone", "gender", "group", "subgroup", "image")
+_FACTORS = ("skin_tone", "gender", "group", "subgroup")
+_MAY_BE_NULL = ("skin_tone", "gender")
+_TYPES: Mapping[str, pa.DataType] = MappingProxyType({"tags": pa.list_(pa.string()), "image": pa.binary()})
 _DESCRIPTION = b"vergence"  # key of the Parquet metadata: factors with their values in order, sources, versions
 _REMEDY = "install vergence again, or rebuild the file with: python scripts/build_emoji.py"
 
@@ -170,10 +178,11 @@ def load_emoji(path: Path | None = None) -> EmojiSet:
         >>> emoji.captions[:2], emoji.space["gender"].values
         (['keycap: #', 'keycap: *'], ('woman', 'man'))
     """
-    table = _read(files("vergence.data") / "emoji.parquet" if path is None else path)
+    source = path or _PACKAGED
+    table = _read(source)
+    space = _space(table, source)
+    _check_columns(table, space, source)
     columns = {name: table[name].to_pylist() for name in table.column_names}
-    values = json.loads(table.schema.metadata[_DESCRIPTION])["factors"]
-    space = FactorSpace(tuple(Factor(name, tuple(known)) for name, known in values.items()))
     return EmojiSet(
         images=EncodedImages(tuple(columns["image"])),
         captions=columns["label"],
@@ -187,9 +196,14 @@ def load_emoji(path: Path | None = None) -> EmojiSet:
 
 def _read(source: Path | Traversable) -> pa.Table:
     try:
-        table = pq.read_table(pa.BufferReader(source.read_bytes()), page_checksum_verification=True)
-    except FileNotFoundError as error:
-        raise CorpusError(f"{source} does not exist; {_REMEDY}") from error
+        if source == _PACKAGED:  # known to be small and whole, or not there
+            table = pq.read_table(pa.BufferReader(source.read_bytes()), page_checksum_verification=True)
+        elif os.path.isfile(str(source)):
+            table = read_table(str(source))
+        else:
+            raise CorpusError(f"{source} {'is no file' if os.path.exists(str(source)) else 'does not exist'}")
+    except CorpusError as error:
+        raise CorpusError(f"{error}; {_REMEDY}") from error
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(f"{source} is truncated or damaged ({_first_line(error)}); {_REMEDY}") from error
     missing = [name for name in _COLUMNS if name not in table.column_names]
@@ -197,6 +211,36 @@ def _read(source: Path | Traversable) -> pa.Table:
         lacking = ", ".join(missing) or "the description of its factors"
         raise CorpusError(f"{source} is a Parquet file but not an emoji set: it lacks {lacking}; {_REMEDY}")
     return table
+
+
+def _space(table: pa.Table, source: Path | Traversable) -> FactorSpace:
+    """The factors that the file's description names, with their values in order."""
+    try:
+        said = parse_json(decode(table.schema.metadata[_DESCRIPTION], where=str(source)), where=str(source))
+        factors = said["factors"]
+        if list(factors) != list(_FACTORS) or not all(
+            isinstance(known, list) and all(isinstance(value, str) for value in known) for known in factors.values()
+        ):
+            raise TypeError("its factors are not lists of texts")
+        return FactorSpace(tuple(Factor(name, tuple(known)) for name, known in factors.items()))
+    except (CorpusError, FactorError, KeyError, TypeError) as error:
+        raise CorpusError(f"{source} does not describe its factors ({_first_line(error)}); {_REMEDY}") from error
+
+
+def _check_columns(table: pa.Table, space: FactorSpace, source: Path | Traversable) -> None:
+    """Require rows, and each column to be of its type; a tone or gender may be unknown, no factor has another value."""
+    if not len(table):
+        raise CorpusError(f"{source} holds no rows; {_REMEDY}")
+    for name in _COLUMNS:
+        column, kind = table[name], _TYPES.get(name, pa.string())
+        if column.type != kind or (name not in _MAY_BE_NULL and column.null_count):
+            given = f"{column.type}, {column.null_count} of them null"
+            raise CorpusError(f"{source}: column {name} must be {kind}; got {given}. {_REMEDY}")
+    if pc.any(pc.is_null(pc.list_flatten(table["tags"]))).as_py():
+        raise CorpusError(f"{source}: tags must be texts; some are null. {_REMEDY}")
+    for factor in space.factors:
+        if strange := set(table[factor.name].to_pylist()) - {None, *(factor.values or ())}:
+            raise CorpusError(f"{source}: {unknown(factor.name, min(strange), factor.values or ())}. {_REMEDY}")
 
 
 def _rows(indices: Rows, n: int) -> Int[np.ndarray, " _"]:

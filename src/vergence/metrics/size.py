@@ -13,6 +13,7 @@ from vergence.errors import ShapeError
 from vergence.metrics import hsic
 from vergence.metrics.arrays import Array, as_float64, guarded, same_rows
 from vergence.metrics.intervals import Interval
+from vergence.metrics.scale import unit
 
 _MIN_PAIRS = 40
 
@@ -158,7 +159,7 @@ def _mean_correlations(variates: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "
 
 
 def _correlations(u: Float[Tensor, "n count"], v: Float[Tensor, "n count"]) -> Float[Tensor, "count"]:
-    u, v = (torch.nn.functional.normalize(side - side.mean(0), dim=0) for side in (u, v))
+    u, v = (unit(side - side.mean(0), dim=0) for side in (u, v))
     return (u * v).sum(0)
 
 

@@ -93,7 +93,7 @@ def svg(figure: Figure) -> str:
     settings: dict[Any, Any] = {"svg.hashsalt": "vergence", "svg.fonttype": "none"}
     with styled(), mpl.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return printable(buffer.getvalue(), keep="\n\t")  # labels of ticks are made anew while it is drawn
 
 
 def settle(figure: Figure) -> None:

@@ -207,6 +207,10 @@ def _read(path: Path) -> pa.Table:
 
 
 def _checked(factors: Sequence[str], cluster: str | None) -> list[str]:
+    if not factors:
+        raise ConfigError(
+            "no factor is named; name at least one column, or none at all for every one that can be probed"
+        )
     for name, count in Counter(factors).items():
         if count > 1:
             raise ConfigError(f"factor {name!r} is named {count} times; name each once")

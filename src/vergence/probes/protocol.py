@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vergence.checks import known_factors
-from vergence.errors import ConfigError, ShapeError
+from vergence.errors import ConfigError, FactorError, ShapeError
 from vergence.factors import Factor, FactorSpace
 from vergence.metrics import Interval, Logistic, Ridge, cluster_bootstrap, matthews_corrcoef, r2_score
 
@@ -34,10 +34,10 @@ class Labelled:
     Args:
         z: One row for each item.
         labels: One column for each factor, `None` where it is not known.
-        clusters: What each item is a form of; items of one cluster are not independent.
+        clusters: What each item is a form of, numbers or texts; items of one cluster are not independent.
 
     Raises:
-        ShapeError: If the numbers of rows differ.
+        ShapeError: If the numbers of rows differ, or an item has no cluster.
     """
 
     z: Float[Tensor, "n dim"]
@@ -50,6 +50,8 @@ class Labelled:
                 f"rows must pair: got {len(self.z)} representations, {len(self.labels)} labels, "
                 f"{len(self.clusters)} clusters"
             )
+        if missing := int(pd.isna(self.clusters).sum()):
+            raise ShapeError(f"each item must have a cluster; {missing} of {len(self.clusters)} have none")
 
     def known(self, factor: Factor) -> tuple[Tensor, Tensor, np.ndarray]:
         """Representations, targets and clusters of the items for which the factor is known."""
@@ -57,7 +59,11 @@ class Labelled:
         rows = np.flatnonzero(self.labels[factor.name].notna())
         values = self.labels[factor.name].iloc[rows]
         if factor.is_continuous:
-            targets = torch.tensor(values.to_numpy(dtype=np.float64))
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+            if np.isnan(numbers).any():
+                wrong = values.iloc[int(np.isnan(numbers).argmax())]
+                raise FactorError(f"factor {factor.name!r} is continuous: its labels must be numbers; got {wrong!r}")
+            targets = torch.tensor(numbers)
         else:
             targets = torch.tensor([factor.index(value) for value in values], dtype=torch.long)
         return self.z[rows], targets, self.clusters[rows]
@@ -90,7 +96,9 @@ def probe(
         clusters tested.
 
     Raises:
-        ConfigError: If a cluster is in both halves, or a factor has no known value in one of them.
+        ConfigError: If a cluster is in both halves, clusters are numbers in one and texts in the other, or a factor has
+            no known value in one of them.
+        FactorError: If a label is no number, or no value, of its factor.
 
     Example:
         >>> from vergence.random import generator
@@ -104,6 +112,9 @@ def probe(
         >>> bool(table.score[0] > 0.8), table.metric[0]
         (True, 'matthews_corrcoef')
     """
+    kinds = ["texts" if half.clusters.dtype.kind in "OSU" else "numbers" for half in (fit, test)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(f"clusters must be of one type in both halves; got {kinds[0]} to fit and {kinds[1]} to test")
     shared = sorted(set(fit.clusters.tolist()) & set(test.clusters.tolist()))
     if shared:
         raise ConfigError(f"a test cluster must be new to the probe; in both halves: {', '.join(map(str, shared[:3]))}")

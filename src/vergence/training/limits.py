@@ -11,7 +11,6 @@ from vergence.errors import ConfigError
 
 MOST: Mapping[str, int] = MappingProxyType(
     {
-        "seed": 2**63 - 1,
         "epochs": 100_000,
         "batch_size": 1_000_000,
         "accumulation": 100_000,

@@ -1,6 +1,7 @@
 """From nested mappings to configurations: every key and the type of every value is checked, and none is converted."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import MappingProxyType, NoneType, UnionType
@@ -105,7 +106,8 @@ def check_value(annotation: Any, value: object, path: str) -> None:
         for part in value:
             check_value(get_args(annotation)[0], part, f"each of {path}")
     elif configuration is None and not any(_is(value, option) for option in options):
-        allowed = " or ".join(_WORDED[option] for option in options if option in _WORDED)
+        said = [option for option in options if option in _WORDED and not (option is int and float in options)]
+        allowed = " or ".join(_WORDED[option] for option in said)
         raise ConfigError(f"{path} must be {allowed}; got {_shown(value)}{_hint(value, options)}")
 
 
@@ -126,7 +128,7 @@ def _is(value: object, option: Any) -> bool:
     if option == Sequence[int]:
         return isinstance(value, (list, tuple)) and all(_is(part, int) for part in value)
     if option is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1.8e308
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if option is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if option is str:

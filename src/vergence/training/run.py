@@ -11,6 +11,7 @@ from torch import Tensor
 import vergence
 from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import DualEncoder, Vocabulary
+from vergence.errors import ConfigError
 from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
@@ -50,6 +51,12 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)  # its weights may be refused
     pairs = load_pairs(config.data, seed=config.seed)
     config.train.steps_per_epoch(len(pairs.fit))
+    stop = config.train.early_stop
+    if stop and stop.metric in HELD_OUT and len(pairs.held_out) < 2:
+        raise ConfigError(
+            f"train.early_stop watches {stop.metric}, which needs at least two held-out pairs; got "
+            f"{len(pairs.held_out)} ({pairs.divided()}); raise data.validation"
+        )
     vocabulary = Vocabulary.of((pairs.captions[row] for row in pairs.fit), min_count=config.encoder.min_count)
     encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=config.seed))
     versions = _versions()

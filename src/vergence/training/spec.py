@@ -28,6 +28,7 @@ from vergence.losses import (
     one_way_info_nce,
     sigmoid_loss,
 )
+from vergence.random import check_seed
 from vergence.training.config import TrainConfig
 from vergence.training.limits import fits_in_memory, within
 from vergence.training.mapping import check_value
@@ -182,7 +183,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        within("seed", self.seed, 0)
+        check_seed(self.seed)
         one_of("device", self.device, ("cpu", "auto"))
         self.encoder.check(side=self.data.side)
         _check_pixels(self.data)
