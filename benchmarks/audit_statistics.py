@@ -68,7 +68,9 @@ def corrected(*, corpora: int) -> Run:
             apart = found[["selection", "wrong_value"]] - [selection, 0.75 * rho]  # missing where not determined
             standard = apart.mean() / (apart.std() / apart.count() ** 0.5)
             numbers = [*apart.mean().round(4), *standard.round(1), round(float(apart["wrong_value"].notna().mean()), 3)]
-            cells[f"selection {selection}, rho {rho}"] = [float(number) for number in numbers]
+            cells[f"selection {selection}, rho {rho}"] = [
+                None if np.isnan(number) else float(number) for number in numbers
+            ]
         columns = ["selection", "wrong value", "selection, in standard errors", "wrong value, the same"]
         columns.append("share with a wrong-value rate")
         return {"columns": columns, "cells": cells}
