@@ -63,6 +63,8 @@ def test_what_cannot_be_tested_is_no_rejection() -> None:
     assert np.isnan(redraw_p_value(eye[[0, 1, 0, 1]], np.array([0, 1, 0, 1]), np.arange(4), rng=rng))
     assert np.isnan(redraw_p_value(eye[[1, 0, 1, 0]], np.array([0, 1, 0, 1]), np.arange(4), rng=rng))
     assert np.isnan(redraw_p_value(np.zeros((4, 2), dtype=bool), nothing, nothing, rng=rng))
+    right = np.eye(3)[[0, 1, 2] * 20]
+    assert np.isnan(corrected_p_value(lambda v: 0 * right, right, np.arange(60), rates_known=True))
     none = np.zeros((0, 3))
     assert np.isnan(corrected_p_value(lambda _: none, none, np.zeros(0, dtype=int), rates_known=True))
 

@@ -67,7 +67,7 @@ def test_corrected_estimates_are_unbiased_with_lexicon_recall_08_and_false_posit
     error = LexiconError(recall=0.8, false_positive=0.02)
     for selection, rho in ((0.2, 0.5), (0.8, 0.2), (0.95, 0.05)):
         rows, plain = [], []
-        for _ in range(80):
+        for _ in range(40):
             texts, labels, clusters, *_ = simulate(rng, selection=selection, rho=rho, recall=0.8, false_positive=0.02)
             run = estimate_misalignment(texts, labels, LEXICON, clusters=clusters, lexicon_errors={"color": error})
             row = run.factors.iloc[0][["selection", "wrong_value", "selection_low", "selection_high"]].astype(float)
@@ -104,10 +104,13 @@ def rare(rng, images: int = 600) -> tuple[pd.Series, float]:
     return found.values.iloc[0]
 
 
-@pytest.mark.parametrize(("images", "least", "most"), [(600, 0.0, 0.1), (2400, 0.3, 0.8), (6000, 0.9, 1.0)])
+@pytest.mark.parametrize(
+    ("images", "least", "most"),
+    [(600, 0.0, 0.05), (9600, 0.1, 0.7), pytest.param(24000, 0.85, 1.0, marks=pytest.mark.slow)],
+)
 def test_what_is_reported_of_a_rare_value_is_not_biased_by_when_it_is_reported(images, least, most) -> None:
     rng = np.random.default_rng(11)
-    rows = pd.DataFrame([rare(rng, images) for _ in range(60)])
+    rows = pd.DataFrame([rare(rng, images) for _ in range(round(300_000 / images) if images > 600 else 20)])
     told = rows["wrong_value"].dropna().astype(float)
     assert least <= len(told) / len(rows) <= most
     if len(told) > 5:
@@ -119,7 +122,7 @@ def test_a_detectors_confusion_is_taken_out() -> None:
     rng = np.random.default_rng(3)
     confusion = np.full((4, 4), 0.1) + 0.6 * np.eye(4)
     estimates, plain = [], []
-    for _ in range(60):
+    for _ in range(40):
         texts, labels, clusters, *_ = simulate(rng, selection=0.7, rho=0.4)
         codes = labels["color"].map(VALUES.index).to_numpy()
         seen = pd.DataFrame({"color": [VALUES[rng.choice(4, p=confusion[code])] for code in codes]})
@@ -127,7 +130,7 @@ def test_a_detectors_confusion_is_taken_out() -> None:
         run = estimate_misalignment(texts, seen, LEXICON, clusters=clusters, detectors=detector)
         estimates.append(run.factors["wrong_value"][0] / 0.75)
         plain.append(estimate_misalignment(texts, seen, LEXICON).factors["wrong_value"][0] / 0.75)
-    assert np.mean(estimates) == pytest.approx(0.4, abs=3.5 * np.std(estimates) / 60**0.5)
+    assert np.mean(estimates) == pytest.approx(0.4, abs=3.5 * np.std(estimates) / 40**0.5)
     assert np.mean(plain) > 0.55
 
 
@@ -143,7 +146,7 @@ def test_intervals_allow_for_the_size_of_the_sample_that_the_lexicons_rates_come
     rng = np.random.default_rng(5)
     options = {"selection": 0.5, "rho": 0.3, "recall": 0.8, "false_positive": 0.02}
     hits = {"sample": np.zeros(2), "taken as known": np.zeros(2)}
-    for _ in range(120):
+    for _ in range(80):
         _, shown, _, truly, found = simulate(rng, images=120, captions=1, **options)
         texts, labels, clusters, *_ = simulate(rng, **options)
         sample = LexiconError.from_sample(shown["color"].tolist(), truly, found)
@@ -152,8 +155,8 @@ def test_intervals_allow_for_the_size_of_the_sample_that_the_lexicons_rates_come
             run = estimate_misalignment(texts, labels, LEXICON, clusters=clusters, lexicon_errors={"color": error})
             row = run.factors.iloc[0]
             hits[kind] += [row.selection_low <= 0.5 <= row.selection_high, row.rho_low <= 0.3 <= row.rho_high]
-    assert (hits["sample"] / 120 >= 0.89).all()  # 0.95 is asked for in the long run, three standard errors are 0.06
-    assert (hits["taken as known"] < hits["sample"] - 0.05 * 120).all()
+    assert (hits["sample"] / 80 >= 0.87).all()  # 0.95 is asked for in the long run, three standard errors are 0.07
+    assert (hits["taken as known"] < hits["sample"] - 0.05 * 80).all()
 
 
 def test_added_variance_is_that_of_drawing_the_lexicons_rates_again() -> None:
@@ -172,9 +175,9 @@ def test_added_variance_is_that_of_drawing_the_lexicons_rates_again() -> None:
                 {v: f + 0.004 * rng.standard_normal() for v, f in wrong.items()},
             )
         )[["selection", "wrong_value"]].astype(float)
-        for _ in range(200)
+        for _ in range(120)
     ]
     sure, unsure = rates(LexiconError(recall, wrong)), rates(LexiconError(recall, wrong, spread))
     for rate, deviation in pd.DataFrame(drawn).std().items():
         widths = [(row[f"{rate}_high"] - row[f"{rate}_low"]) / 2 / 1.964 for row in (sure, unsure)]
-        assert (widths[1] ** 2 - widths[0] ** 2) ** 0.5 == pytest.approx(deviation, rel=0.15)
+        assert (widths[1] ** 2 - widths[0] ** 2) ** 0.5 == pytest.approx(deviation, rel=0.2)

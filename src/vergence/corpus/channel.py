@@ -193,7 +193,7 @@ def corrected_p_value(
     by_shown = np.maximum(by_shown, share * said.sum(axis=0) / (k - 1))  # counted right, they would be Poisson's
     variance = np.repeat(by_shown, k - 1)
     told = variance > 1e-12 * variance.max(initial=0)
-    if not told.any():
+    if not centred[:, told].any():
         return float("nan")
     gram = centred[:, told] / variance[told] ** 0.5
     gram = gram @ gram.T
