@@ -183,11 +183,11 @@ def open_parquet(path: str | Path) -> Iterator[Parquet]:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Parquet]:
-    if not Path(path).exists():
-        raise CorpusError(f"{path} does not exist; name an existing Parquet file")
-    if not Path(path).is_file():
-        raise CorpusError(f"{path} is not a file; name a Parquet file")
     try:
+        if not Path(path).exists():
+            raise CorpusError(f"{path} does not exist; name an existing Parquet file")
+        if not Path(path).is_file():
+            raise CorpusError(f"{path} is not a file; name a Parquet file")
         with open_parquet(path) as file:
             yield file
     except FILE_ERRORS as error:

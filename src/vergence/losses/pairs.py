@@ -112,16 +112,16 @@ def off_diagonal_logsumexp(a: Tensor, b: Tensor, block_size: int | None) -> Tens
 
 
 def unit(z: Tensor) -> Tensor:
-    """Scale every row to length 1, at whatever scale it comes; a row of zeros stays zero.
+    """Scale every row to length 1, at whatever scale it comes.
 
-    So that no gradient is unbounded, a row of zeros gets none, nor does one so short that its square is no number.
+    A row of zeros, or one so short that its square is no number, becomes zero, and gets no gradient instead of an
+    unbounded one.
     """
-    largest = z.detach().abs().amax(-1, keepdim=True)
-    scaled = z / largest.masked_fill(largest == 0, 1)  # squares of the entries themselves could overflow or vanish
-    length: Tensor = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1)  # is 1 or more, but for zeros
-    unit = scaled / length
-    numbers = torch.finfo(z.dtype)
-    return torch.where(largest < (numbers.tiny * numbers.eps) ** 0.5, unit.detach(), unit)
+    largest, numbers = z.detach().abs().amax(-1, keepdim=True), torch.finfo(z.dtype)
+    zero = largest < (numbers.tiny * numbers.eps) ** 0.5
+    scaled = z / largest.masked_fill(zero, 1)  # squares of the entries themselves could overflow or vanish
+    length: Tensor = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+    return (scaled / length.masked_fill(zero, 1)).masked_fill(zero, 0)
 
 
 SIMILARITIES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({"cosine": unit, "dot": lambda z: z})

@@ -142,8 +142,9 @@ class LinearSums:
 
 def _factor(rows: Float[Tensor, "n dim"], start: Float[Tensor, "dim"]) -> float:
     """The power of two that brings rows near 1 in distance from where sums start; 1 if they are not far from it."""
-    apart = rows - start
-    power = int(exponent(apart if bool(apart.any()) else rows))
+    extremes = torch.stack([rows.amin(0), rows.amax(0)]).double()
+    apart = extremes - start
+    power = int(exponent(apart if bool(apart.any()) else extremes))
     return 1.0 if abs(power) <= _SAFE_POWER else 2.0 ** min(power, 1023)
 
 

@@ -10,13 +10,13 @@ from hashlib import sha256
 from math import floor, isnan, log10
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
 from vergence.corpus import BiasEstimate
 from vergence.corpus.estimate import NOT_ASSESSABLE
 from vergence.reports.bias import estimate_lines, said_by_shown_tables
-from vergence.terminal import grid, printable
+from vergence.reports.page import environment
+from vergence.terminal import grid
 
 _SCRIPT = """
 document.querySelectorAll("table.sortable thead button").forEach((button) => {
@@ -51,12 +51,8 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: BiasEstimate | None = N
         >>> "&lt;script&gt;alert(1)&lt;/script&gt; dog" in audit_html(coverage.to_dict())
         True
     """
-    environment = Environment(
-        loader=PackageLoader("vergence.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"percent": percent}
-    # Captions and names may hold anything; what is marked as safe, such as the script, is ours.
-    environment.finalize = lambda value: printable(value) if type(value) is str else value
+    page = environment()
+    page.filters |= {"percent": percent}
     concepts = sorted(coverage["concepts"], key=lambda row: (row["share"], row["group"], row["concept"]))
     n = coverage["captions"]
     smallest = min((row["share"] for row in coverage["groups"] if row["share"] > 0), default=1.0)
@@ -68,7 +64,7 @@ def audit_html(coverage: Mapping[str, Any], *, estimate: BiasEstimate | None = N
     forecast = coverage.get("forecast", {"encoding_size": None, "statements": []})
     said = {row["factor"]: row for row in forecast["statements"]}
     nothing = {"statement": "", "reason": ""}
-    return environment.get_template("audit.html.j2").render(
+    return page.get_template("audit.html.j2").render(
         coverage=coverage,
         concepts=concepts,
         groups=groups,

@@ -9,8 +9,6 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
@@ -18,6 +16,7 @@ from vergence.errors import CorpusError
 from vergence.files import read_json, read_text, write_json, write_text
 from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
+from vergence.tensors import read_tensors
 from vergence.training.checkpoint import whole_state, write_tensors
 from vergence.training.mapping import from_mapping
 from vergence.training.pairs import Captioned
@@ -94,11 +93,8 @@ def load_encoder(folder: Path) -> tuple[DualEncoder, Vocabulary]:
         vocabulary = Vocabulary.from_json(read_text(folder / _WORDS))
         shape = read_json(folder / _SHAPE)
         encoder = _unfitted(folder, shape, vocabulary)
-        encoder.load_state_dict(load_file(folder / _WEIGHTS))
-    except FileNotFoundError as error:
-        missing = error.filename or folder / _WEIGHTS
-        raise CorpusError(f"{missing} does not exist; pass the folder of an export") from error
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        encoder.load_state_dict(read_tensors(folder / _WEIGHTS)[0])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorpusError(f"{folder} holds no whole encoder ({reason}); export it again") from error
     return encoder.eval(), vocabulary
