@@ -176,9 +176,11 @@ def corrected_p_value(
     def summed(rows: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(groups, column, minlength=n) for column in rows.T], axis=1)
 
+    if n < 2 or k < (2 if rates_known else 3):
+        return float("nan")
     said = summed(mentioned)
     clear = [v for v in range(k) if said[:, v].sum() > 4 * n**0.5 * said[:, v].std()]
-    if n < 2 or not clear or k < (2 if rates_known else 3):
+    if not clear:
         return float("nan")
     wrong = np.stack([np.delete(summed(cells(v)), v, axis=1) for v in clear], axis=1)  # (clusters, shown, said)
     said, total = said[:, clear], wrong.sum(axis=2)
