@@ -140,7 +140,7 @@ def test_weights_come_back_from_a_file(case: Case, tmp_path) -> None:
 @pytest.mark.parametrize("case", cases())
 @pytest.mark.parametrize("dim", [0, -1, True])
 def test_an_output_size_below_1_is_refused(case: Case, dim: int) -> None:
-    with pytest.raises(VergenceError, match=f"dim must be >= 1; got {dim}"):
+    with pytest.raises(VergenceError, match=f"dim must be (a whole number )?>= 1; got {dim}"):
         case.make(dim)
 
 

@@ -163,11 +163,11 @@ def block(layer: nn.Module, x: list, *, projects: bool) -> list:
     residual = rectified(normed(layer.bn1, convolved(layer.conv1, x)))
     residual = normed(layer.bn2, convolved(layer.conv2, residual))
     if len(residual) > len(x):
+        halved = [[row[::2] for row in plane[::2]] for plane in x]
         if projects:
             projection, norm = layer.downsample
-            x = normed(norm, convolved(projection, x))
+            x = normed(norm, convolved(projection, halved))
         else:
-            halved = [[row[::2] for row in plane[::2]] for plane in x]
             blank = [[0.0 for _ in row] for row in halved[0]]
             x = halved + [blank] * (len(residual) - len(x))
     return rectified([[added(*rows) for rows in zip(a, b, strict=True)] for a, b in zip(residual, x, strict=True)])

@@ -178,14 +178,15 @@ class _Block(nn.Module):
         self.conv2, self.bn2 = _conv3(c_out, c_out), nn.BatchNorm2d(c_out)
         self.downsample: nn.Module | None = None
         if self.n_new and shortcut == "projection":
-            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=2, bias=False), nn.BatchNorm2d(c_out))
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Float[Tensor, "batch c_in height width"]) -> Float[Tensor, "batch c_out height2 width2"]:
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.downsample is not None:
-            x = self.downsample(x)
-        elif self.n_new:
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.n_new))
+        if self.n_new:
+            # Every second pixel first, then a convolution of single pixels: the same as one with a stride, which on
+            # processors without AVX-512 writes beyond its memory where there are fewer than eight channels.
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = F.pad(x, (0, 0, 0, 0, 0, self.n_new)) if self.downsample is None else self.downsample(x)
         return F.relu(residual + x)
 
 
