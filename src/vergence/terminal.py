@@ -107,10 +107,11 @@ def grid(
         left: Headings of columns that are aligned to the left; the others hold numbers.
         options: Passed on to rich.
     """
+    options = {"box": None, "title_justify": "left", **options}  # without lines, more fits into 80 columns
     table = Table(title=None if title is None else plain(title), **options)
     to_the_left = tuple(left)
     for heading in headings:
-        table.add_column(plain(heading), justify="left" if heading in to_the_left else "right")
+        table.add_column(plain(heading), justify="left" if heading in to_the_left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row))
     return table
