@@ -26,7 +26,13 @@ def caption_array(captions: Captions | Iterable[Any]) -> pa.Array | pa.ChunkedAr
         return captions
     if isinstance(captions, str | bytes):
         raise CorpusError(f"captions must be a list of texts, one for each row; got one text: {captions[:40]!r}")
-    return pa.array([_text(caption, row) for row, caption in enumerate(captions, 1)], type=pa.large_string())
+    rows = list(captions)
+    try:
+        if set(map(type, rows)) <= {str, type(None)}:
+            return pa.array(rows, type=pa.large_string())
+    except UnicodeError:
+        pass  # looked at one by one, to name its row
+    return pa.array([_text(caption, row) for row, caption in enumerate(rows, 1)], type=pa.large_string())
 
 
 def _text(caption: Any, row: int) -> str | None:
