@@ -148,11 +148,10 @@ def test_a_header_longer_than_a_field_of_the_csv_module_is_a_header() -> None:
     assert columns(f"{name}\n1\n".encode(), names=(name,))[0] == [b"1"]
 
 
-def test_a_header_may_be_quoted_or_marked_and_holds_no_zero_bytes() -> None:
+def test_a_header_may_be_quoted_or_marked() -> None:
     assert columns(b'\xef\xbb\xbf"caption","a ""b"""\r\ndog,1\r\n')[0] == [b"dog"]
     assert columns(b'\xef\xbb\xbf"a,b",caption\n1,dog\n')[0] == [b"dog"]
     assert columns(b'"a ""b"""\ndog\n', names=('a "b"',))[0] == [b"dog"]
-    assert columns(b"a\0b,caption\n1,dog\n") == ([], [("not_text", [0])])
     assert columns(b"01,1.50\ndog,cat\n", names=("01", "1.50"))[0] == [b"dog", b"cat"]
 
 

@@ -56,10 +56,10 @@ def test_rates_equal_plain_counting() -> None:
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(1)
     rates = (0.05, 0.2, 0.5, 0.8, 0.95)
-    shares = np.array([covered(rng, selection, rho, 40) for selection in rates for rho in rates])
-    assert shares.min() >= 0.82  # of 40; 0.90 is asked for in the long run, three standard errors are 0.14
-    assert 0.93 <= shares[:, 0].mean() <= 0.97
-    assert 0.93 <= shares[:, 1].mean() <= 0.975
+    shares = np.array([covered(rng, selection, rho, 16) for selection in rates for rho in rates])
+    assert shares.min() >= 0.68  # of 16; 0.90 is asked for in the long run, three standard errors are 0.22
+    assert 0.917 <= shares[:, 0].mean() <= 0.983  # of 400, three standard errors are 0.033
+    assert 0.917 <= shares[:, 1].mean() <= 0.983
 
 
 def test_corrected_estimates_are_unbiased_with_lexicon_recall_08_and_false_positives_002() -> None:

@@ -25,6 +25,7 @@ from vergence.latent import (
     oracle_matthews,
     oracle_r2,
     record_r2,
+    regression,
     wishart,
 )
 from vergence.latent.regression import matthews_of_confusion
@@ -57,6 +58,7 @@ def test_the_gaussian_oracle_conditions_on_the_block(block: tuple[int, ...]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_the_oracle_is_closed_form_wherever_block_and_target_are_gaussian() -> None:
     covariance = wishart(5, generator=generator(0))
     space = FactorSpace((*(Factor(name) for name in "abcd"), Factor("e", ("x", "y"))))
@@ -119,7 +121,14 @@ def test_matthews_of_two_values_is_the_phi_coefficient() -> None:
     assert matthews_of_confusion(torch.tensor([[50, 0], [50, 0]])) == 0.0
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two short rounds: enough for what is nearly linear or has few values."""
+    monkeypatch.setattr(regression, "_ROUNDS", (640, 640))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_the_regression_reaches_the_closed_form_within_its_error() -> None:
     covariance, bias = wishart(5, generator=generator(0)), Misalignment({"a", "b"})
     closed = oracle_r2(LatentModel(SPACE, Gaussian(covariance)), bias)
@@ -134,7 +143,8 @@ def of_one_cause(mechanism) -> LatentModel:
 
 
 @pytest.mark.slow
-def test_the_regression_finds_what_bends_and_what_turns_quickly() -> None:
+def test_the_regression_finds_what_bends_and_what_turns_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "_ROUNDS", (1_280, 2_560))
     bends = oracle_r2(of_one_cause(lambda p, u: p[:, 0].abs() + 0.5 * u), Misalignment({"a"}))
     variance = 1 - 2 / math.pi  # of |a|
     assert abs(bends["b"] - variance / (variance + 0.25)) <= 3 * bends.errors["b"]
@@ -145,7 +155,8 @@ def test_the_regression_finds_what_bends_and_what_turns_quickly() -> None:
 
 
 @pytest.mark.slow
-def test_a_regression_on_hundreds_of_tied_variables_reaches_the_closed_form() -> None:
+@pytest.mark.usefixtures("short")
+def test_a_regression_on_dozens_of_tied_variables_reaches_the_closed_form() -> None:
     space = FactorSpace(tuple(Factor(f"s{i}") for i in range(60)))
     covariance = wishart(60, generator=generator(0))
     model, bias = LatentModel(space, Gaussian(covariance)), Misalignment(space.names[:57])
@@ -155,6 +166,7 @@ def test_a_regression_on_hundreds_of_tied_variables_reaches_the_closed_form() ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_a_rare_value_is_predicted_by_the_rule_that_correlates_best() -> None:
     space = FactorSpace((Factor("x", ("a", "b")), Factor("y", ("no", "yes"))))
     equations = {
@@ -170,6 +182,7 @@ def test_a_rare_value_is_predicted_by_the_rule_that_correlates_best() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_a_factor_written_coarsely_is_known_coarsely() -> None:
     model = LatentModel(SPACE, captioning=Captioning(record={"a": Rounded((-1.0, 1.0))}))
     oracle = oracle_r2(model, Misalignment({"a", "b"}))
@@ -180,6 +193,7 @@ def test_a_factor_written_coarsely_is_known_coarsely() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_a_text_tells_of_a_factor_as_often_as_it_mentions_it() -> None:
     model = LatentModel(SPACE, captioning=Captioning(mention={"a": 0.3}, mismatch=0.2))
     record = record_r2(model, Misalignment({"a", "b"}))
@@ -191,6 +205,7 @@ def test_a_text_tells_of_a_factor_as_often_as_it_mentions_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
 def test_the_discrete_oracle_finds_the_most_probable_value() -> None:
     space = FactorSpace((Factor("shape", ("cube", "ball")), Factor("tone", ("dark", "light")), Factor("hue")))
     rho = 0.9

@@ -19,7 +19,7 @@ _FILES = {"n": "noun", "v": "verb"}
 _INDEX = re.compile(r"\S+ [nvasr] [0-9]+ [0-9]+(?: [^\s0-9]\S*)* [0-9]+ [0-9]+(?P<offsets>(?: [0-9]{8})+)\s*", re.ASCII)
 # offset file type word_count (word id)... pointer_count (symbol offset pos source_target)...
 _DATA = re.compile(
-    r"(?P<offset>[0-9]{8}) [0-9]{2} [nvasr] [0-9a-f]{2} (?P<words>(?:\S+ [0-9a-f] )+)[0-9]{3} "
+    r"(?P<offset>[0-9]{8}) [0-9]{2} [nvasr] [0-9a-f]{2} (?P<words>(?:\S+ [0-9a-f] )+)(?P<count>[0-9]{3}) "
     r"(?P<pointers>(?:\S+ [0-9]{8} [nvasr] [0-9a-f]{4} )*)",
     re.ASCII,
 )
@@ -107,7 +107,7 @@ def _read(path: Path, pos: str) -> dict[int, _Synset]:
         if line.startswith(" ") or not line:
             continue
         found = _DATA.match(line)
-        if not found:
+        if not found or len(found["pointers"].split()) != 4 * int(found["count"]):
             raise CorpusError(f"{path}:{number} is not of WordNet's form; copy the file anew")
         lemmas = tuple(word.replace("_", " ") for word in found["words"].split()[::2])
         pointers = found["pointers"].split()
