@@ -19,7 +19,8 @@ from vergence.corpus import (
     load_lexicon,
 )
 from vergence.corpus.inflection import inflected
-from vergence.corpus.lexicon import parse_csv, parse_yaml, with_inflection
+from vergence.corpus.lexicon import with_inflection
+from vergence.corpus.lexicon_files import parse_csv, parse_yaml
 from vergence.corpus.unicode import compared
 from vergence.errors import ConfigError, CorpusError, FactorError
 

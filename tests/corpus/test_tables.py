@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vergence.corpus import tables
-from vergence.corpus.lexicon import parse_csv
+from vergence.corpus.lexicon_files import parse_csv
 from vergence.errors import CorpusError
 
 

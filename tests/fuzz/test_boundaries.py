@@ -22,7 +22,8 @@ from vergence.cli.main import main
 from vergence.corpus import audit, estimate_misalignment, load_lexicon
 from vergence.corpus.detectors import read_detectors
 from vergence.corpus.labels import estimate_from_file
-from vergence.corpus.lexicon import Concept, Group, Lexicon, parse_yaml
+from vergence.corpus.lexicon import Concept, Group, Lexicon
+from vergence.corpus.lexicon_files import parse_yaml
 from vergence.corpus.readers import ReadOptions
 from vergence.errors import VergenceError
 from vergence.files import parse_yaml as plain_yaml

@@ -5,7 +5,8 @@ from vergence.corpus.engines import Progress, audit, merge_audits
 from vergence.corpus.errata import DetectorError, LexiconError
 from vergence.corpus.estimate import BiasEstimate, estimate_misalignment
 from vergence.corpus.forecast import forecast
-from vergence.corpus.lexicon import Concept, Group, Lexicon, concepts_146, lexicon_from_factors, load_lexicon
+from vergence.corpus.lexicon import Concept, Group, Lexicon, lexicon_from_factors
+from vergence.corpus.lexicon_files import concepts_146, load_lexicon
 from vergence.corpus.matching import Matcher, Mentions
 from vergence.corpus.readers import ReadOptions
 from vergence.corpus.runners import Engine

@@ -13,7 +13,8 @@ from vergence.checks import at_least
 from vergence.corpus.counting import Settings, digest
 from vergence.corpus.coverage import Coverage
 from vergence.corpus.discovery import Part, plan
-from vergence.corpus.lexicon import Lexicon, parse_yaml
+from vergence.corpus.lexicon import Lexicon
+from vergence.corpus.lexicon_files import parse_yaml
 from vergence.corpus.problems import Problems, short
 from vergence.corpus.readers import ReadOptions
 from vergence.corpus.runners import RUNNERS, Engine
