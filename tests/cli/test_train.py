@@ -177,7 +177,7 @@ def test_what_a_file_says_is_taken_as_it_stands_or_refused(capsys, tmp_path: Pat
         ("--train.accumulation", "1000000000", "accumulation must be <= 100,000; got 1000000000"),
         ("--train.chunk_size", "1000000000", "chunk_size must be <= 1,000,000; got 1000000000"),
         ("--data.side", "1000000000", "side must be <= 4,096; got 1000000000"),
-        ("--data.side", "4096", "holding 3,372 images of side 4096"),
+        ("--data.side", "4096", "decoding batches of 128 images of side 4096"),
         ("--data.shift", "64", "shift must be below side, 64; got 64"),
         ("--data.items", "10000000000", "items must be <= 1,000,000,000; got 10000000000"),
         ("--data.parquet", "a\ud800", "--data.parquet must be a text or null"),

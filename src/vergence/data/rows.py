@@ -1,7 +1,7 @@
 """One row of a source: an image that is not read yet, a caption, what they are called; and which columns say so."""
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -61,7 +61,7 @@ class Row:
     image: Stored | None = None
     text: str = ""
     key: str | None = None
-    cluster: Hashable | None = None
+    cluster: Any = None
     reason: str | None = None
 
 
@@ -99,14 +99,15 @@ def choose(columns: Columns, names: Sequence[str], examples: Mapping[str, Sequen
     for asked in (columns.image, columns.caption, columns.key, columns.cluster):
         if asked is not None and asked not in names:
             raise CorpusError(unknown("column", asked, _some(names)))
-    image = columns.image or _usual(IMAGES, names) or next((n for n in names if _are_paths(examples.get(n, ()))), None)
+    image = _usual(IMAGES, names) or next((name for name in names if _are_paths(examples.get(name, ()))), None)
+    image = image if columns.image is None else columns.image
     if image is None:
         raise CorpusError(_none_of("images", "image_column", ("image", "file_name", "filepath", "path"), names))
     key = columns.key or next((name for name in IDENTIFIERS if name in names), None)
-    rest = [name for name in names if name not in (image, key, columns.cluster)]
+    rest = [name for name in names if name not in (image, key)]
     caption = columns.caption or _usual(CAPTIONS, rest)
     if caption is None:
-        texts = [name for name in rest if _are_texts(examples.get(name, ()))]
+        texts = [name for name in rest if name != columns.cluster and _are_texts(examples.get(name, ()))]
         caption = texts[0] if len(texts) == 1 else None
     if caption is None:
         raise CorpusError(_none_of("captions", "caption_column", ("caption", "text", "title", "description"), names))

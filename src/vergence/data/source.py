@@ -1,8 +1,9 @@
 """Pairs of anything that a user names: a table of paths, a folder, annotations, shards; images stay where they are."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -78,7 +79,7 @@ class Source:
         of_row = [numbers.setdefault(_place(self.rows[row]), len(numbers)) for row in rows]
         return StoredImages(list(numbers), self.scratch), np.array(of_row, dtype=np.int64)
 
-    def clusters(self, rows: Sequence[int]) -> list[Hashable | None]:
+    def clusters(self, rows: Sequence[int]) -> list[Any]:
         """What the cluster column says of some rows."""
         return [self.rows[row].cluster for row in rows]
 

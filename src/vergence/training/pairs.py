@@ -128,7 +128,8 @@ def _from_source(config: DataConfig, *, seed: int) -> TrainingPairs:
     source = read_source(str(config.place), _columns(config))
     rows = _chosen(len(source.rows), config.items, seed=seed)
     reasons = [source.rows[row].reason for row in rows]
-    _check_skipped(source, rows, reasons, config)
+    if not config.strict:  # which names the first row that cannot be used, be it for its caption or its image
+        _check_skipped(source, rows, reasons, config)
     sound = [place for place, reason in enumerate(reasons) if reason is None]
     images, numbers = source.images([rows[place] for place in sound])
     rows_of_each = np.bincount(numbers, minlength=len(images))
