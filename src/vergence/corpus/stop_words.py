@@ -42,7 +42,8 @@ _LISTS = {
     ),
     "Dutch": (
         "een de van in het en op met aan is voor te zijn bij die dat er om naar door twee uit naast over zit staat"
-        " tegen ook ze of haar wordt als niet nog tot hun terwijl deze hij achter onder tussen worden heeft wat dan maar kan"
+        " tegen ook ze of haar wordt als niet nog tot hun terwijl deze hij achter onder tussen worden heeft wat dan"
+        " maar kan"
     ),
     "Swedish": (
         "en i på och med ett av som är för till den det att sig från två vid de står sitter över när bredvid har inte"
@@ -74,8 +75,8 @@ _LISTS = {
     ),
     "Hungarian": "a az egy és van nem hogy is két egyik mellett meg ez volt vagy alatt előtt csak de ő ű ö ü",
     "Finnish": (
-        "ja on joka jossa sekä kanssa vieressä kaksi ovat ei se että hän edessä päällä kuin myös tai ole voi jos mutta ä"
-        " ö"
+        "ja on joka jossa sekä kanssa vieressä kaksi ovat ei se että hän edessä päällä kuin myös tai ole voi jos mutta"
+        " ä ö"
     ),
     "Vietnamese": "một và của trên có là các với trong đang người cho được những này ở đ ơ ư ạ ế",
 }
