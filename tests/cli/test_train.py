@@ -57,7 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ({"train": {"early_stop": {"wait": 3}}}, "unknown key in train.early_stop 'wait'; known: metric, patience"),
         ({"data": {"policy": "fathful"}}, "unknown policy 'fathful'; known: labels, faithful, omit, perturb"),
         ({"data": {"validation": 1.0}}, "in data: validation must be a share in [0, 1); got 1.0"),
-        ({"data": {"parquet": "none.parquet"}}, "none.parquet does not exist; set data.parquet"),
+        ({"data": {"parquet": "none.parquet"}}, "no such file or folder: 'none.parquet'"),
         ({"train": {"early_stop": 3}}, "train.early_stop must be keys with values; got 3"),
         ({"encoder": {"image": {"head": 3}}}, "encoder.image.head must be keys with values; got 3"),
         ({"encoder": {"image": {"settings": [3]}}}, "encoder.image.settings must be keys with values; got [3]"),

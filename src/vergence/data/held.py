@@ -13,6 +13,7 @@ from torch import Tensor
 from vergence.images import Images
 
 _AT_ONCE = 128
+_MOST_BYTES = 1 << 23  # of images that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,8 @@ def look_at(
     n, digests, reasons = len(images), list[str | None](), dict[int, str]()
     fits = n * 3 * side**2 <= held_bytes
     held = np.zeros((n, 3, side, side), dtype=np.uint8) if fits else None
-    groups = [range(at, min(at + _AT_ONCE, n)) for at in range(0, n, _AT_ONCE)]
+    size = max(1, min(_AT_ONCE, _MOST_BYTES // (3 * side**2)))
+    groups = [range(at, min(at + size, n)) for at in range(0, n, size)]
     for rows, (pixels, wrong) in zip(groups, images.attempts(groups, side=side, workers=workers), strict=False):
         found = pixels.numpy()
         if held is not None:

@@ -52,7 +52,9 @@ class DualEncoder(nn.Module):
         """Encode paired views; outputs are as the encoders give them, not normalised."""
         return self.image(image), self.text(text)
 
-    def embed_images(self, images: Iterable[object], *, batch_size: int = 128) -> Float[Tensor, "n dim"]:
+    def embed_images(
+        self, images: Iterable[object] | Image.Image | Path, *, batch_size: int = 128
+    ) -> Float[Tensor, "n dim"]:
         """Encode images given in any way, in evaluation mode and without gradients.
 
         Args:
@@ -76,8 +78,7 @@ class DualEncoder(nn.Module):
             torch.Size([2, 4])
         """
         at_least("batch_size", batch_size, 1)
-        one = isinstance(images, str | bytes | Path | Image.Image) or getattr(images, "ndim", 4) < 4
-        if one:
+        if isinstance(images, str | bytes | Path | Image.Image) or getattr(images, "ndim", 4) < 4:
             raise ConfigError(f"images must be a list of images; got one, of {type(images).__name__}. Write [image]")
         taken = _groups(map(as_image, images), batch_size)
         return self._embedded(self.image, (stacked(batch, len(batch), side=self.side) for batch in taken))

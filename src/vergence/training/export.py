@@ -73,6 +73,9 @@ class ExportedEncoder(DualEncoder):
     def __iter__(self) -> Iterator[Any]:
         return iter((self, self.vocabulary))
 
+    def __getitem__(self, place: int) -> Any:
+        return (self, self.vocabulary)[place]
+
 
 def load_encoder(folder: str | Path) -> ExportedEncoder:
     """Restore an encoder that `vergence train` exported.
