@@ -93,10 +93,10 @@ class BiasEstimate:
         are silent about a value, the channel is not stated.
         """
         known = self.factors[self._estimated()].set_index("factor")
-        mention = known["selection"].clip(0, 1)
-        redraw = known["rho"].dropna().clip(0, 1)
-        channels = {name: self._channel(name) for name in known.index.difference(redraw.index) if mention[name] > 0}
-        return Misalignment.of_rates(mention.to_dict(), redraw=redraw.to_dict(), channels=channels)
+        mention = {str(name): float(rate) for name, rate in known["selection"].clip(0, 1).items()}
+        redraw = {str(name): float(rho) for name, rho in known["rho"].dropna().clip(0, 1).items()}
+        channels = {name: self._channel(name) for name in mention if name not in redraw and mention[name] > 0}
+        return Misalignment.of_rates(mention, redraw=redraw, channels=channels)
 
     def _estimated(self) -> pd.Series:
         known = self.factors["note"] != NOT_ASSESSABLE

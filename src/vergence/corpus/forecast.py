@@ -197,17 +197,18 @@ def _graded(
 
 def _assumed(known: pd.DataFrame, factor: str, block: frozenset[str]) -> tuple[FactorSpace, Misalignment]:
     """What captions say if the block is exact: of the factor as much as its intervals allow, of others as little."""
-    space = FactorSpace(tuple(Factor(name, tuple(map(str, range(k)))) for name, k in known["values"].items()))
+    space = FactorSpace(tuple(Factor(str(name), tuple(map(str, range(k)))) for name, k in known["values"].items()))
     mention, redraw = dict.fromkeys(block, 1.0), {}
     channels: dict[str, Channel] = {}
     for name in set(space) - block:
         most = name == factor
-        rate, rho = known.loc[name, ["selection_high", "rho_low"] if most else ["selection_low", "rho_high"]]
-        mention[name] = float(rate)
+        ends = ("selection_high", "rho_low") if most else ("selection_low", "rho_high")
+        rate, rho = (float(known[end].to_dict()[name]) for end in ends)
+        mention[name] = rate
         if rate == 1 and rho == 0:  # as good as exact, and yet not in the block
             channels[name] = Unstated()
         else:
-            redraw[name] = float(rho)
+            redraw[name] = rho
     return space, Misalignment.of_rates(mention, redraw=redraw, channels=channels)
 
 
