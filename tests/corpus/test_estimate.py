@@ -248,13 +248,13 @@ def emoji_lexicon() -> Lexicon:
 def test_omission_and_redraw_injected_into_the_embedded_set_are_recovered(omitted: float, redrawn: float) -> None:
     emoji, rng = load_emoji(), np.random.default_rng([int(100 * omitted), 1])
     captions = []
-    for concept, tone, gender in zip(emoji.concepts, emoji.labels["skin_tone"], emoji.labels["gender"], strict=True):
+    for concept, tone, gender in zip(emoji.clusters, emoji.labels["skin_tone"], emoji.labels["gender"], strict=True):
         parts = [str(concept).replace("man", "_").replace("boy", "_").replace("girl", "_").replace("men", "_")]
         for value, values, form in ((gender, ("man", "woman"), "{}"), (tone, TONES, "{} skin tone")):
             if isinstance(value, str) and rng.random() >= omitted:
                 parts.append(form.format(rng.choice(values) if rng.random() < redrawn else value))
         captions.append(": ".join(parts))
-    found = estimate_misalignment(captions, emoji.labels, emoji_lexicon(), clusters=emoji.concepts)
+    found = estimate_misalignment(captions, emoji.labels, emoji_lexicon(), clusters=emoji.clusters)
     for row in found.factors.itertuples():
         assert row.selection_low <= 1 - omitted <= row.selection_high
         assert row.rho_low <= redrawn <= row.rho_high
