@@ -114,7 +114,7 @@ def run(options: Namespace) -> int:
     if estimate is not None and said is not None:
         show(*factor_tables(estimate, said), "", *said_tables(estimate), "")
         show(*map(plain, estimate_lines(estimate)), "")
-    show(audit_table(results), "")
+    show("Share of captions that mention a group, with Wilson's interval", audit_table(results), "")
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
     show(plain(f"{coverage.captions:,} captions; skipped: {skipped}"))
     for title, counts in (("fields of samples", results["fields"]), ("not captions", results["passed_over"])):

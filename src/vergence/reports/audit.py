@@ -60,7 +60,7 @@ def audit_html(
         True
     """
     page = environment()
-    page.filters |= {"percent": percent}
+    page.filters |= {"percent": lambda share: _unbroken(percent(share)), "unbroken": _unbroken}
     said = coverage.get("forecast", {"encoding_size": None, "statements": []})
     groups, axis = group_bars(coverage["groups"])
     return page.get_template("audit.html.j2").render(
@@ -82,6 +82,11 @@ def audit_html(
         encoding_size=said["encoding_size"],
         n=coverage["captions"],
     )
+
+
+def _unbroken(text: str) -> str:
+    """A text in which no line ends between a number and its sign."""
+    return text.replace(" %", "\xa0%")
 
 
 def group_bars(groups: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -108,9 +113,7 @@ def group_bars(groups: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
         return bars, {"scale": "linear scale from 0", "ticks": ticks}
     decades = max(1, ceil(0.05 - log10(positive[0])))  # a little room, so that the shortest bar can be seen
     ticks = [{"at": 100 * (1 - k / decades), "label": percent(10.0**-k)} for k in range(decades, -1, -1)]
-    bars = [
-        {**row, "width": 0.0 if row["share"] == 0 else 100 * (1 + log10(row["share"]) / decades)} for row in rows
-    ]
+    bars = [{**row, "width": 0.0 if row["share"] == 0 else 100 * (1 + log10(row["share"]) / decades)} for row in rows]
     return bars, {"scale": "logarithmic scale: each mark is ten times the one before it", "ticks": ticks}
 
 
@@ -124,7 +127,9 @@ def _linear(most: float) -> tuple[float, float]:
 
 def finding_table(found: Findings) -> Table:
     """The points of what was found, for a terminal."""
-    return grid(("", " "), found.points, left=("", " "), show_header=False, pad_edge=False)
+    table = grid(("", " "), found.points, left=("", " "), show_header=False, pad_edge=False)
+    table.columns[0].max_width = 22
+    return table
 
 
 def audit_table(coverage: Mapping[str, Any]) -> Table:
@@ -133,8 +138,8 @@ def audit_table(coverage: Mapping[str, Any]) -> Table:
     for row in sorted(coverage["groups"], key=lambda row: row["share"]):
         own = [concept for concept in coverage["concepts"] if concept["group"] == row["group"]]
         least = sorted(own, key=lambda concept: concept["share"])[:3]
-        said = ", ".join(f"{concept['concept']} {percent(concept['share'])}" for concept in least)
-        interval = f"{percent(row['low'])} to {percent(row['high'])}"
+        said = ", ".join(concept["concept"] for concept in least)
+        interval = f"{percent(row['low']).removesuffix(' %')} to {percent(row['high'])}"
         rows.append((row["group"], f"{row['captions']:,}", percent(row["share"]), interval, said))
     headings = ("group", "captions", "mentioned in", "95 % interval", "least mentioned concepts")
     return grid(headings, rows, left=headings, pad_edge=False)

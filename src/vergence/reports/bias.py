@@ -56,7 +56,9 @@ def factor_rows(estimate: BiasEstimate, forecast: pd.DataFrame) -> list[dict[str
             limits = f"{percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])}"
             # Limits of 0 and 1 beside a rate that is not determined say nothing.
             told = known or (row[f"{name}_low"], row[f"{name}_high"]) != (0, 1)
-            rates.append((percent(row[name]) if known else NOT_DETERMINED, limits if told else "", "" if known else why))
+            rates.append(
+                (percent(row[name]) if known else NOT_DETERMINED, limits if told else "", "" if known else why)
+            )
         rows.append(
             {
                 **{name: row[name] for name in ("factor", "images", "clusters")},
@@ -70,9 +72,11 @@ def factor_rows(estimate: BiasEstimate, forecast: pd.DataFrame) -> list[dict[str
     return rows
 
 
-def _shares(row: Mapping[str, Any]) -> tuple[float, float]:
+def _shares(row: Mapping[Any, Any]) -> tuple[float, float]:
     """The shares of captions that say the image's value and that say another one; in [0, 1], together at most 1."""
-    said, wrong = (0.0 if pd.isna(row[name]) else min(max(row[name], 0.0), 1.0) for name in ("selection", "wrong_value"))
+    said, wrong = (
+        0.0 if pd.isna(row[name]) else min(max(row[name], 0.0), 1.0) for name in ("selection", "wrong_value")
+    )
     return said * (1 - wrong), said * wrong
 
 
@@ -90,7 +94,9 @@ def factor_tables(estimate: BiasEstimate, forecast: pd.DataFrame) -> Iterator[Re
         for name, (_, _, why) in zip(RATES.values(), row["rates"], strict=True):
             if why and row["assessable"]:
                 reasons.setdefault(why, []).append(name)
-        below += [f"{', '.join(names)} {NOT_DETERMINED}: {why}" for why, names in reasons.items() if why != row["reason"]]
+        below += [
+            f"{', '.join(names)} {NOT_DETERMINED}: {why}" for why, names in reasons.items() if why != row["reason"]
+        ]
         yield from (Padding(plain(text), (0, 0, 0, 4)) for text in below)
 
 
@@ -108,15 +114,15 @@ def _aligned(headings: tuple[str, ...], rows: list[tuple[str, ...]], widths: lis
     return table
 
 
-def said_tables(estimate: BiasEstimate) -> Iterator[Table]:
-    """What captions say by what images show, a table for each labelled factor, for a terminal."""
+def said_tables(estimate: BiasEstimate) -> Iterator[RenderableType]:
+    """What captions say by what images show, a table for each labelled factor with its title, for a terminal."""
     for table in said_by_shown_tables(estimate):
-        title = f"{table['factor']}: {table['title']}"
-        yield grid(table["headings"], table["rows"], title=title, title_justify="left", box=None, pad_edge=False)
+        yield plain(f"{table['factor']}: {table['title']}", style="italic")
+        yield Padding(grid(table["headings"], table["rows"], pad_edge=False), (0, 0, 1, 0))
 
 
 def said_by_shown_tables(estimate: BiasEstimate) -> Iterator[dict[str, Any]]:
-    """Each factor's table as plain cells: whole, or where it has many values, the most frequent wrong ones.
+    """Each factor's table as plain cells: whole, or where it has many values, the most frequent wrong ones, if any.
 
     Yields:
         factor, title, headings and rows.
@@ -126,14 +132,18 @@ def said_by_shown_tables(estimate: BiasEstimate) -> Iterator[dict[str, Any]]:
         if len(shown) <= _WIDEST:
             said = list(dict.fromkeys(cells["said"]))
             counts = cells["captions"].to_numpy().reshape(len(shown), -1)
-            rows = [(value, *map(_count, row)) for value, row in zip(shown, counts, strict=True)]
-            yield {"factor": factor, "title": "captions by shown and said", "headings": ("shown", *said), "rows": rows}
+            kept = [column for column, name in enumerate(said) if name in shown or counts[:, column].any()]
+            headings = ("shown", *(said[column] for column in kept))
+            rows = [(value, *map(_count, row[kept])) for value, row in zip(shown, counts, strict=True)]
+            title = "captions by what the image shows (rows) and what is said (columns)"
+            yield {"factor": factor, "title": title, "headings": headings, "rows": rows}
             continue
         wrong = cells[cells["said"].isin(shown) & (cells["said"] != cells["shown"]) & (cells["captions"] > 0)]
         first = wrong.sort_values("captions", ascending=False, kind="stable").head(_MOST)
         rows = [(row["shown"], row["said"], _count(row["captions"])) for row in first.to_dict("records")]
         title = f"most frequent wrong values, {len(rows)} of {len(wrong)}"
-        yield {"factor": factor, "title": title, "headings": ("shown", "said", "captions"), "rows": rows}
+        if rows:
+            yield {"factor": factor, "title": title, "headings": ("shown", "said", "captions"), "rows": rows}
 
 
 def _count(captions: float) -> str:

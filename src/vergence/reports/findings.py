@@ -57,23 +57,22 @@ def findings(
         >>> coverage = Coverage(concepts_146())
         >>> coverage.add(["a dog in the rain", "a red car", "a red cup"])
         >>> findings(coverage.to_dict()).headline
-        'No caption mentions human attribute, food, sport and 9 more groups'
+        'No caption mentions clothing, emotion, food and 8 more groups'
     """
     if not coverage["captions"]:
         return Findings("There is no caption", ())
     known = estimate is not None and (estimate.factors["note"] != NOT_ASSESSABLE).any()
-    headline, points = (
-        _of_factors(estimate, forecast or {}) if known and estimate is not None else _of_groups(coverage)
-    )
+    headline, points = _of_factors(estimate, forecast or {}) if known and estimate is not None else _of_groups(coverage)
     absent = [row["concept"] for row in coverage["concepts"] if row["captions"] == 0]
     if absent:
-        points.append(("In no caption", f"{len(absent):,} of {_concepts(coverage)}: {_list(absent)}"))
+        points.append(("In no caption", f"{len(absent):,} of {len(coverage['concepts']):,} concepts: {_list(absent)}"))
     else:
-        points.append(("In no caption", f"none of {_concepts(coverage)}"))
+        points.append(("In no caption", f"no concept is missing of {len(coverage['concepts']):,}"))
     if line := language_line(coverage["languages"], coverage["sample"]):
-        points.insert(min(1, len(points)), ("Other languages", line))
+        points.insert(0, ("Other languages", line))
     if words := coverage["uncovered_words"]:
-        points.append(("Frequent words that no concept covers", words_line(words)))
+        where = "" if coverage["sample"]["whole"] else f"; {sampled(coverage['sample'])}"
+        points.append(("Frequent, but not in the lexicon", f"{words_line(words)}{where}"))
     if not known:
         points.append(("Wrong values", f"{NOT_ASSESSABLE} (--labels)"))
     return Findings(headline, tuple(points))
@@ -83,22 +82,23 @@ def _of_factors(estimate: BiasEstimate, forecast: Mapping[str, Any]) -> tuple[st
     rows = [row for row in estimate.factors.to_dict("records") if row["note"] != NOT_ASSESSABLE]
     kinds = _sorted(rows)
     said = {row["factor"]: f"{row['factor']} (mentioned in {percent(row['selection'])})" for row in rows}
-    erred = {row["factor"]: f"{row['factor']} (in {percent(row['wrong_value'])} of mentions)" for row in rows}
+    erred = {row["factor"]: f"(in {percent(row['wrong_value'])} of mentions)" for row in rows}
     parts = []
     if kinds.omitted:
         parts.append(f"leave out {_names([said[name] for name in kinds.omitted], 'factors')}")
-    if kinds.wrong:
-        parts.append(f"get {_names([erred[name] for name in kinds.wrong], 'factors')} wrong")
+    if len(kinds.wrong) == 1:
+        parts.append(f"get {kinds.wrong[0]} wrong {erred[kinds.wrong[0]]}")
+    elif kinds.wrong:
+        parts.append(f"get {_names([f'{name} {erred[name]}' for name in kinds.wrong], 'factors')} wrong")
     if not parts and kinds.undecided:
         parts.append(f"are not shown to leave out or get wrong {_names([row['factor'] for row in rows], 'factors')}")
     elif not parts:
         parts.append(f"mention {_names([row['factor'] for row in rows], 'factors')} and get it right")
-    points = []
+    points = _forecast_points(forecast)
     if kinds.right:
-        points.append(("Mentioned and right", _list(said[name] for name in kinds.right)))
+        points.append(("Mentioned, and right", _list(said[name] for name in kinds.right)))
     if kinds.undecided:
-        points.append(("Too few labels to say of", _list(kinds.undecided)))
-    points += _forecast_points(forecast)
+        points.append(("Too few labels to say", _list(kinds.undecided)))
     if estimate.not_assessable:
         points.append((NOT_ASSESSABLE.capitalize(), _list(estimate.not_assessable)))
     return f"Captions {' and '.join(parts)}", points
@@ -122,7 +122,7 @@ def _forecast_points(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
     return points
 
 
-def _sorted(rows: Iterable[Mapping[str, Any]]) -> _Sorted:
+def _sorted(rows: Iterable[Mapping[Any, Any]]) -> _Sorted:
     """By whole intervals, with the thresholds of the forecast; ρ's limits follow from those of the wrong-value rate."""
     kinds = _Sorted()
     for row in rows:
@@ -150,9 +150,14 @@ def _of_groups(coverage: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]
     absent = [row["group"] for row in groups if not row["captions"]]
     present = [row for row in groups if row["captions"]]
     least = [f"{row['group']} ({percent(row['share'])})" for row in present]
-    points = [("Least mentioned groups", _list(least))] if present else []
+    rarely = [name for name, row in zip(least, present, strict=True) if row["share"] < MENTIONED_AT]
+    points = [("Least mentioned groups", _list(rarely))] if rarely else []
     concepts = sorted(coverage["concepts"], key=lambda row: (row["share"], row["group"], row["concept"]))
-    rare = [f"{row['concept']} ({percent(row['share'])})" for row in concepts if row["captions"]]
+    rare = [
+        f"{row['concept']} ({percent(row['share'])})"
+        for row in concepts
+        if row["captions"] and row["share"] < MENTIONED_AT
+    ]
     if rare:
         points.append(("Least mentioned concepts", _list(rare)))
     if absent:
@@ -176,23 +181,25 @@ def language_line(languages: Mapping[str, Any], sample: Mapping[str, Any]) -> st
     if not rows:
         return ""
     about = "" if sample["whole"] else "about "
-    parts = []
+    parts: list[str] = []
     for row in rows[:_NAMED]:
         words = f" (words such as {', '.join(row['words'])})" if row["words"] else ""
-        parts.append(f"{about}{percent(row['share'])} of captions look {row['language']}{words}")
+        verb = "" if parts else "of captions look "
+        limits = f"{percent(row['low']).removesuffix(' %')} to {percent(row['high'])}"
+        parts.append(f"{about}{percent(row['share'])} ({limits}) {verb}{row['language']}{words}")
     mine = f"is in {languages['lexicon']}" if languages["stated"] else "does not state its language"
     # The share of captions in which something is found, over all of these languages.
     found = sum(row["mentioning"] * row["captions"] for row in rows) / sum(row["captions"] for row in rows)
     more = f" and {len(rows) - _NAMED} more languages" if len(rows) > _NAMED else ""
     lines = f"{', '.join(parts)}{more}. The lexicon {mine} and finds something in {percent(found)} of them"
-    return f"{lines[0].upper()}{lines[1:]}; {sampled(sample)}."
+    return f"{lines[0].upper()}{lines[1:]}; {sampled(sample)}, limits are 95 % intervals"
 
 
 def sampled(sample: Mapping[str, Any]) -> str:
     """Which captions were looked at for words and languages."""
     if sample["whole"]:
         return f"all {sample['captions']:,} captions were looked at"
-    return f"from a sample of {sample['captions']:,} captions, {sample['different']:,} different ones"
+    return f"in a sample of {sample['captions']:,} captions, {sample['different']:,} different ones"
 
 
 def words_line(words: Sequence[Mapping[str, Any]], most: int = _LISTED) -> str:
@@ -213,11 +220,6 @@ def percent(share: float) -> str:
         return "0 %"
     digits = max(0, 1 - floor(log10(abs(share) * 100)))
     return f"{share * 100:.{digits}f} %"
-
-
-def _concepts(coverage: Mapping[str, Any]) -> str:
-    n = len(coverage["concepts"])
-    return f"{n:,} concept{'s' if n != 1 else ''}"
 
 
 def _names(names: Sequence[str], what: str) -> str:
