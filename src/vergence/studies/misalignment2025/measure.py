@@ -60,7 +60,7 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int, share: float
         rows += _downstream(spec, encoders, run, n=n)
     outputs = z_fit[0].shape[1]
     for row in rows:
-        row |= {"outputs": outputs, "status": oracle.status(outputs), "share": share}
+        row |= {"outputs": outputs, "share": share}
         if not _predicted(spec, row, outputs=outputs):
             row["oracle"] = row["oracle_error"] = None
     return rows
