@@ -17,6 +17,7 @@ from vergence.terminal import console, plain
 SPACE = FactorSpace(
     (Factor("hue", ("red", "blue")), Factor("size", ("small", "large")), Factor("tone", ("dark", "pale")))
 )
+OPEN = "Not determined"
 LEXICON = lexicon_from_factors(SPACE)
 
 
@@ -38,8 +39,8 @@ def labelled(hue: Sequence[str], size: Sequence[str], *, encoding_size: int | No
     return results, estimate, said
 
 
-def found(hue: str, size: str, encoding_size: int | None = None) -> Findings:
-    results, estimate, _ = labelled(hue.split(","), size.split(","), encoding_size=encoding_size)
+def found(hue: str, size: str) -> Findings:
+    results, estimate, _ = labelled(hue.split(","), size.split(","))
     return findings(results, estimate, results["forecast"])
 
 
@@ -61,14 +62,20 @@ def test_the_headline_says_what_is_left_out_and_what_is_wrong(hue: str, size: st
 
 
 def test_what_a_model_of_the_given_size_learns_is_among_the_first_points_and_every_open_point_has_its_reason() -> None:
-    points = dict(found("", "=", 1).points)
-    assert points["Will be missed at 1 outputs"] == "hue"
-    assert points["Will be learned at 1 outputs"] == "size"
+    results, estimate, _ = labelled([""], ["="])
+    said = [
+        ("hue", "will be missed", "it is left out"),
+        ("size", "will be learned", "it is said"),
+        ("tone", OPEN.lower(), "why"),
+    ]
+    statements = [dict(zip(("factor", "statement", "reason"), row, strict=True)) for row in said]
+    points = dict(findings(results, estimate, {"encoding_size": 3, "statements": statements}).points)
+    assert list(points)[:3] == ["Will be missed at 3 outputs", "Will be learned at 3 outputs", f"{OPEN} at 3 outputs"]
+    assert list(points.values())[:3] == ["hue", "size", "tone: why"]
     assert points["Mentioned, and right"] == "size (mentioned in 100 %)"
     assert points["Not assessable without image labels"] == "tone"
     assert points["In no caption"].startswith("4 of 6 concepts: red, blue")
-    assert dict(found("", "=", 3).points)["Not determined at 3 outputs"].startswith("hue: the output size 3 exceeds")
-    assert dict(found("=,", "=", 1).points)["Too few labels to say"].startswith("hue (mentioned in 46 % to 54 %")
+    assert dict(found("=,", "=").points)["Too few labels to say"].startswith("hue (mentioned in 46 % to 54 %")
 
 
 @pytest.mark.parametrize(
