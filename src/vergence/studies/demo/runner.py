@@ -15,13 +15,14 @@ import vergence
 from vergence.data import POLICIES, STYLE
 from vergence.encoders import DualEncoder
 from vergence.folders import JobFolder, WhenPresent
-from vergence.probes import encode, oracle_scores, predict
+from vergence.probes import encode, oracle_scores
 from vergence.reports import build_report
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
 from vergence.studies.demo.spec import DemoSpec
 from vergence.studies.demo.training import halves, train_and_probe
 from vergence.studies.pool import Teller, finish_runs
 from vergence.studies.progress import StudyProgress
+from vergence.theory import predict
 from vergence.training.checkpoint import write_tensors
 from vergence.views import ViewPair
 
@@ -92,7 +93,10 @@ def _predictions(spec: DemoSpec, corpus: Corpus) -> dict[tuple[str, int], dict[s
         bias = POLICIES[policy].misalignment
         oracle = oracle_scores(fit, test, space, bias)
         for size in spec.sizes(policy):
-            predictions[policy, size] = predict(space, bias, encoding_size=size, oracle=oracle)
+            found = predict(space, bias, encoding_size=size, oracle=oracle)
+            predictions[policy, size] = {
+                name: one.low if one.low == one.high else "size-dependent" for name, one in found.items()
+            }
     return predictions
 
 
@@ -240,7 +244,9 @@ def _policy(name: str, run: Results, corpus: Corpus) -> Results:
     return {
         "description": policy.description,
         "misalignment": {part: [factor for factor in space if factor in names] for part, names in in_order.items()},
-        "perturbation_probability": policy.perturbation_probability if bias.perturbed else None,
+        "perturbation_probability": next(
+            (getattr(channel, "probability", None) for channel in bias.channels.values()), None
+        ),
         "captions": run["captions"],
         "encoding_size": run["encoding_size"],
         "factors": run["factors"],

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
+from vergence.channels import Redraw
 from vergence.checks import at_least
 from vergence.data import POLICIES, Policy
 from vergence.misalignment import Misalignment
@@ -21,15 +23,14 @@ _EVERYTHING = POLICIES[REFERENCE].misalignment.selected
 
 def _omitted(**rates: float) -> Policy:
     said = ", ".join(f"{name.replace('_', ' ')} left out of a caption with chance {p:g}" for name, p in rates.items())
-    mentioned = _EVERYTHING - {name for name, rate in rates.items() if rate == 1}
-    return Policy(description=said, misalignment=Misalignment(mentioned), omission_probability=rates)
+    mention = {name: 1 - rates.get(name, 0.0) for name in _EVERYTHING}
+    return Policy(description=said, misalignment=Misalignment.of_rates(mention))
 
 
 def _redrawn(factor: str, rate: float) -> Policy:
     return Policy(
         description=f"{factor.replace('_', ' ')} redrawn with chance {rate:g}",
-        misalignment=Misalignment(_EVERYTHING, {factor}),
-        perturbation_probability=rate,
+        misalignment=Misalignment(_EVERYTHING, {factor}, channel=Redraw(rate)),
     )
 
 
@@ -47,7 +48,7 @@ SETTINGS: Mapping[str, Policy] = MappingProxyType(
 )
 
 
-def injected(policy: Policy, factor: str) -> tuple[float, float]:
+def injected(policy: Policy, factor: str) -> tuple[Any, float]:
     """The rates at which a policy mentions a factor, and redraws it where it does.
 
     Example:
@@ -55,8 +56,7 @@ def injected(policy: Policy, factor: str) -> tuple[float, float]:
         ((0.0, 0.0), (1.0, 0.9))
     """
     bias = policy.misalignment
-    mentioned = 1 - policy.omission_probability.get(factor, 0.0) if factor in bias.selected else 0.0
-    return mentioned, policy.perturbation_probability if factor in bias.perturbed else 0.0
+    return bias.mention.get(factor, 0.0), getattr(bias.channels.get(factor), "probability", 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
