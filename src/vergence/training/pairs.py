@@ -18,12 +18,12 @@ from torch import Tensor
 from vergence.arrow import read_schema, read_table
 from vergence.data import POLICIES, load_emoji, write_captions
 from vergence.data.clusters import cluster_values, link
-from vergence.data.images import decode_image
-from vergence.data.splits import hold_out
 from vergence.errors import ConfigError, CorpusError
+from vergence.images import decode_image
 from vergence.metrics.files import IDENTIFIERS
 from vergence.misalignment import Misalignment
 from vergence.random import named
+from vergence.splits import hold_out
 from vergence.training.spec import DataConfig
 
 
@@ -101,8 +101,8 @@ def _embedded(config: DataConfig, *, seed: int) -> Captioned:
     images = np.empty((len(emoji), 3, config.side, config.side), dtype=np.uint8)
     for place, image in enumerate(emoji.images):
         images[place] = _resized(image, config.side)
-    split = pd.DataFrame({"row": rows, "key": emoji.hexcodes, "image": _digests(images), "reason": None})
-    fit, held_out = _split(split, list(emoji.concepts), config.validation, seed=seed)
+    split = pd.DataFrame({"row": rows, "key": emoji.keys, "image": _digests(images), "reason": None})
+    fit, held_out = _split(split, list(emoji.clusters), config.validation, seed=seed)
     return Captioned(
         images=torch.from_numpy(images),
         captions=write_captions(emoji, config.policy, seed=seed),

@@ -154,8 +154,7 @@ def _examples(captioned: Captioned, corpus: Corpus) -> list[dict[str, str]]:
     shown = [*people[:: max(1, len(people) // (_EXAMPLES - 1))][: _EXAMPLES - 1], *things[len(things) // 2 :][:1]]
     emoji = corpus.emoji
     return [
-        {"hexcode": emoji.hexcodes[row], "label": emoji.captions[row], "caption": captioned.captions[row]}
-        for row in shown
+        {"hexcode": emoji.keys[row], "label": emoji.texts[row], "caption": captioned.captions[row]} for row in shown
     ]
 
 
@@ -171,8 +170,8 @@ def _retrieve(encoder: DualEncoder, captioned: Captioned, corpus: Corpus, z_imag
         best = (gallery @ z_text).topk(min(_HITS, len(gallery))).indices.tolist()
         hits = [
             {
-                "hexcode": corpus.emoji.hexcodes[corpus.test[row]],
-                "label": corpus.emoji.captions[corpus.test[row]],
+                "hexcode": corpus.emoji.keys[corpus.test[row]],
+                "label": corpus.emoji.texts[corpus.test[row]],
                 "factors": labels.iloc[row].dropna().to_dict(),
             }
             for row in best
@@ -201,10 +200,10 @@ def _results(
             "name": "Fluent 3D emoji, labelled by emojibase",
             "digest": corpus.digest(),
             "images": len(emoji),
-            "concepts": len(set(emoji.concepts)),
+            "concepts": len(set(emoji.clusters)),
             "train": len(corpus.train),
             "test": len(corpus.test),
-            "test_concepts": len(set(emoji.concepts[corpus.test])),
+            "test_concepts": len(set(emoji.clusters[corpus.test])),
         },
         "factors": {factor.name: list(factor.values or ()) for factor in emoji.space.factors},
         "main_size": spec.main_size,
@@ -264,7 +263,7 @@ def _write(results: Results, corpus: Corpus, folder: JobFolder) -> None:
     shown = {hit["hexcode"] for query in results["retrieval"] for hits in query["policies"].values() for hit in hits}
     shown |= {example["hexcode"] for policy in results["policies"].values() for example in policy["captions"]}
     emoji = corpus.emoji
-    images = {code: emoji.images.encoded[row] for row, code in enumerate(emoji.hexcodes) if code in shown}
+    images = {code: emoji.images.file(row) for row, code in enumerate(emoji.keys) if code in shown}
     report = build_report(results, images=images)
     for name, svg in report.figures.items():
         folder.write_text(f"figures/{name}.svg", svg)

@@ -91,7 +91,7 @@ def halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
     """Concepts that probes are fitted on, those of training, and concepts that nothing has seen."""
     emoji = corpus.emoji
     fit, test = (
-        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.concepts[rows])
+        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.clusters[rows])
         for rows in (corpus.train, corpus.test)
     )
     return fit, test
