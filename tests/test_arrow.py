@@ -140,8 +140,8 @@ def bombs() -> dict[str, bytes]:
 
 CHILD = """
 import json, resource, sys
-from vergence.corpus.discovery import plan
-from vergence.corpus.problems import Problems
+from vergence.sources.discovery import plan
+from vergence.sources.problems import Problems
 from vergence.corpus.readers import ReadOptions, read_captions
 
 def peak():
@@ -323,8 +323,8 @@ FUZZ = """
 import pickle, resource, sys
 from pathlib import Path
 from vergence.arrow import read_table
-from vergence.corpus.discovery import plan
-from vergence.corpus.problems import Problems
+from vergence.sources.discovery import plan
+from vergence.sources.problems import Problems
 from vergence.corpus.readers import ReadOptions, read_captions
 from vergence.errors import CorpusError
 

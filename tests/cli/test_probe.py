@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vergence.cli.main import main
-from vergence.data.splits import write_split
+from vergence.splits import write_split
 
 
 @pytest.fixture

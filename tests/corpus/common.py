@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vergence.corpus.discovery import plan
-from vergence.corpus.problems import Problems
 from vergence.corpus.readers import ReadOptions, read_captions
+from vergence.sources.discovery import plan
+from vergence.sources.problems import Problems
 
 
 def read(*paths: Path, **options) -> tuple[list[str], Problems]:

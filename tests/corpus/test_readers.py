@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from tests.corpus.common import compress, read, tar
 
-from vergence.corpus.discovery import plan
 from vergence.corpus.readers import ReadOptions
 from vergence.errors import ConfigError, CorpusError
+from vergence.sources.discovery import plan
 
 GOOD = ["a dog", "ein süßer Kater", "", 'two\nlines, "quoted"', "猫 🐱"]
 BROKEN = b"broken \xff\xfe caption"
@@ -254,8 +254,8 @@ def test_row_numbers_count_through_the_file(tmp_path: Path) -> None:
 
 ENDLESS = """
 import resource, sys
-from vergence.corpus.problems import Problems
-from vergence.corpus.discovery import plan
+from vergence.sources.problems import Problems
+from vergence.sources.discovery import plan
 from vergence.corpus.readers import ReadOptions, read_captions
 
 def peak():

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vergence.data.splits import write_split
 from vergence.errors import ConfigError, CorpusError
 from vergence.metrics.files import Embeddings
 from vergence.probes.columns import kind_of_factor, read_column
 from vergence.probes.labels import Labels, keep_scored, read_labels, take_held_out
+from vergence.splits import write_split
 
 N = 12
 SHAPE = ["cube", "ball", "cone"] * 4

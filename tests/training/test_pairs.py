@@ -13,8 +13,8 @@ from PIL import Image
 from tests.training.run_config import SMALL
 
 from vergence.data import load_emoji
-from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError
+from vergence.splits import read_split
 from vergence.training import RunConfig, run_training
 from vergence.training.mapping import from_mapping
 from vergence.training.pairs import load_pairs

@@ -29,13 +29,13 @@ def run(options: Namespace) -> None:
     import numpy as np
     import torch
 
-    from vergence.data.splits import hold_out
     from vergence.errors import ConfigError
     from vergence.files import write_json
     from vergence.metrics.files import read_embeddings
     from vergence.probes import Labelled, probe
     from vergence.probes.labels import keep_scored, read_labels, take_held_out
     from vergence.random import named
+    from vergence.splits import hold_out
     from vergence.terminal import grid, say, show
 
     if not 0 < options.test_fraction < 1:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vergence.arrow import FILE_ERRORS, flattened, open_ipc, open_parquet, text_lengths, written_out
-from vergence.corpus.discovery import Part
-from vergence.corpus.problems import Problems, missing_column, short
+from vergence.sources.discovery import Part
+from vergence.sources.problems import Problems, missing_column, short
 
 BATCH_ROWS = 1 << 16
 BATCH_BYTES = 1 << 24

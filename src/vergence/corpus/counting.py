@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 from vergence.corpus.coverage import Coverage
-from vergence.corpus.discovery import Part
 from vergence.corpus.lexicon import Lexicon
-from vergence.corpus.problems import Problems
 from vergence.corpus.readers import ReadOptions, read_captions
+from vergence.sources.discovery import Part
+from vergence.sources.problems import Problems
 
 FORMAT = 2  # of the files of counts; another number never reads them
 

@@ -16,9 +16,9 @@ from vergence.checks import at_least
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.matching import Captions, Matcher, compiled, text_buffers, text_chunks
 from vergence.corpus.measures import add_hits, digest_and_measure, keep_smallest
-from vergence.corpus.problems import Problems
 from vergence.corpus.sketch import DistinctSketch
 from vergence.errors import CorpusError
+from vergence.sources.problems import Problems
 
 _LENGTHS = 1025  # lengths of up to 1,023 code points are counted apart
 _MOST_PAIRED = 2048  # concepts; 32 MB of counts

@@ -12,14 +12,14 @@ from pathlib import Path
 from vergence.checks import at_least
 from vergence.corpus.counting import Settings, digest
 from vergence.corpus.coverage import Coverage
-from vergence.corpus.discovery import Part, plan
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.lexicon_files import parse_yaml
-from vergence.corpus.problems import Problems, short
 from vergence.corpus.readers import ReadOptions
 from vergence.corpus.runners import RUNNERS, Engine
 from vergence.corpus.store import Store, read_manifest, unpacked
 from vergence.errors import ConfigError, CorpusError
+from vergence.sources.discovery import Part, plan
+from vergence.sources.problems import Problems, short
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import pyarrow as pa
 from vergence.arrow import flattened, read_schema, read_table, written_out
 from vergence.corpus.cleaning import usable
 from vergence.corpus.columnar import inside, present
-from vergence.corpus.discovery import Part
 from vergence.corpus.errata import DetectorError
 from vergence.corpus.estimate import BiasEstimate, estimate_misalignment
 from vergence.corpus.lexicon import Lexicon
-from vergence.corpus.problems import Problems
 from vergence.corpus.readers import ReadOptions
 from vergence.corpus.rows import cluster_codes, label_codes
 from vergence.errors import CorpusError, unknown
+from vergence.sources.discovery import Part
+from vergence.sources.problems import Problems
 
 
 def estimate_from_file(

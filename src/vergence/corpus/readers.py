@@ -13,14 +13,14 @@ import pyarrow as pa
 from vergence.checks import at_least
 from vergence.corpus.cleaning import usable
 from vergence.corpus.columnar import BATCH_BYTES, BATCH_ROWS, Columns, read_arrow, read_parquet
-from vergence.corpus.discovery import Part
-from vergence.corpus.encodings import Peeked, Recoded, Unlined, has_mac_lines
-from vergence.corpus.problems import Problems, short
 from vergence.corpus.records import Captions, Records, document, is_record
 from vergence.corpus.samples import Samples
-from vergence.corpus.streams import STREAM_ERRORS, BrokenStreamError, Stream, lines, members, open_stream
-from vergence.corpus.tables import csv_columns
 from vergence.errors import ConfigError
+from vergence.sources.discovery import Part
+from vergence.sources.encodings import Peeked, Recoded, Unlined, has_mac_lines
+from vergence.sources.problems import Problems, short
+from vergence.sources.streams import STREAM_ERRORS, BrokenStreamError, Stream, lines, members, open_stream
+from vergence.sources.tables import csv_columns
 
 _METADATA = 1 << 20  # how much longer than its caption a record may be
 _MOST = 1 << 30  # bytes of a caption

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from vergence.corpus.problems import missing_column, short
-from vergence.corpus.scanning import JSON, Scanner, Skipped, reason_of
-from vergence.corpus.streams import Stream
+from vergence.sources.problems import missing_column, short
+from vergence.sources.scanning import JSON, Scanner, Skipped, reason_of
+from vergence.sources.streams import Stream
 
 _PLACES = 20  # that are kept of what is missing
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from vergence.checks import at_least, one_of
 from vergence.corpus.counting import Settings, count_part, count_to_bytes
-from vergence.corpus.discovery import Part
-from vergence.corpus.problems import short
 from vergence.errors import ConfigError, CorpusError, MissingExtraError
+from vergence.sources.discovery import Part
+from vergence.sources.problems import short
 
 ENGINES = ("threads", "processes", "ray")
 _MOST_WORKERS = 1024

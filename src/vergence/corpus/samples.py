@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from vergence.corpus.encodings import utf8
-from vergence.corpus.problems import Problems, short
 from vergence.corpus.records import Add, Captions, Records, leads
-from vergence.corpus.streams import Member
+from vergence.sources.encodings import utf8
+from vergence.sources.problems import Problems, short
+from vergence.sources.streams import Member
 
 _APART = 1 << 16  # samples that are remembered, in case more of their members come
 _SPOILED = object()

@@ -8,11 +8,11 @@ from typing import Any
 
 from vergence.corpus.counting import FORMAT, Settings
 from vergence.corpus.coverage import Coverage
-from vergence.corpus.discovery import Part
 from vergence.corpus.lexicon import Lexicon
-from vergence.corpus.problems import Problems, short
 from vergence.errors import CorpusError, OutputError
 from vergence.files import JOURNAL, parse_json, read_text, write_bytes, write_json, write_text
+from vergence.sources.discovery import Part
+from vergence.sources.problems import Problems, short
 
 _MARK = "vergence audit"  # the first line of the file that marks an audit's folder
 

@@ -2,7 +2,7 @@
 
 from vergence.data.emoji import EmojiSet, EncodedImages, load_emoji
 from vergence.data.policies import POLICIES, STYLE, Policy, write_captions
-from vergence.data.splits import split_by_concept
+from vergence.splits import split_by_concept
 
 __all__ = [
     "POLICIES",

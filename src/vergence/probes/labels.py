@@ -15,13 +15,13 @@ from jaxtyping import Int
 
 from vergence.arrow import read_table
 from vergence.data.clusters import cluster_values, link
-from vergence.data.splits import read_split
 from vergence.errors import ConfigError, CorpusError, unknown
 from vergence.factors import FactorSpace
 from vergence.files import read_text
 from vergence.metrics.files import Embeddings
 from vergence.metrics.identifiers import IDENTIFIERS, how_to_pair, identifier_column, kind_of, match_rows, row_of_each
 from vergence.probes.columns import doubts, make_factor, never_fitted, read_column, why_no_factor, why_no_score
+from vergence.splits import read_split
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MOST_CSV = 1 << 30  # bytes

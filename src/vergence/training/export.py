@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 import yaml
 
-from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
 from vergence.errors import CorpusError
 from vergence.files import read_json, read_text, write_json, write_text
 from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
+from vergence.splits import SPLIT_FILE, write_split
 from vergence.tensors import read_tensors
 from vergence.training.checkpoint import whole_state, write_tensors
 from vergence.training.mapping import from_mapping

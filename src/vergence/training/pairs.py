@@ -18,12 +18,12 @@ from torch import Tensor
 from vergence.arrow import read_schema, read_table
 from vergence.data import POLICIES, load_emoji, write_captions
 from vergence.data.clusters import cluster_values, link
-from vergence.data.images import decode_image
-from vergence.data.splits import hold_out
 from vergence.errors import ConfigError, CorpusError
+from vergence.images import decode_image
 from vergence.metrics.files import IDENTIFIERS
 from vergence.misalignment import Misalignment
 from vergence.random import named
+from vergence.splits import hold_out
 from vergence.training.spec import DataConfig
 
 

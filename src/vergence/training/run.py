@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 import vergence
-from vergence.data.splits import SPLIT_FILE, write_split
 from vergence.encoders import DualEncoder, Vocabulary
 from vergence.errors import ConfigError
 from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
 from vergence.random import named
+from vergence.splits import SPLIT_FILE, write_split
 from vergence.terminal import say
 from vergence.training.export import model_card, save_encoder
 from vergence.training.loop import EpochEnd, TrainResult, train

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.corpus.common import compress, read
 
-from vergence.corpus.encodings import Recoded, Unlined, utf8
+from vergence.sources.encodings import Recoded, Unlined, utf8
 
 TEXTS = ["a dog", "ein süßer Kater", "猫 🐱"]
 MARKS = {

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from stat import S_ISDIR
 
-from vergence.corpus.problems import short
 from vergence.errors import CorpusError
 from vergence.files import JOURNAL
+from vergence.sources.problems import short
 
 _MAGIC = "*?["
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.csv as pv
 
 from vergence.compiled import njit
-from vergence.corpus.problems import missing_column
-from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
+from vergence.sources.problems import missing_column
+from vergence.sources.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
 
 _MOST_COLUMNS = 1 << 16
 

@@ -6,8 +6,8 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from vergence.corpus.problems import short
-from vergence.corpus.streams import BLOCK, Stream
+from vergence.sources.problems import short
+from vergence.sources.streams import BLOCK, Stream
 
 JSON = json.JSONDecoder(strict=False)  # a raw tab in a caption is a caption with a tab
 _SPACE = re.compile(r"[ \t\n\r]*")

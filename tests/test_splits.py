@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from vergence.data import split_by_concept
 from vergence.data.clusters import link
-from vergence.data.splits import hold_out, read_split, write_split
 from vergence.errors import ConfigError, CorpusError, ShapeError
+from vergence.splits import hold_out, read_split, write_split
 
 HALVES = {"train": 0.5, "test": 0.5}
 

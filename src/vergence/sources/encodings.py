@@ -6,7 +6,7 @@ A lone surrogate becomes bytes that are not UTF-8, so that the caption it stands
 import codecs
 from codecs import getincrementaldecoder
 
-from vergence.corpus.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
+from vergence.sources.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream
 
 _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),

@@ -10,10 +10,10 @@ import pytest
 from tests.corpus.common import read
 
 from vergence.corpus import audit, concepts_146
-from vergence.corpus.discovery import plan
-from vergence.corpus.problems import Problems
 from vergence.corpus.readers import ReadOptions, read_captions
 from vergence.errors import CorpusError
+from vergence.sources.discovery import plan
+from vergence.sources.problems import Problems
 
 
 def parquet(path: Path, *texts: str) -> Path:

@@ -14,9 +14,9 @@ from stat import S_ISDIR, S_ISREG
 from types import MappingProxyType
 
 from vergence.arrow import row_counts
-from vergence.corpus.problems import Problems, short
-from vergence.corpus.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 from vergence.errors import CorpusError
+from vergence.sources.problems import Problems, short
+from vergence.sources.walking import Aside, Identity, expand, identity, is_glob, is_ours, status_of, walk
 
 _KINDS = MappingProxyType(
     {
