@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError
@@ -137,7 +138,8 @@ def _measurement(axes: Axes, y: int, row: "pd.Series", others: "pd.Series", *, c
     # Other trainings lie a little below, so that no mark hides another.
     axes.plot(others, [y + 0.24] * len(others), marker="|", linestyle="none", color=colour, markersize=6, zorder=3)
     axes.plot(value, y, marker="o", markersize=6, color=colour, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4)
-    axes.text(value, y - 0.24, _score(value), color=INK, ha="center", va="bottom", fontsize=8.5, zorder=5)
+    number = axes.text(value, y - 0.24, _score(value), color=INK, ha="center", va="bottom", fontsize=8.5, zorder=5)
+    number.set_path_effects([withStroke(linewidth=2.5, foreground=PAPER)])
 
 
 def _ends(axes: Axes, rows: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 
 from vergence.probes.floors import Standing, share, standing
-from vergence.reports.words import capitalised, metric_name, show, spread, words
+from vergence.reports.words import capitalised, listed, metric_name, show, spread, words
 from vergence.terminal import grid, plain
 
 Says = Mapping[str, Mapping[str, str]]
@@ -16,6 +16,9 @@ Says = Mapping[str, Mapping[str, str]]
 
 DOES = {"named": "named", "rarely": "mentioned at times", "omitted": "never mentioned", "perturbed": "often wrong"}
 """What captions do with a factor, in words."""
+
+_OUTCOMES = {"not determined": "open", "below the prediction": "below it", "above the prediction": "above it"}
+"""Outcomes in the width that a terminal leaves, under the heading "theory"."""
 
 _STYLES = {Standing.LEARNED: "green", Standing.PARTLY: "yellow", Standing.NOT_LEARNED: "red", Standing.UNTOLD: "dim"}
 
@@ -56,7 +59,11 @@ def headline(scores: pd.DataFrame, says: Says) -> str:
         return _plain_headline(scored)
     factor = max(counts, key=lambda name: (counts[name], _fall(scored, name, right[name])))
     told = [name for name, other in biased if other == factor] + [str(right[factor])]
-    return f"{capitalised(words(factor))}: " + "; ".join(_part(scored, name, factor, says[name][factor]) for name in told)
+    parts: dict[str, list[str]] = {}  # what stands alike is said once
+    for name in told:
+        score, stands = _part(scored, name, factor)
+        parts.setdefault(stands, []).append(f"{DOES[says[name][factor]]} → {score}")
+    return f"{capitalised(words(factor))}: " + "; ".join(f"{listed(who)}, {stands}" for stands, who in parts.items())
 
 
 def relation(value: float, *, floor: float, ceiling: float) -> str:
@@ -132,12 +139,12 @@ def terminal(scores: pd.DataFrame, *, title: str) -> RenderableType:
                     f"{show(cell['low'])}–{show(cell['high'])}",
                     show(cell["ceiling"]),
                     plain(str(cell["standing"]), style=_STYLES[cell["standing"]]),
-                    cell["outcome"],
+                    _OUTCOMES.get(cell["outcome"], cell["outcome"]),
                 )
             )
     headings = ("factor", "captions", "floor", "score", "95 %", "ceiling", "", "theory")
     metrics = ", ".join(dict.fromkeys(map(metric_name, scores["metric"])))
-    said = plain(f"{metrics} on unseen concepts. Floor: untrained; ceiling: trained on the labels.")
+    said = plain(f"{metrics} on unseen concepts. Floor: untrained. Ceiling: trained on the labels.")
     return Group(plain(title), "", grid(headings, rows, left=("factor", "captions", "", "theory"), pad_edge=False), said)
 
 
@@ -146,13 +153,11 @@ def _by_names(captions: Sequence[str], says: Says) -> list[str]:
     return sorted(captions, key=lambda name: -Counter(says.get(name, {}).values())["named"])
 
 
-def _part(scores: pd.DataFrame, name: str, factor: str, does: str) -> str:
+def _part(scores: pd.DataFrame, name: str, factor: str) -> tuple[str, str]:
+    """The score, and where it stands."""
     rows = scores[(scores["captions"] == name) & (scores["factor"] == factor)]
-    if rows.empty:
-        return f"{DOES[does]} → not measured"
     mean = rows[["value", "floor", "ceiling"]].mean()
-    said = relation(mean["value"], floor=mean["floor"], ceiling=mean["ceiling"])
-    return f"{DOES[does]} → {spread(rows['value'])}, {said}"
+    return spread(rows["value"]), relation(mean["value"], floor=mean["floor"], ceiling=mean["ceiling"])
 
 
 def _fall(scores: pd.DataFrame, factor: str, right: str | None) -> float:
