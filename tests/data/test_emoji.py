@@ -17,20 +17,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from scripts import build_emoji
 
-from vergence.data import EmojiSet, EncodedImages, load_emoji, split_by_concept
+from vergence.data import EncodedImages, load_emoji, split_by_concept
 from vergence.errors import CorpusError
+from vergence.pairs import Pairs
 
 PACKAGED = Path(str(files("vergence.data"))) / "emoji.parquet"
 REMEDY = r"install vergence again, or rebuild the file with: python scripts/build_emoji\.py$"
 
 
 @pytest.fixture(scope="module")
-def emoji() -> EmojiSet:
+def emoji() -> Pairs:
     return load_emoji()
 
 
-def by_caption(emoji: EmojiSet) -> dict[str, int]:
-    return {caption: row for row, caption in enumerate(emoji.captions)}
+def by_caption(emoji: Pairs) -> dict[str, int]:
+    return {caption: row for row, caption in enumerate(emoji.texts)}
 
 
 # -------------------------------------------------------------------------------------------------------- contents
@@ -49,38 +50,38 @@ def test_the_file_names_its_sources_and_how_to_rebuild_it() -> None:
     assert set(description["versions"]) == {"pillow", "libwebp", "pyarrow"}
 
 
-def test_all_parts_have_one_entry_for_each_item(emoji: EmojiSet) -> None:
-    parts = (emoji.images, emoji.captions, emoji.tags, emoji.labels, emoji.concepts, emoji.hexcodes)
+def test_all_parts_have_one_entry_for_each_item(emoji: Pairs) -> None:
+    parts = (emoji.images, emoji.texts, emoji.labels, emoji.clusters, emoji.keys)
     assert {len(part) for part in parts} == {len(emoji)} == {3372}
-    assert emoji.hexcodes == sorted(emoji.hexcodes)
+    assert emoji.keys == sorted(emoji.keys)
 
 
-def test_captions_and_hexcodes_are_unique(emoji: EmojiSet) -> None:
-    assert len(set(emoji.captions)) == len(set(emoji.hexcodes)) == len(emoji)
+def test_captions_and_hexcodes_are_unique(emoji: Pairs) -> None:
+    assert len(set(emoji.texts)) == len(set(emoji.keys)) == len(emoji)
 
 
-def test_labels_hold_every_value_of_the_space_and_none_else(emoji: EmojiSet) -> None:
+def test_labels_hold_every_value_of_the_space_and_none_else(emoji: Pairs) -> None:
     assert list(emoji.labels) == list(emoji.space) == ["skin_tone", "gender", "group", "subgroup"]
     for name, factor in emoji.space.items():
         assert set(emoji.labels[name]) - {None} == set(factor.values or ())
     assert emoji.labels[["group", "subgroup"]].notna().all(axis=None)
 
 
-def test_tones_are_complete_for_every_emoji_that_has_them(emoji: EmojiSet) -> None:
+def test_tones_are_complete_for_every_emoji_that_has_them(emoji: Pairs) -> None:
     assert set(emoji.labels["skin_tone"].value_counts()) == {304}
     assert emoji.space["skin_tone"].values == ("light", "medium-light", "medium", "medium-dark", "dark")
 
 
-def test_tone_is_stated_where_the_code_points_hold_one_modifier(emoji: EmojiSet) -> None:
+def test_tone_is_stated_where_the_code_points_hold_one_modifier(emoji: Pairs) -> None:
     names = dict(zip(("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"), emoji.space["skin_tone"].values or (), strict=True))
-    for hexcode, tone in zip(emoji.hexcodes, emoji.labels["skin_tone"], strict=True):
+    for hexcode, tone in zip(emoji.keys, emoji.labels["skin_tone"], strict=True):
         modifiers = {names[code] for code in hexcode.split("-") if code in names}
         assert {tone} - {None} == modifiers
 
 
-def test_gender_never_contradicts_the_code_points(emoji: EmojiSet) -> None:
+def test_gender_never_contradicts_the_code_points(emoji: Pairs) -> None:
     signs = {"1F468": "man", "2642": "man", "1F469": "woman", "2640": "woman"}
-    for hexcode, group, gender in zip(emoji.hexcodes, emoji.labels["group"], emoji.labels["gender"], strict=True):
+    for hexcode, group, gender in zip(emoji.keys, emoji.labels["group"], emoji.labels["gender"], strict=True):
         signed = {signs[code] for code in hexcode.split("-") if code in signs and group == "people & body"}
         children = {"1F466", "1F467"} & set(hexcode.split("-"))
         if gender is not None:
@@ -112,7 +113,7 @@ def test_gender_never_contradicts_the_code_points(emoji: EmojiSet) -> None:
         ("flag: Isle of Man", None),
     ],
 )
-def test_gender_is_stated_only_for_everyone_depicted(emoji: EmojiSet, caption: str, gender: str | None) -> None:
+def test_gender_is_stated_only_for_everyone_depicted(emoji: Pairs, caption: str, gender: str | None) -> None:
     assert emoji.labels.loc[by_caption(emoji)[caption], "gender"] == gender
 
 
@@ -154,9 +155,9 @@ def test_gender_is_stated_only_for_everyone_depicted(emoji: EmojiSet, caption: s
         ["cat face", "grinning cat"],  # one drawing under two names
     ],
 )
-def test_all_forms_of_a_concept_are_together(emoji: EmojiSet, captions: list[str]) -> None:
+def test_all_forms_of_a_concept_are_together(emoji: Pairs, captions: list[str]) -> None:
     rows = by_caption(emoji)
-    assert len({emoji.concepts[rows[caption]] for caption in captions}) == 1
+    assert len({emoji.clusters[rows[caption]] for caption in captions}) == 1
 
 
 @pytest.mark.parametrize(
@@ -191,19 +192,19 @@ def test_all_forms_of_a_concept_are_together(emoji: EmojiSet, captions: list[str
         ("snowman", "man"),
     ],
 )
-def test_different_concepts_are_apart(emoji: EmojiSet, one: str, other: str) -> None:
+def test_different_concepts_are_apart(emoji: Pairs, one: str, other: str) -> None:
     rows = by_caption(emoji)
-    assert emoji.concepts[rows[one]] != emoji.concepts[rows[other]]
+    assert emoji.clusters[rows[one]] != emoji.clusters[rows[other]]
 
 
-def test_concepts_are_named_after_no_gender_and_no_tone(emoji: EmojiSet) -> None:
-    people = emoji.concepts[np.flatnonzero(emoji.labels["group"] == "people & body")]
+def test_concepts_are_named_after_no_gender_and_no_tone(emoji: Pairs) -> None:
+    people = emoji.clusters[np.flatnonzero(emoji.labels["group"] == "people & body")]
     assert not [name for name in people if re.search(r"\b(wo)?m[ae]n\b|boy|girl|prince|skin tone", name)]
 
 
-def test_no_test_concept_was_trained_on(emoji: EmojiSet) -> None:
+def test_no_test_concept_was_trained_on(emoji: Pairs) -> None:
     splits = split_by_concept(
-        emoji.concepts,
+        emoji.clusters,
         {"train": 0.6, "validation": 0.1, "test": 0.3},
         generator=torch.Generator().manual_seed(0),
         strata=emoji.labels["group"],
@@ -212,32 +213,32 @@ def test_no_test_concept_was_trained_on(emoji: EmojiSet) -> None:
     for name, rows in splits.items():
         assert set(emoji.labels["group"].iloc[rows]) == set(emoji.space["group"].values or ())
         for row in rows:
-            people = re.sub(r":.*| and man|\b(wo)?m[ae]n\b|\bpe(rson|ople)\b", "", emoji.captions[row]).strip()
-            without_tone = re.sub("-(FE0F|1F3F[B-F])", "", emoji.hexcodes[row])
+            people = re.sub(r":.*| and man|\b(wo)?m[ae]n\b|\bpe(rson|ople)\b", "", emoji.texts[row]).strip()
+            without_tone = re.sub("-(FE0F|1F3F[B-F])", "", emoji.keys[row])
             bare = re.sub("-200D-264[02]", "", without_tone).replace("1F468", "1F9D1").replace("1F469", "1F9D1")
             links = {("hexcode", bare), ("drawing", emoji.images.encoded[row])}
             if emoji.labels["group"].iloc[row] == "people & body":
                 links.add(("label", people))
-            assert {seen.setdefault(link, name) for link in links} == {name}, emoji.captions[row]
+            assert {seen.setdefault(link, name) for link in links} == {name}, emoji.texts[row]
 
 
 # ---------------------------------------------------------------------------------------------------------- loading
-def test_images_are_rgb_on_white(emoji: EmojiSet) -> None:
+def test_images_are_rgb_on_white(emoji: Pairs) -> None:
     image = emoji.images[by_caption(emoji)["sailboat"]]
     assert (image.size, image.mode) == ((64, 64), "RGB")
     assert min(image.getpixel((0, 0))) > 245
 
 
-def test_tensor_holds_the_images_in_the_order_asked_for(emoji: EmojiSet) -> None:
+def test_tensor_holds_the_images_in_the_order_asked_for(emoji: Pairs) -> None:
     pixels = emoji.images.tensor([7, 3, 7])
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (3, 3, 64, 64))
     for channel_first, row in zip(pixels, [7, 3, 7], strict=True):
         np.testing.assert_array_equal(channel_first.permute(1, 2, 0), np.asarray(emoji.images[row]))
     assert emoji.images[:4].tensor().equal(emoji.images.tensor(range(4)))
-    assert emoji.images.tensor([]).shape == (0, 3, 64, 64)
+    assert emoji.images.tensor([], side=64).shape == (0, 3, 64, 64)
 
 
-def test_images_are_decoded_only_when_asked_for(emoji: EmojiSet) -> None:
+def test_images_are_decoded_only_when_asked_for(emoji: Pairs) -> None:
     images = EncodedImages((emoji.images.encoded[0], b"not an image"))
     assert len(images) == 2
     assert images[0].size == (64, 64)
@@ -257,26 +258,25 @@ def test_only_webp_of_the_right_size_is_decoded(image_format: str, side: int, me
 
 
 @pytest.mark.parametrize("as_indices", [list, np.array, torch.tensor])
-def test_take_selects_every_part_alike(emoji: EmojiSet, as_indices: type) -> None:
+def test_take_selects_every_part_alike(emoji: Pairs, as_indices: type) -> None:
     rows = [3000, 5, 1200]
     taken = emoji.take(as_indices(rows))
     assert len(taken) == 3
     for new, old in enumerate(rows):
-        assert taken.captions[new] == emoji.captions[old]
-        assert taken.tags[new] == emoji.tags[old]
-        assert taken.hexcodes[new] == emoji.hexcodes[old]
-        assert taken.concepts[new] == emoji.concepts[old]
+        assert taken.texts[new] == emoji.texts[old]
+        assert taken.keys[new] == emoji.keys[old]
+        assert taken.clusters[new] == emoji.clusters[old]
         assert taken.images[new] == emoji.images[old]
         assert taken.labels.loc[new].tolist() == emoji.labels.loc[old].tolist()
 
 
-def test_take_accepts_a_condition_and_nothing(emoji: EmojiSet) -> None:
+def test_take_accepts_a_condition_and_nothing(emoji: Pairs) -> None:
     dark = emoji.take((emoji.labels["skin_tone"] == "dark").to_numpy())
     assert set(dark.labels["skin_tone"]) == {"dark"}
     assert len(emoji.take([])) == 0
 
 
-def test_take_refuses_an_index_out_of_range(emoji: EmojiSet) -> None:
+def test_take_refuses_an_index_out_of_range(emoji: Pairs) -> None:
     with pytest.raises(IndexError, match="index 3372 is out of bounds"):
         emoji.take([3372])
 
@@ -405,12 +405,11 @@ def test_a_rebuild_gives_the_same_bytes(packages: tuple[Path, Path], tmp_path: P
 def test_a_built_set_joins_drawings_and_metadata(packages: tuple[Path, Path], tmp_path: Path) -> None:
     build_emoji.write(build_emoji.build(*packages), tmp_path / "small.parquet")
     small = load_emoji(tmp_path / "small.parquet")
-    assert small.hexcodes == ["1F468", "1F469", "1F469-1F3FB", "1F469-1F3FF", "26A7-FE0F"]
+    assert small.keys == ["1F468", "1F469", "1F469-1F3FB", "1F469-1F3FF", "26A7-FE0F"]
     assert small.labels["skin_tone"].tolist() == [None, None, "light", "dark", None]
     assert small.labels["gender"].tolist() == ["man", "woman", "woman", "woman", None]
     assert small.space["group"].values == ("people & body", "symbols")
-    assert small.tags[2] == ("adult",)
-    assert small.concepts.tolist() == ["person"] * 4 + ["transgender symbol"]
+    assert small.clusters.tolist() == ["person"] * 4 + ["transgender symbol"]
     red, green, _ = small.images[4].getpixel((32, 32))
     assert green > 100 > red, "the drawing named exactly as emojibase names it was not preferred"
 
@@ -435,6 +434,6 @@ def test_the_packaged_file_has_the_schema_that_the_script_writes() -> None:
     assert pa.types.is_binary(build_emoji.SCHEMA.field("image").type)
 
 
-def test_the_packaged_concepts_are_those_of_the_script(emoji: EmojiSet) -> None:
-    records = [{"hexcode": code, "label": label} for code, label in zip(emoji.hexcodes, emoji.captions, strict=True)]
-    assert build_emoji.concepts(records, emoji.images.encoded) == emoji.concepts.tolist()
+def test_the_packaged_concepts_are_those_of_the_script(emoji: Pairs) -> None:
+    records = [{"hexcode": code, "label": label} for code, label in zip(emoji.keys, emoji.texts, strict=True)]
+    assert build_emoji.concepts(records, emoji.images.encoded) == emoji.clusters.tolist()

@@ -200,7 +200,7 @@ def test_the_embedded_set_is_split_by_concept_and_drawn_by_seed() -> None:
     one, same, other = (load_pairs(config, seed=seed) for seed in (0, 0, 1))
     assert one.digest() == same.digest() != other.digest()
     assert np.array_equal(one.fit, same.fit)
-    concepts = load_emoji().concepts[one.split["row"].astype(int)]
+    concepts = load_emoji().clusters[one.split["row"].astype(int)]
     assert set(concepts[one.fit]).isdisjoint(concepts[one.held_out])
     assert one.split["cluster"].tolist() == concepts.tolist()
     assert one.misalignment.unbiased == {"skin_tone", "gender", "group", "subgroup"}

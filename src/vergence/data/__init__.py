@@ -1,13 +1,12 @@
-"""The default image-text set that comes with the package, and splits that keep a concept on one side."""
+"""The default image-text set that comes with the package, ways to caption it, and readers of pairs."""
 
-from vergence.data.emoji import EmojiSet, EncodedImages, load_emoji
+from vergence.data.emoji import EncodedImages, load_emoji
 from vergence.data.policies import POLICIES, STYLE, Policy, write_captions
 from vergence.splits import split_by_concept
 
 __all__ = [
     "POLICIES",
     "STYLE",
-    "EmojiSet",
     "EncodedImages",
     "Policy",
     "load_emoji",

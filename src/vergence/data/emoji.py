@@ -6,30 +6,27 @@ come under the MIT licence; its texts lie beside the file.
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import SupportsIndex, overload
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from PIL import Image
-from torch import Tensor
 
 from vergence.arrow import read_table
 from vergence.errors import CorpusError, FactorError, unknown
 from vergence.factors import Factor, FactorSpace
 from vergence.files import decode, parse_json
-
-Rows = Sequence[int] | np.ndarray | Tensor  # row numbers, or one boolean for each row
+from vergence.images import Images
+from vergence.pairs import Pairs
 
 _PACKAGED = files("vergence.data") / "emoji.parquet"
 _SIDE = 64
@@ -41,9 +38,9 @@ _DESCRIPTION = b"vergence"  # key of the Parquet metadata: factors with their va
 _REMEDY = "install vergence again, or rebuild the file with: python scripts/build_emoji.py"
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedImages(Sequence[Image.Image]):
-    """Images that stay encoded until asked for.
+@dataclass(frozen=True, eq=False, repr=False)
+class EncodedImages(Images):
+    """The drawings, encoded.
 
     Args:
         encoded: One WebP file of 64 x 64 pixels for each image.
@@ -61,136 +58,67 @@ class EncodedImages(Sequence[Image.Image]):
     def __len__(self) -> int:
         return len(self.encoded)
 
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Image.Image: ...
-    @overload
-    def __getitem__(self, index: slice) -> "EncodedImages": ...
-    def __getitem__(self, index: SupportsIndex | slice) -> "Image.Image | EncodedImages":
-        if isinstance(index, slice):
-            return EncodedImages(self.encoded[index])
+    def decoded(self, row: int) -> Image.Image:
+        """Decode one drawing.
+
+        Raises:
+            CorpusError: If it is damaged, or of another size.
+        """
         try:
-            with Image.open(io.BytesIO(self.encoded[index]), formats=["WEBP"]) as image:
+            with Image.open(io.BytesIO(self.encoded[row]), formats=["WEBP"]) as image:
                 if image.size != (_SIDE, _SIDE):  # known from the header: a huge image is refused before it is decoded
                     raise OSError(f"it has {image.width} x {image.height} pixels instead of {_SIDE} x {_SIDE}")
                 return image.convert("RGB")
         except OSError as error:
-            raise CorpusError(f"cannot decode image {index}: {_first_line(error)}; {_REMEDY}") from error
+            raise CorpusError(f"cannot decode image {row}: {_first_line(error)}; {_REMEDY}") from error
 
-    def tensor(self, indices: Rows | None = None) -> UInt8[Tensor, "n 3 64 64"]:
-        """Decode images into one tensor.
+    def file(self, row: int) -> bytes:
+        """The WebP file of one drawing."""
+        return self.encoded[row]
 
-        Args:
-            indices: Which ones, in which order; all if `None`.
-
-        Returns:
-            Colour channels in [0, 255].
-
-        Raises:
-            CorpusError: If an image is damaged.
-            IndexError: If an index is out of range.
-        """
-        rows = range(len(self)) if indices is None else _rows(indices, len(self))
-        pixels = np.empty((len(rows), _SIDE, _SIDE, 3), dtype=np.uint8)
-        for position, row in enumerate(rows):
-            pixels[position] = self[row]
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-    def __repr__(self) -> str:
-        return f"EncodedImages({len(self)} images)"
+    def chosen(self, rows: Int[np.ndarray, " n"]) -> "EncodedImages":
+        """The drawings of these rows."""
+        return EncodedImages(tuple(self.encoded[row] for row in rows))
 
 
-@dataclass(frozen=True, eq=False)
-class EmojiSet:
-    """Images with captions, and the factors that the metadata state about them. All parts have one entry for each item.
-
-    Args:
-        images: RGB on white, 64 x 64 pixels, decoded when asked for.
-        captions: English labels: "woman farmer: dark skin tone". No two are alike.
-        tags: English keywords. Forms of one emoji by skin tone share theirs.
-        space: The factors skin_tone, gender, group and subgroup, all discrete.
-        labels: One column for each factor. `None` where the metadata do not state one value for everyone depicted: an
-            emoji in default yellow has no tone, a couple of a woman and a man no gender, and neither has "farmer".
-        concepts: Name of the base concept, the same for all forms of it by gender, tone, hair and direction: "farmer".
-        hexcodes: Code points as emojibase writes them, with which other languages and sets can be joined.
-
-    Example:
-        >>> emoji = load_emoji()
-        >>> emoji
-        EmojiSet(3372 images of 1646 concepts; factors: skin_tone, gender, group, subgroup)
-        >>> farmers = emoji.take(emoji.concepts == "farmer")
-        >>> farmers.captions[0], *farmers.labels.loc[0, ["skin_tone", "gender"]]
-        ('man farmer: light skin tone', 'light', 'man')
-    """
-
-    images: EncodedImages
-    captions: list[str]
-    tags: list[tuple[str, ...]]
-    space: FactorSpace
-    labels: pd.DataFrame
-    concepts: np.ndarray
-    hexcodes: list[str]
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    def take(self, indices: Rows) -> "EmojiSet":
-        """Select items without decoding them.
-
-        Args:
-            indices: Row numbers in the wanted order, or one boolean for each item.
-
-        Returns:
-            The selected items; the index of `labels` counts from 0 again.
-
-        Raises:
-            IndexError: If an index is out of range.
-        """
-        rows = _rows(indices, len(self))
-        return EmojiSet(
-            images=EncodedImages(tuple(self.images.encoded[row] for row in rows)),
-            captions=[self.captions[row] for row in rows],
-            tags=[self.tags[row] for row in rows],
-            space=self.space,
-            labels=self.labels.iloc[rows].reset_index(drop=True),
-            concepts=self.concepts[rows],
-            hexcodes=[self.hexcodes[row] for row in rows],
-        )
-
-    def __repr__(self) -> str:
-        n_concepts = len(set(self.concepts))
-        return f"EmojiSet({len(self)} images of {n_concepts} concepts; factors: {', '.join(self.space.names)})"
-
-
-def load_emoji(path: Path | None = None) -> EmojiSet:
+def load_emoji(path: Path | None = None) -> Pairs:
     """Load the default set, or another file that `scripts/build_emoji.py` wrote.
+
+    Images are RGB on white, 64 x 64 pixels. Texts are English labels, "woman farmer: dark skin tone", no two alike. The
+    factors are skin_tone, gender, group and subgroup, all discrete; a label is `None` where the metadata do not state
+    one value for everyone depicted: an emoji in default yellow has no tone, a couple of a woman and a man no gender,
+    and neither has "farmer". Clusters are base concepts: "farmer" is one for all its forms by gender, tone, hair and
+    direction. Keys are code points as emojibase writes them, with which other languages and sets can be joined.
 
     Args:
         path: The file; the one in the package if `None`.
 
     Returns:
-        The set, with its images still encoded.
+        The pairs, with images still encoded.
 
     Raises:
         CorpusError: If the file is missing, truncated, damaged or not such a set; one line that names the remedy.
 
     Example:
         >>> emoji = load_emoji()
-        >>> emoji.captions[:2], emoji.space["gender"].values
-        (['keycap: #', 'keycap: *'], ('woman', 'man'))
+        >>> emoji
+        Pairs(3372 items of 1646 clusters; factors: skin_tone, gender, group, subgroup)
+        >>> farmers = emoji.take(emoji.clusters == "farmer")
+        >>> farmers.texts[0], *farmers.labels.loc[0, ["skin_tone", "gender"]]
+        ('man farmer: light skin tone', 'light', 'man')
     """
     source = path or _PACKAGED
     table = _read(source)
     space = _space(table, source)
     _check_columns(table, space, source)
     columns = {name: table[name].to_pylist() for name in table.column_names}
-    return EmojiSet(
+    return Pairs(
         images=EncodedImages(tuple(columns["image"])),
-        captions=columns["label"],
-        tags=[tuple(tags) for tags in columns["tags"]],
-        space=space,
+        texts=columns["label"],
+        keys=columns["hexcode"],
+        clusters=np.array(columns["concept"]),
         labels=pd.DataFrame({name: columns[name] for name in space}, dtype=object),
-        concepts=np.array(columns["concept"]),
-        hexcodes=columns["hexcode"],
+        factors=space,
     )
 
 
@@ -241,14 +169,6 @@ def _check_columns(table: pa.Table, space: FactorSpace, source: Path | Traversab
     for factor in space.factors:
         if strange := set(table[factor.name].to_pylist()) - {None, *(factor.values or ())}:
             raise CorpusError(f"{source}: {unknown(factor.name, min(strange), factor.values or ())}. {_REMEDY}")
-
-
-def _rows(indices: Rows, n: int) -> Int[np.ndarray, " _"]:
-    chosen = np.asarray(indices)
-    if not chosen.size:
-        chosen = chosen.astype(np.int64)  # numpy takes an empty list for floats, which cannot index
-    rows: np.ndarray = np.arange(n)[chosen]
-    return rows
 
 
 def _first_line(error: Exception) -> str:

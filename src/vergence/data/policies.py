@@ -7,9 +7,9 @@ from types import MappingProxyType
 import torch
 
 from vergence.checks import known_factors, one_of, probability
-from vergence.data.emoji import EmojiSet
 from vergence.errors import ConfigError
 from vergence.misalignment import Misalignment
+from vergence.pairs import Pairs
 from vergence.random import named
 from vergence.views import CaptionStyle, render_captions, text_record
 
@@ -89,7 +89,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 STYLE = CaptionStyle(phrases=MappingProxyType({"skin_tone": "{value} skin tone"}))
 
 
-def write_captions(emoji: EmojiSet, policy: str | Policy, *, seed: int) -> list[str]:
+def write_captions(emoji: Pairs, policy: str | Policy, *, seed: int) -> list[str]:
     """Caption the set, or a part of it, by a policy.
 
     Args:
@@ -106,14 +106,14 @@ def write_captions(emoji: EmojiSet, policy: str | Policy, *, seed: int) -> list[
     Example:
         >>> from vergence.data import load_emoji
         >>> emoji = load_emoji()
-        >>> write_captions(emoji.take(emoji.concepts == "farmer"), "omit", seed=0)[0]
+        >>> write_captions(emoji.take(emoji.clusters == "farmer"), "omit", seed=0)[0]
         'picture of man, people & body, person role'
     """
     if isinstance(policy, str):
         one_of("policy", policy, POLICIES)
     chosen = POLICIES[policy] if isinstance(policy, str) else policy
     if chosen.real_labels:
-        return emoji.captions
+        return list(emoji.texts)
     stated = chosen.misalignment.selected | set(chosen.omission_probability)
     record = text_record(
         emoji.labels,

@@ -101,8 +101,8 @@ def _embedded(config: DataConfig, *, seed: int) -> Captioned:
     images = np.empty((len(emoji), 3, config.side, config.side), dtype=np.uint8)
     for place, image in enumerate(emoji.images):
         images[place] = _resized(image, config.side)
-    split = pd.DataFrame({"row": rows, "key": emoji.hexcodes, "image": _digests(images), "reason": None})
-    fit, held_out = _split(split, list(emoji.concepts), config.validation, seed=seed)
+    split = pd.DataFrame({"row": rows, "key": emoji.keys, "image": _digests(images), "reason": None})
+    fit, held_out = _split(split, list(emoji.clusters), config.validation, seed=seed)
     return Captioned(
         images=torch.from_numpy(images),
         captions=write_captions(emoji, config.policy, seed=seed),

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vergence.data import EmojiSet, Policy, load_emoji, split_by_concept, write_captions
+from vergence.data import Policy, load_emoji, split_by_concept, write_captions
 from vergence.encoders import Vocabulary
+from vergence.pairs import Pairs
 from vergence.random import named
 from vergence.studies.demo.spec import Recipe
 from vergence.views import ViewPair
@@ -22,14 +23,14 @@ from vergence.views import ViewPair
 class Corpus:
     """The set, decoded once, and its split by concept."""
 
-    emoji: EmojiSet
+    emoji: Pairs
     pixels: UInt8[Tensor, "n 3 64 64"]
     train: np.ndarray
     test: np.ndarray
 
     def digest(self) -> str:
         """A short hash of images and labels, which tells two sets apart."""
-        content = hashlib.sha256(repr((self.emoji.hexcodes, self.emoji.captions)).encode())
+        content = hashlib.sha256(repr((self.emoji.keys, self.emoji.texts)).encode())
         content.update(self.pixels.numpy().tobytes())
         return content.hexdigest()[:16]
 
@@ -52,12 +53,12 @@ def load_corpus(recipe: Recipe, *, seed: int, data: Path | None = None) -> Corpu
     """Load the set, or a random share of its concepts, and split it by concept, every group in both halves."""
     emoji = load_emoji(data)
     if recipe.concepts is not None:
-        names = np.unique(emoji.concepts)
+        names = np.unique(emoji.clusters)
         if recipe.concepts < len(names):
             chosen = torch.randperm(len(names), generator=named(seed, "concepts"))[: recipe.concepts].numpy()
-            emoji = emoji.take(np.flatnonzero(np.isin(emoji.concepts, names[chosen])))
+            emoji = emoji.take(np.flatnonzero(np.isin(emoji.clusters, names[chosen])))
     split = split_by_concept(
-        emoji.concepts,
+        emoji.clusters,
         {"train": 1 - recipe.test_fraction, "test": recipe.test_fraction},
         generator=named(seed, "split"),
         strata=emoji.labels["group"],

@@ -223,7 +223,7 @@ class DemoStudy(DrawingsStudy):
         shown = {item["hexcode"] for run in runs for item in run.result.extras["captions"]}
         shown |= {hit["hexcode"] for run in runs for query in run.result.extras["retrieval"] for hit in query["hits"]}
         emoji = load_corpus(Recipe(), seed=self.first_seed, data=self.data).emoji
-        return {code: emoji.images.encoded[row] for row, code in enumerate(emoji.hexcodes) if code in shown}
+        return {code: emoji.images.file(row) for row, code in enumerate(emoji.keys) if code in shown}
 
     def show(self, verdict: Row, table: pd.DataFrame) -> RenderableType:
         """The finding, and every factor at the main size."""

@@ -137,7 +137,7 @@ def halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
     """Concepts that probes are fitted on, those of training, and concepts that nothing has seen."""
     emoji = corpus.emoji
     fit, test = (
-        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.concepts[rows])
+        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.clusters[rows])
         for rows in (corpus.train, corpus.test)
     )
     return fit, test
@@ -174,7 +174,7 @@ def _examples(captioned: Captioned, corpus: Corpus) -> list[dict[str, str]]:
     shown = [*people[:: max(1, len(people) // (_EXAMPLES - 1))][: _EXAMPLES - 1], *things[len(things) // 2 :][:1]]
     emoji = corpus.emoji
     return [
-        {"hexcode": emoji.hexcodes[row], "label": emoji.captions[row], "caption": captioned.captions[row]}
+        {"hexcode": emoji.keys[row], "label": emoji.texts[row], "caption": captioned.captions[row]}
         for row in shown
     ]
 
@@ -191,8 +191,8 @@ def _retrieve(encoder: DualEncoder, captioned: Captioned, corpus: Corpus, z_imag
         best = (gallery @ z_text).topk(min(_HITS, len(gallery))).indices.tolist()
         hits = [
             {
-                "hexcode": corpus.emoji.hexcodes[corpus.test[row]],
-                "label": corpus.emoji.captions[corpus.test[row]],
+                "hexcode": corpus.emoji.keys[corpus.test[row]],
+                "label": corpus.emoji.texts[corpus.test[row]],
                 "factors": labels.iloc[row].dropna().to_dict(),
             }
             for row in best

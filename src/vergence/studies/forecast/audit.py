@@ -51,7 +51,7 @@ def audit_setting(corpus: Corpus, captions: list[str], policy: Policy, scale: Sc
         [captions[row] for row in rows],
         emoji.labels.iloc[rows].reset_index(drop=True),
         lexicon_of(emoji.space),
-        clusters=emoji.concepts[rows],
+        clusters=emoji.clusters[rows],
     )
     block = estimate.to_misalignment().unbiased
     sizes = scale.sizes(len(block))
