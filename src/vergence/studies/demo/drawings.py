@@ -123,12 +123,7 @@ def scaled(
         Columns predicted_low, predicted_high, expected and reason, in the order of the rows.
     """
     space = load_corpus(spec.recipe, seed=spec.seed, data=spec.data).emoji.space
-    floor, ceiling = {}, {}
-    for row in rows.to_dict("records"):
-        for name, into, what in ((FLOOR, floor, "floor"), (CEILING, ceiling, "ceiling")):
-            at = tuple(row[key] for key in (*_BY, "encoding_size"))
-            known = at in ends[name].index
-            into[row["factor"]] = ends[name].loc[at].to_dict() if known else {"value": row[what]}
+    floor, ceiling = ends_of(rows, ends)
     told = rows.dropna(subset=["told"]).set_index("factor")["told"].to_dict()
     said = predict(
         space, misalignment, encoding_size=spec.encoding_size, oracle=told, floor=floor, ceiling=ceiling
@@ -140,6 +135,20 @@ def scaled(
         "expected": [np.nan if one.expected is None else one.expected for one in ordered],
         "reason": [one.reason for one in ordered],
     }
+
+
+def ends_of(
+    rows: pd.DataFrame, ends: Mapping[str, pd.DataFrame]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Floor and ceiling of each factor of a run, with their intervals where they are of its own size."""
+    floor: dict[str, dict[str, float]] = {}
+    ceiling: dict[str, dict[str, float]] = {}
+    for row in rows.to_dict("records"):
+        for name, into, what in ((FLOOR, floor, "floor"), (CEILING, ceiling, "ceiling")):
+            at = tuple(row[key] for key in (*_BY, "encoding_size"))
+            known = at in ends[name].index
+            into[row["factor"]] = ends[name].loc[at].to_dict() if known else {"value": row[what]}
+    return floor, ceiling
 
 
 def _ceiling_elsewhere(table: pd.DataFrame) -> pd.Series:
