@@ -160,6 +160,31 @@ def finite(**tensors: Any) -> None:
                 raise ShapeError(f"{name} holds {bad} entries that are NaN or infinite, of {tensor.numel()}")
 
 
+def positive_definite(name: str, matrix: Any) -> None:
+    """Require a NumPy array to be a symmetric, positive definite matrix.
+
+    Raises:
+        ShapeError: If it is not square, or holds NaN or infinity.
+        ConfigError: If it is not symmetric, or not positive definite.
+    """
+    import numpy as np
+
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ShapeError(f"{name} must be a square matrix; got shape {tuple(matrix.shape)}")
+    if bad := int((~np.isfinite(matrix)).sum()):
+        raise ShapeError(f"{name} holds {bad} entries that are NaN or infinite, of {matrix.size}")
+    exact = matrix.astype(np.float64)
+    if not np.allclose(exact, exact.T, rtol=1e-5, atol=1e-8):
+        raise ConfigError(f"{name} must be symmetric; entries differ by up to {abs(exact - exact.T).max():.3g}")
+    try:
+        np.linalg.cholesky(exact)
+    except np.linalg.LinAlgError:
+        raise ConfigError(
+            f"{name} must be positive definite; its smallest eigenvalue is {np.linalg.eigvalsh(exact)[0]:.3g}. "
+            "Add a multiple of the identity, or drop a variable that the others determine"
+        ) from None
+
+
 def _is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a number that a float can hold; a whole number may be too large for that."""
     if isinstance(value, bool) or not isinstance(value, Real):

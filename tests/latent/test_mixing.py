@@ -8,7 +8,6 @@ import torch
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.errors import VergenceError
 from vergence.latent import (
-    Captioning,
     LatentModel,
     LayeredMixing,
     condition_numbers,
@@ -53,8 +52,9 @@ def test_a_rotation_has_condition_number_one_and_a_flow_is_not_linear() -> None:
 
 def test_mixings_have_the_sizes_of_model_and_misalignment() -> None:
     space = FactorSpace((Factor("hue"), Factor("tone"), Factor("shape", ("cube", "ball", "cone"))))
-    model = LatentModel(space, n_image_private=2, n_text_private=1, captioning=Captioning(mention={"hue": 0.5}))
-    mixings = draw_mixings(model, Misalignment({"hue", "shape"}), generator=generator(0), draw=orthogonal_mixing)
+    model = LatentModel(space, n_image_private=2, n_text_private=1)
+    bias = Misalignment.of_rates({"hue": 0.5, "shape": 1.0})
+    mixings = draw_mixings(model, bias, generator=generator(0), draw=orthogonal_mixing)
     assert mixings.image.dim == 1 + 1 + 3 + 2
     assert mixings.text.dim == 2 + 3 + 1  # a graded continuous factor says whether it was mentioned
 

@@ -14,7 +14,6 @@ from vergence.latent import (
     HeavyTail,
     Independent,
     LatentModel,
-    Redraw,
     Rounded,
     Scale,
     Shifted,
@@ -64,7 +63,7 @@ def test_the_oracle_is_closed_form_wherever_block_and_target_are_gaussian() -> N
     space = FactorSpace((*(Factor(name) for name in "abcd"), Factor("e", ("x", "y"))))
     shifted = Shifted(Gaussian(covariance), {"a": Scale(3.0), "b": HeavyTail()})
     for dependence in (Gaussian(covariance), shifted):
-        oracle = oracle_r2(LatentModel(space, dependence, Redraw()), Misalignment({"a", "c"}))
+        oracle = oracle_r2(LatentModel(space, dependence), Misalignment({"a", "c"}))
         assert oracle["d"] == pytest.approx(slow_r2(covariance.tolist(), [0, 2], 3), abs=1e-12)
         assert oracle.errors["d"] == 0.0
     cut = oracle_r2(LatentModel(SPACE, Shifted(Gaussian(covariance), {"d": Decouple()})), Misalignment({"a", "c"}))
@@ -74,12 +73,10 @@ def test_the_oracle_is_closed_form_wherever_block_and_target_are_gaussian() -> N
 
 def test_what_no_text_mentions_is_not_in_the_block() -> None:
     covariance = wishart(5, generator=generator(0))
-    never = LatentModel(SPACE, Gaussian(covariance), captioning=Captioning(mention={"a": 0.0}))
-    oracle = oracle_r2(never, Misalignment({"a", "b"}))
+    model = LatentModel(SPACE, Gaussian(covariance))
+    oracle = oracle_r2(model, Misalignment.of_rates({"a": 0.0, "b": 1.0}))
     assert oracle["a"] == pytest.approx(slow_r2(covariance.tolist(), [1], 0), abs=1e-12)
-    assert oracle.size == 1
-    silent = LatentModel(SPACE, Gaussian(covariance), captioning=Captioning(mention=0.0))
-    assert set(oracle_r2(silent, Misalignment({"a", "b"})).values()) == {0.0}
+    assert set(oracle_r2(model, Misalignment.of_rates({"a": 0.0, "b": 0.0})).values()) == {0.0}
 
 
 def test_the_covariance_of_linear_equations_sums_over_paths() -> None:
@@ -195,13 +192,13 @@ def test_a_factor_written_coarsely_is_known_coarsely() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_text_tells_of_a_factor_as_often_as_it_mentions_it() -> None:
-    model = LatentModel(SPACE, captioning=Captioning(mention={"a": 0.3}, mismatch=0.2))
-    record = record_r2(model, Misalignment({"a", "b"}))
+    model, bias = LatentModel(SPACE, captioning=Captioning(mismatch=0.2)), Misalignment.of_rates({"a": 0.3, "b": 1.0})
+    record = record_r2(model, bias)
     # a mention is right with probability 0.8: slope 0.8, and it explains 0.8² of the variance where there is one
     assert record["a"] == pytest.approx(0.3 * 0.64, abs=0.02)
     assert record["b"] == pytest.approx(0.64, abs=0.02)
     assert record["c"] < 0.01
-    assert oracle_r2(model, Misalignment({"a", "b"}))["a"] == 1.0
+    assert oracle_r2(model, bias)["a"] == 1.0
 
 
 @pytest.mark.slow
@@ -217,12 +214,3 @@ def test_the_discrete_oracle_finds_the_most_probable_value() -> None:
     assert oracle["tone"] == pytest.approx(2 * agreement - 1, abs=3 * oracle.errors["tone"])
     assert "hue" not in oracle
     assert oracle_matthews(LatentModel(space, Independent()), Misalignment({"shape"}))["tone"] == 0.0
-
-
-def test_a_prediction_carries_the_size_it_holds_for() -> None:
-    oracle = oracle_r2(LatentModel(SPACE), Misalignment(NAMES, {"d", "e"}))
-    assert [oracle.status(size) for size in (2, 3, 4)] == [
-        "at most 2 dimensions of the block",
-        "determined",
-        "not determined",
-    ]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from vergence import Factor, FactorSpace, Misalignment
+from vergence.channels import Channel
 from vergence.errors import ConfigError, FactorError
 from vergence.random import generator
 from vergence.views import CaptionStyle, render_captions, text_record
@@ -23,23 +24,36 @@ SPACE = FactorSpace(tuple(Factor(name, values) for name, values in VALUES.items(
 EVERYTHING = frozenset(VALUES)
 STYLE = CaptionStyle(phrases={"tone": "<{value} tone>", "size": "{value}-sized"}, openings=["see", "look:"])
 
+
+class Silent(Channel):
+    """A channel that no table describes."""
+
+    def __repr__(self) -> str:
+        return "Silent"
+
+
 tables = st.lists(
     st.fixed_dictionaries({name: st.sampled_from([*values, None]) for name, values in VALUES.items()}), max_size=30
 ).map(lambda rows: pd.DataFrame(rows, columns=list(VALUES), dtype=object))
 seeds = st.integers(0, 2**32)
 
 
+def redrawn(selected, perturbed, probability: float = 1.0) -> Misalignment:
+    """Some factors always mentioned, some of them redrawn."""
+    return Misalignment.of_rates(dict.fromkeys(selected, 1.0), redraw=dict.fromkeys(perturbed, probability))
+
+
 @st.composite
 def misalignments(draw: st.DrawFn) -> Misalignment:
     selected = draw(st.sets(st.sampled_from(sorted(VALUES)), min_size=1))
     kept = draw(st.sampled_from(sorted(selected)))
-    return Misalignment(selected, draw(st.sets(st.sampled_from(sorted(selected)))) - {kept})
+    return redrawn(selected, draw(st.sets(st.sampled_from(sorted(selected)))) - {kept})
 
 
 @given(tables, misalignments(), seeds)
 def test_omitted_factors_are_gone_and_unbiased_ones_are_as_they_were(labels, bias, seed) -> None:
     before = labels.copy()
-    record = text_record(labels, SPACE, bias, perturbation_probability=0.7, generator=generator(seed))
+    record = text_record(labels, SPACE, bias, generator=generator(seed))
     assert list(record.columns) == [name for name in SPACE if name in bias.selected]
     for name in bias.unbiased:
         assert_series_equal(record[name], labels[name])
@@ -56,15 +70,16 @@ def test_what_is_not_stated_stays_so_and_what_is_redrawn_is_a_value_of_its_facto
 
 @given(tables, misalignments(), seeds)
 def test_probability_zero_changes_nothing(labels, bias, seed) -> None:
-    record = text_record(labels, SPACE, bias, perturbation_probability=0.0, generator=generator(seed))
+    exact = redrawn(bias.selected, bias.perturbed, 0.0)
+    record = text_record(labels, SPACE, exact, generator=generator(seed))
     assert_frame_equal(record, labels[list(record.columns)])
 
 
 @given(tables, seeds, st.sets(st.sampled_from(["shape", "size", "place"]), max_size=2))
 def test_the_draws_of_a_factor_do_not_depend_on_which_others_are_perturbed_or_mentioned(labels, seed, others) -> None:
-    alone = text_record(labels, SPACE, Misalignment(EVERYTHING, {"tone"}), generator=generator(seed))
-    more = text_record(labels, SPACE, Misalignment(EVERYTHING, {"tone"} | others), generator=generator(seed))
-    fewer = text_record(labels, SPACE, Misalignment({"tone", "shape"}, {"tone"}), generator=generator(seed))
+    alone = text_record(labels, SPACE, redrawn(EVERYTHING, {"tone"}), generator=generator(seed))
+    more = text_record(labels, SPACE, redrawn(EVERYTHING, {"tone"} | others), generator=generator(seed))
+    fewer = text_record(labels, SPACE, redrawn({"tone", "shape"}, {"tone"}), generator=generator(seed))
     assert alone["tone"].tolist() == more["tone"].tolist() == fewer["tone"].tolist()
 
 
@@ -82,13 +97,7 @@ def test_draws_do_not_depend_on_the_values(labels, seed) -> None:
 def test_a_share_p_times_1_minus_1_over_k_comes_out_wrong(name: str, probability: float) -> None:
     n, k = 20_000, len(VALUES[name])
     labels = pd.DataFrame({factor: [values[0]] * n for factor, values in VALUES.items()})
-    record = text_record(
-        labels,
-        SPACE,
-        Misalignment(EVERYTHING, {name}),
-        perturbation_probability=probability,
-        generator=generator(0),
-    )
+    record = text_record(labels, SPACE, redrawn(EVERYTHING, {name}, probability), generator=generator(0))
     expected = probability * (1 - 1 / k)
     six_sigma = 6 * sqrt(expected * (1 - expected) / n)
     wrong = (record[name] != labels[name]).mean()
@@ -97,10 +106,23 @@ def test_a_share_p_times_1_minus_1_over_k_comes_out_wrong(name: str, probability
     assert shares.tolist() == pytest.approx([expected / (k - 1)] * (k - 1), abs=six_sigma)
 
 
+def test_a_table_and_a_rate_by_value_come_out_in_their_shares() -> None:
+    n = 20_000
+    labels = pd.DataFrame({"shape": ["cube", "ball"] * n})
+    table = pd.DataFrame([[0.5, 0.2, 0.0], [0.3, 0.8, 0.0], [0.2, 0.0, 1.0]], VALUES["shape"], VALUES["shape"])
+    bias = Misalignment.of_rates({"shape": (0.9, 0.4, 1.0)}, channels={"shape": table})
+    record = text_record(labels, SPACE.subset(["shape"]), bias, generator=generator(0))["shape"]
+    for shown, rate in (("cube", 0.9), ("ball", 0.4)):
+        said = record[labels["shape"] == shown]
+        assert said.notna().mean() == pytest.approx(rate, abs=0.02)
+        shares = said.value_counts(normalize=True).reindex(VALUES["shape"]).fillna(0)
+        assert shares.tolist() == pytest.approx(table[shown].tolist(), abs=0.02)
+
+
 def test_two_perturbed_factors_go_wrong_independently() -> None:
     n = 20_000
     labels = pd.DataFrame({"tone": ["dark"] * n, "place": ["left"] * n, "shape": ["cube"] * n, "size": ["big"] * n})
-    record = text_record(labels, SPACE, Misalignment(EVERYTHING, {"tone", "place"}), generator=generator(0))
+    record = text_record(labels, SPACE, redrawn(EVERYTHING, {"tone", "place"}), generator=generator(0))
     both = ((record["tone"] == "light") & (record["place"] == "right")).mean()
     assert both == pytest.approx(0.25, abs=6 * sqrt(0.25 * 0.75 / n))
 
@@ -115,25 +137,20 @@ def test_index_labels_that_repeat_and_categories_that_lack_a_value_are_no_troubl
 
 
 @pytest.mark.parametrize(
-    ("bias", "probability", "error", "message"),
+    ("bias", "error", "message"),
     [
-        (Misalignment({"tone", "hue"}, {"hue"}), 1.0, FactorError, "only a discrete factor can be .* 'hue' is contin"),
-        (Misalignment({"tonne"}), 1.0, FactorError, "unknown factor 'tonne'; known: tone, hue, site. Did you mean"),
-        (Misalignment({"tone", "site"}), 1.0, FactorError, "unknown factor 'site'; known: tone, hue"),
-        (
-            Misalignment({"tone"}),
-            1.1,
-            ConfigError,
-            r"perturbation_probability must be a probability in \[0, 1\]; got",
-        ),
-        (Misalignment({"tone"}), float("nan"), ConfigError, "perturbation_probability must be .* got nan"),
+        (Misalignment({"tone", "hue"}, {"hue"}), FactorError, "only a discrete factor can be .* 'hue' is contin"),
+        (Misalignment({"tonne"}), FactorError, "unknown factor 'tonne'; known: tone, hue, site. Did you mean"),
+        (Misalignment({"tone", "site"}), FactorError, "unknown factor 'site'; known: tone, hue"),
+        (Misalignment.of_rates({"tone": 1.0}, channels={"tone": Silent()}), FactorError, "cannot be drawn from Silent"),
+        (Misalignment.of_rates({"hue": 0.5}), FactorError, "or left out at times; 'hue' is continuous"),
     ],
 )
-def test_contradictions_are_refused_by_name(bias, probability, error, message) -> None:
+def test_contradictions_are_refused_by_name(bias, error, message) -> None:
     space = FactorSpace((Factor("tone", ("dark", "light")), Factor("hue"), Factor("site", ("x", "y"))))
     labels = pd.DataFrame({"tone": ["dark"], "hue": [0.5]})
     with pytest.raises(error, match=message):
-        text_record(labels, space, bias, perturbation_probability=probability, generator=generator(0))
+        text_record(labels, space, bias, generator=generator(0))
 
 
 @given(tables, seeds)

@@ -1,13 +1,11 @@
 """Ways to caption the embedded set: what the captions mention, and what they may get wrong."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
-
-from vergence.checks import known_factors, one_of, probability
-from vergence.errors import ConfigError
+from vergence.channels import Redraw
+from vergence.checks import one_of
 from vergence.misalignment import Misalignment
 from vergence.pairs import Pairs
 from vergence.random import named
@@ -22,43 +20,16 @@ class Policy:
 
     Args:
         description: What the captions do, in a few words.
-        misalignment: What they mention and what they may get wrong.
-        perturbation_probability: Chance that a perturbed factor is redrawn.
-        omission_probability: By factor, the chance that a caption does not mention it; 1 for one that none mentions,
-            which is then not selected.
+        misalignment: How often they mention each factor, and what they say of it then.
         real_labels: Whether captions are the set's own labels instead of rendered from factors.
         all_sizes: Whether to train it at every output size, or at the main one only.
 
-    Raises:
-        ConfigError: If a probability is outside [0, 1], or probabilities and misalignment contradict each other.
-        FactorError: If an omission is of a factor that is neither selected nor left out of every caption.
     """
 
     description: str
     misalignment: Misalignment
-    perturbation_probability: float = 0.0
-    omission_probability: Mapping[str, float] = field(default_factory=dict)
     real_labels: bool = False
     all_sizes: bool = False
-
-    def __post_init__(self) -> None:
-        probability("perturbation_probability", self.perturbation_probability)
-        if (self.perturbation_probability > 0) != bool(self.misalignment.perturbed):
-            names = ", ".join(sorted(self.misalignment.perturbed)) or "none"
-            raise ConfigError(
-                "perturbation_probability must be above 0 where factors are perturbed, and 0 where none is; got "
-                f"{self.perturbation_probability:g} with perturbed factors: {names}"
-            )
-        selected = sorted(self.misalignment.selected)
-        for name, rate in self.omission_probability.items():
-            probability(f"omission_probability[{name!r}]", rate)
-            if rate < 1:
-                known_factors([name], selected)
-            elif name in selected:
-                raise ConfigError(
-                    f"a factor that no caption mentions is not selected; got omission_probability[{name!r}] = 1 with "
-                    f"selected factors: {', '.join(selected)}"
-                )
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -80,8 +51,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         ),
         "perturb": Policy(
             description="skin tone is redrawn at random with probability 0.9",
-            misalignment=Misalignment(_EVERYTHING, {"skin_tone"}),
-            perturbation_probability=0.9,
+            misalignment=Misalignment(_EVERYTHING, {"skin_tone"}, channel=Redraw(0.9)),
         ),
     }
 )
@@ -114,15 +84,5 @@ def write_captions(emoji: Pairs, policy: str | Policy, *, seed: int) -> list[str
     chosen = POLICIES[policy] if isinstance(policy, str) else policy
     if chosen.real_labels:
         return list(emoji.texts)
-    stated = chosen.misalignment.selected | set(chosen.omission_probability)
-    record = text_record(
-        emoji.labels,
-        emoji.space,
-        Misalignment(stated, chosen.misalignment.perturbed),
-        perturbation_probability=chosen.perturbation_probability,
-        generator=named(seed, "record"),
-    )
-    for name, rate in chosen.omission_probability.items():  # a stream each, so that none depends on the others
-        silent = torch.rand(len(record), generator=named(seed, "omission", name)).numpy() < rate
-        record[name] = record[name].where(~silent, None)
+    record = text_record(emoji.labels, emoji.space, chosen.misalignment, generator=named(seed, "record"))
     return render_captions(record, STYLE, generator=named(seed, "wording"))

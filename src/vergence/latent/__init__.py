@@ -13,7 +13,7 @@ from vergence.latent.mixing import (
 )
 from vergence.latent.model import LatentModel, Latents
 from vergence.latent.oracle import Oracle, oracle_matthews, oracle_r2, record_r2
-from vergence.latent.perturbation import AdditiveNoise, LabelSwap, PerFactor, Perturbation, Redraw
+from vergence.latent.perturbation import replacement
 from vergence.latent.shift import Decouple, HeavyTail, Scale, Shift, Shifted
 from vergence.latent.structural import (
     Equation,
@@ -26,7 +26,6 @@ from vergence.latent.structural import (
 )
 
 __all__ = [
-    "AdditiveNoise",
     "Captioning",
     "CouplingMixing",
     "Decouple",
@@ -35,7 +34,6 @@ __all__ = [
     "Gaussian",
     "HeavyTail",
     "Independent",
-    "LabelSwap",
     "LatentModel",
     "Latents",
     "LayeredMixing",
@@ -43,9 +41,6 @@ __all__ = [
     "Mixing",
     "Nonlinear",
     "Oracle",
-    "PerFactor",
-    "Perturbation",
-    "Redraw",
     "Rounded",
     "Scale",
     "Shift",
@@ -61,5 +56,6 @@ __all__ = [
     "orthogonal_mixing",
     "random_graph",
     "record_r2",
+    "replacement",
     "wishart",
 ]

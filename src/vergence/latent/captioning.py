@@ -1,7 +1,6 @@
-"""What real captions add to selection and perturbation: they mention at times, invent, and describe another image.
+"""What real captions add to selection and perturbation: they invent, write coarsely, and describe another image.
 
-[cai2025] selects a factor for all texts or for none. A corpus mentions it in a share of its captions, perhaps more
-often when it is remarkable, and some captions belong to other images or state what is not there.
+How often they mention a factor, and what they say of it then, is what `Misalignment` says.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,26 +11,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vergence.checks import known_factors, probability
-from vergence.errors import ConfigError, FactorError, ShapeError
+from vergence.errors import FactorError, ShapeError
 from vergence.factors import FactorSpace
 from vergence.latent.dependence import as_drawn
-
-Mention = float | tuple[float, ...] | Callable[[Tensor], Tensor]
-"""Probability that a factor is mentioned: a number; one per value; or a function of the values (n,) → (n,)."""
+from vergence.misalignment import Mention
 
 Recording = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Captioning:
-    """How a selected factor comes to stand in a text, or not.
+    """How what a text has to say comes to stand in it.
 
     Args:
-        mention: Probability that a text mentions a selected factor, per pair and independently: a number for all, or by
-            name a number, one number per value of a discrete factor, or a function of the true values. Factors not
-            named are always mentioned.
         mismatch: Share of pairs whose text describes another, independent image.
-        invention: Probability that a selected factor which the text would have passed over is stated all the same, with
+        invention: Probability that a mentioned factor which a text would have passed over is stated all the same, with
             a value taken from an independent image.
         record: By name, how a value is written down where words are coarser than the world, as when a hue becomes the
             nearest colour name: `Rounded`, or any function (n,) → (n,).
@@ -40,11 +34,11 @@ class Captioning:
         ConfigError: If a number is outside [0, 1].
 
     Example:
-        >>> Captioning(mention={"emotion": 0.005}, mismatch=0.1).graded(frozenset({"shape", "emotion"}))
-        frozenset({'emotion'})
+        >>> Captioning(mismatch=1.5)
+        Traceback (most recent call last):
+        vergence.errors.ConfigError: mismatch must be a probability in [0, 1]; got 1.5
     """
 
-    mention: float | Mapping[str, Mention] = 1.0
     mismatch: float = 0.0
     invention: float = 0.0
     record: Mapping[str, Recording] = field(default_factory=dict)
@@ -52,51 +46,10 @@ class Captioning:
     def __post_init__(self) -> None:
         probability("mismatch", self.mismatch)
         probability("invention", self.invention)
-        if not isinstance(self.mention, Mapping):
-            if not isinstance(self.mention, float | int):
-                raise ConfigError(f"mention must be one number for all factors, or given by name; got {self.mention!r}")
-            probability("mention", self.mention)
-            return
-        for name, rate in self.mention.items():
-            if not (callable(rate) or isinstance(rate, float | int | tuple)):
-                raise ConfigError(
-                    f"mention of factor {name!r} must be a number, a tuple with one per value, or a function; "
-                    f"got {rate!r}"
-                )
-            for value in rate if isinstance(rate, tuple) else () if callable(rate) else (rate,):
-                probability(f"mention of factor {name!r}", value)
 
     def check(self, space: FactorSpace) -> None:
-        """Require the named factors to be known and rates per value to fit the values."""
+        """Require the named factors to be known."""
         known_factors(self.record, space.names)
-        if not isinstance(self.mention, Mapping):
-            return
-        known_factors(self.mention, space.names)
-        for name, rate in self.mention.items():
-            count = len(space[name].values or ())
-            if isinstance(rate, tuple) and len(rate) != count:
-                raise FactorError(
-                    f"mention of factor {name!r} must be one probability per value; got {len(rate)} for {count} values"
-                )
-
-    def rate(self, name: str) -> Mention:
-        """Probability that a text mentions the factor, if it is selected."""
-        return self.mention.get(name, 1.0) if isinstance(self.mention, Mapping) else self.mention
-
-    def graded(self, selected: frozenset[str]) -> frozenset[str]:
-        """Selected factors that a text may pass over, so that its encoding must say whether it did."""
-        return frozenset(name for name in selected if self.rate(name) != 1.0)
-
-    def mentioned(
-        self, values: Float[Tensor, "n selected"], names: tuple[str, ...], *, generator: torch.Generator
-    ) -> Bool[Tensor, "n selected"]:
-        """Draw which factors each text mentions, given the true values of what it describes.
-
-        Raises:
-            ShapeError: If a function of the values does not give one probability in [0, 1] for each.
-        """
-        rates = torch.stack([_rates(self.rate(name), values[:, i], name) for i, name in enumerate(names)], dim=1)
-        return torch.rand(values.shape, generator=generator) < rates
 
     def recorded(
         self, values: Float[Tensor, "n selected"], names: tuple[str, ...], space: FactorSpace
@@ -143,7 +96,29 @@ class Rounded:
         return known[(values[:, None] - known).abs().argmin(dim=1)]
 
 
-def _rates(rate: Mention, values: Tensor, name: str) -> Tensor:
+def mentioned(
+    values: Float[Tensor, "n selected"], rates: Mapping[str, Mention], *, generator: torch.Generator
+) -> Bool[Tensor, "n selected"]:
+    """Draw which factors each text mentions, given the true values of what it describes.
+
+    Args:
+        values: What is the case, a column for each factor.
+        rates: By factor, in the order of the columns, how often a text speaks of it.
+        generator: Source of randomness.
+
+    Raises:
+        ShapeError: If a function of the values does not give one probability in [0, 1] for each.
+    """
+    columns = [rates_of(rate, values[:, column], name) for column, (name, rate) in enumerate(rates.items())]
+    return torch.rand(values.shape, generator=generator) < torch.stack(columns, dim=1)
+
+
+def rates_of(rate: Mention, values: Float[Tensor, " n"], name: str) -> Float[Tensor, " n"]:
+    """Probability of a mention of one factor for each of its values.
+
+    Raises:
+        ShapeError: If a function of the values does not give one probability in [0, 1] for each.
+    """
     if isinstance(rate, tuple):
         return values.new_tensor(rate)[values.long()]
     if not callable(rate):
@@ -154,4 +129,5 @@ def _rates(rate: Mention, values: Tensor, name: str) -> Tensor:
             f"mention of factor {name!r} must give one probability in [0, 1] per value; got shape "
             f"{tuple(rates.shape)} in [{rates.min():.3g}, {rates.max():.3g}] for values of shape {tuple(values.shape)}"
         )
-    return rates.to(values.dtype)
+    found: Tensor = rates.to(values.dtype)
+    return found

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, finite, known_factors, one_of, probability
+from vergence.checks import at_least, known_factors, one_of, positive_definite, probability
 from vergence.errors import ConfigError, FactorError, ShapeError
 from vergence.factors import Factor, FactorSpace
 
@@ -117,7 +117,7 @@ class Gaussian(Dependence):
     covariance: Float[Tensor, "factors other"]
 
     def __post_init__(self) -> None:
-        check_covariance("covariance", self.covariance)
+        positive_definite("covariance", self.covariance.numpy(force=True))
 
     @classmethod
     def wishart(cls, n: int, *, generator: torch.Generator) -> "Gaussian":
@@ -206,49 +206,3 @@ def _of_continuous(covariance: Float[Tensor, "d d"], space: FactorSpace) -> Floa
     """The covariance with NaN for discrete factors, whose values are cut from what it speaks of."""
     continuous = torch.tensor([factor.is_continuous for factor in space.factors])
     return torch.where(continuous[:, None] & continuous, covariance, torch.nan)
-
-
-def check_covariance(name: str, covariance: Float[Tensor, "..."]) -> None:
-    """Require a square, symmetric and positive definite matrix of finite numbers.
-
-    Raises:
-        ShapeError: If it is not square, or holds NaN or infinity.
-        ConfigError: If it is not symmetric, or not positive definite.
-    """
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise ShapeError(f"{name} must be a square matrix; got shape {tuple(covariance.shape)}")
-    finite(**{name: covariance})
-    matrix = covariance.double()
-    if not torch.allclose(matrix, matrix.T, rtol=1e-5, atol=1e-8):
-        raise ConfigError(f"{name} must be symmetric; entries differ by up to {(matrix - matrix.T).abs().max():.3g}")
-    if torch.linalg.cholesky_ex(matrix).info.item() != 0:
-        smallest = torch.linalg.eigvalsh(matrix)[0].item()
-        raise ConfigError(
-            f"{name} must be positive definite; its smallest eigenvalue is {smallest:.3g}. "
-            "Add a multiple of the identity, or drop a variable that the others determine"
-        )
-
-
-def probability_of(probabilities: float | Mapping[str, float], name: str) -> float:
-    """Probability that holds for a factor, given as one number for all or one per name.
-
-    Raises:
-        FactorError: If there is one per name, and none for this.
-    """
-    if not isinstance(probabilities, Mapping):
-        return probabilities
-    known_factors([name], probabilities)
-    return probabilities[name]
-
-
-def check_probabilities(name: str, probabilities: float | Mapping[str, float]) -> None:
-    """Require one probability, or one per name, each in [0, 1].
-
-    Raises:
-        ConfigError: Naming the first that is not.
-    """
-    if not isinstance(probabilities, Mapping):
-        probability(name, probabilities)
-        return
-    for factor, value in probabilities.items():
-        probability(f"{name} of factor {factor!r}", value)

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vergence.checks import at_least, finite, same_shape
+from vergence.checks import at_least, finite, positive_definite, same_shape
 from vergence.errors import ConfigError, ShapeError
 from vergence.factors import FactorSpace
-from vergence.latent.captioning import Captioning
-from vergence.latent.dependence import Dependence, Independent, check_covariance, correlated_normal
-from vergence.latent.perturbation import AdditiveNoise, Perturbation
+from vergence.latent.captioning import Captioning, mentioned
+from vergence.latent.dependence import Dependence, Independent, correlated_normal
+from vergence.latent.perturbation import check_channels, perturb
 from vergence.misalignment import Misalignment
 from vergence.random import spawn
 
@@ -74,16 +74,16 @@ class Latents:
 class LatentModel:
     r"""Pairs $(s, m_x, m_t)$ and the text's record of $s$, under any misalignment.
 
-    Source: [cai2025] Sec. 3. The image holds all semantics; the text holds $\tilde s_{I_\theta}$. Differs: captions may
-    also mention by chance, mismatch, invent and write coarsely (`captioning`), none of which the paper has.
+    Source: [cai2025] Sec. 3. The image holds all semantics; the text holds $\tilde s_{I_\theta}$. Differs: texts may
+    mention a factor by chance, as the misalignment says, and mismatch, invent and write coarsely (`captioning`), none
+    of which the paper has.
 
     Args:
         space: The semantic factors.
         dependence: Joint distribution of the semantics.
-        perturbation: What happens to the record of perturbed factors.
         n_image_private: Number of standard normal variables that only the image has.
         n_text_private: The same for the text.
-        captioning: How selected factors come to stand in a text.
+        captioning: How what a text has to say comes to stand in it.
         image_private_covariance: Covariance of the image's own variables; the identity if `None`.
         text_private_covariance: The same for the text.
 
@@ -105,7 +105,6 @@ class LatentModel:
 
     space: FactorSpace
     dependence: Dependence = field(default_factory=Independent)
-    perturbation: Perturbation = field(default_factory=AdditiveNoise)
     n_image_private: int = 5
     n_text_private: int = 5
     captioning: Captioning = field(default_factory=Captioning)
@@ -122,7 +121,7 @@ class LatentModel:
             ("text", self.n_text_private, self.text_private_covariance),
         ):
             if covariance is not None:
-                check_covariance(f"{side}_private_covariance", covariance)
+                positive_definite(f"{side}_private_covariance", covariance.numpy(force=True))
                 if len(covariance) != count:
                     raise ConfigError(
                         f"{side}_private_covariance has {len(covariance)} rows; n_{side}_private is {count}"
@@ -177,7 +176,7 @@ class LatentModel:
         return Latents(
             space=self.space,
             selected=selected,
-            graded=self.captioning.graded(misalignment.selected),
+            graded=misalignment.graded,
             semantics=semantics,
             text_semantics=record,
             image_private=_private(n, self.n_image_private, self.image_private_covariance, generator=image_stream),
@@ -189,13 +188,10 @@ class LatentModel:
         """Require that this model can draw the misalignment.
 
         Raises:
-            FactorError: If a factor is unknown, or cannot be perturbed in this model's way.
+            VergenceError: If a factor is unknown, or its rate or channel does not fit it.
         """
         misalignment.check(self.space)
-        self.perturbation.check(self.space, self._in_order(misalignment.perturbed))
-
-    def _in_order(self, names: frozenset[str]) -> tuple[str, ...]:
-        return tuple(name for name in self.space.names if name in names)
+        check_channels(self.space, misalignment.channels)
 
     def _record(
         self, semantics: Tensor, selected: tuple[str, ...], misalignment: Misalignment, *, generator: torch.Generator
@@ -211,24 +207,25 @@ class LatentModel:
             described = torch.where(mismatched[:, None], fresh(generator=other), semantics)
 
         record = described.clone()
-        perturbed = self._in_order(misalignment.perturbed)
-        if perturbed:
-            columns = [names.index(name) for name in perturbed]
-            record[:, columns] = self.perturbation.apply(
+        channels = {name: misalignment.channels[name] for name in names if name in misalignment.channels}
+        if channels:
+            columns = [names.index(name) for name in channels]
+            record[:, columns] = perturb(
                 described[:, columns],
                 self.space,
-                perturbed,
+                channels,
                 lambda: fresh(generator=redrawn)[:, columns],
                 generator=wrong,
             )
 
         columns = [names.index(name) for name in selected]
         written = self.captioning.recorded(record[:, columns], selected, self.space)
-        if self.captioning.graded(misalignment.selected):
-            mentioned = self.captioning.mentioned(described[:, columns], selected, generator=mention)
-            stated = torch.where(mentioned, written, torch.nan)
+        if misalignment.graded:
+            rates = {name: misalignment.mention[name] for name in selected}
+            spoken = mentioned(described[:, columns], rates, generator=mention)
+            stated = torch.where(spoken, written, torch.nan)
             if self.captioning.invention:
-                added = ~mentioned & (torch.rand(written.shape, generator=invent) < self.captioning.invention)
+                added = ~spoken & (torch.rand(written.shape, generator=invent) < self.captioning.invention)
                 elsewhere = self.captioning.recorded(fresh(generator=invented)[:, columns], selected, self.space)
                 stated = torch.where(added, elsewhere, stated)
             written = stated

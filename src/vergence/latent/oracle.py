@@ -7,7 +7,6 @@ from math import isnan
 import torch
 from torch import Tensor
 
-from vergence.checks import at_least
 from vergence.latent.dependence import Independent
 from vergence.latent.encoding import as_columns
 from vergence.latent.model import LatentModel, Latents
@@ -19,21 +18,19 @@ from vergence.random import generator as seeded
 
 @dataclass(frozen=True)
 class Oracle(Mapping[str, float]):
-    """Predicted score of each factor, and for which output size the prediction holds.
+    """Score of the best predictor of each factor from the unbiased block; `vergence.theory` says when it is told.
 
     Args:
         scores: By factor, in [0, 1].
         errors: By factor, half-width at about one standard error; 0 where the score is exact.
-        size: Number of unbiased factors, the output size that [cai2025] Thm 4.1 speaks of.
 
     Example:
-        >>> Oracle({"shape": 1.0}, {"shape": 0.0}, 1).status(32)
-        'not determined'
+        >>> dict(Oracle({"shape": 1.0}, {"shape": 0.0}))
+        {'shape': 1.0}
     """
 
     scores: Mapping[str, float]
     errors: Mapping[str, float]
-    size: int
 
     def __getitem__(self, name: str) -> float:
         return self.scores[name]
@@ -44,25 +41,13 @@ class Oracle(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self.scores)
 
-    def status(self, output_size: int) -> str:
-        """What theory says at an output size: the scores; a part of the block; or nothing.
-
-        Raises:
-            ConfigError: If the size is below 1.
-        """
-        at_least("output_size", output_size, 1)
-        if output_size == self.size:
-            return "determined"
-        return "not determined" if output_size > self.size else f"at most {output_size} dimensions of the block"
-
 
 def oracle_r2(model: LatentModel, misalignment: Misalignment, *, generator: torch.Generator | None = None) -> Oracle:
     r"""Predict R² of every continuous factor: that of its best predictor from the unbiased block.
 
     $R^2(s_i \mid s_{I_\theta \setminus I_\rho})$: 1 inside the block, 0 outside if independent, in between otherwise.
     [cai2025] Thm 4.1 read as a prediction; differs: the block is taken as the text writes it down (a factor recorded
-    coarsely is known only coarsely, one that is never mentioned is not in it). How often the text mentions a factor
-    does not enter otherwise: see `record_r2`.
+    coarsely is known only coarsely). How often the text mentions a factor does not enter: see `record_r2`.
 
     Args:
         model: The latent variable model.
@@ -144,9 +129,9 @@ def record_r2(model: LatentModel, misalignment: Misalignment, *, generator: torc
 
 
 def _block(model: LatentModel, misalignment: Misalignment) -> list[str]:
-    """Unbiased factors, in order, without those that no text ever mentions."""
+    """Unbiased factors, in order."""
     unbiased = (name for name in model.space.names if name in misalignment.unbiased)
-    return [name for name in unbiased if model.captioning.rate(name) != 0.0]
+    return list(unbiased)
 
 
 def _exact(model: LatentModel, misalignment: Misalignment, targets: set[str]) -> dict[str, float]:
@@ -202,5 +187,4 @@ def _oracle(  # noqa: PLR0917  (private, and every argument is needed)
         scores |= {name: score for name, (score, _) in measured.items()}
         errors |= {name: error for name, (_, error) in measured.items()}
     order = [name for name in model.space.names if name in targets]
-    size = len(_block(model, misalignment))
-    return Oracle({name: scores[name] for name in order}, {name: errors[name] for name in order}, size)
+    return Oracle({name: scores[name] for name in order}, {name: errors[name] for name in order})

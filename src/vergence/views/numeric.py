@@ -48,9 +48,8 @@ def draw_mixings(
     """
     model.check(misalignment)
     image, text = spawn(generator, 2)
-    graded = model.captioning.graded(misalignment.selected)
     n_image = n_columns(model.space, model.space.names) + model.n_image_private
-    n_text = n_columns(model.space, misalignment.selected, graded=graded) + model.n_text_private
+    n_text = n_columns(model.space, misalignment.selected, graded=misalignment.graded) + model.n_text_private
     return NumericMixings(draw(n_image, generator=image), draw(n_text, generator=text))
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vergence.checks import known_factors, probability
+from vergence.channels import Channel, Redraw, stated
+from vergence.checks import known_factors
 from vergence.errors import ConfigError, FactorError
-from vergence.factors import FactorSpace
+from vergence.factors import Factor, FactorSpace
+from vergence.latent.captioning import rates_of
 from vergence.misalignment import Misalignment
 
 
@@ -49,32 +51,26 @@ class CaptionStyle:
 
 
 def text_record(
-    labels: pd.DataFrame,
-    space: FactorSpace,
-    misalignment: Misalignment,
-    *,
-    perturbation_probability: float = 1.0,
-    generator: torch.Generator,
+    labels: pd.DataFrame, space: FactorSpace, misalignment: Misalignment, *, generator: torch.Generator
 ) -> pd.DataFrame:
-    r"""What a text records of the true values: omitted factors are gone, perturbed ones may be wrong.
+    r"""What a text records of the true values: omitted factors are gone, some are passed over, some are wrong.
 
-    Source: [cai2025], $\tilde s_{I_\theta}$. A perturbed factor is redrawn uniformly from its values with the given
-    probability, independently for each item and factor; the redrawn value may be the true one. A value that is not
-    stated stays so. The draws of one factor do not depend on which others are perturbed.
+    Source: [cai2025], $\tilde s_{I_\theta}$. Each factor goes through its channel and is mentioned at its rate,
+    independently for each item and factor. A value that is not stated stays so. The draws of one factor do not depend
+    on what happens to the others.
 
     Args:
         labels: True values by factor, `None` where not stated.
-        space: All factors; the perturbed ones must be discrete.
-        misalignment: What the text mentions and what it may get wrong.
-        perturbation_probability: Chance of a redraw, in [0, 1].
-        generator: Draws the perturbation.
+        space: All factors; those that are perturbed or mentioned at times must be discrete.
+        misalignment: What the text says of them.
+        generator: Draws wrong values and omissions.
 
     Returns:
-        The selected columns, in the order of the space.
+        The mentioned columns, in the order of the space.
 
     Raises:
-        FactorError: If a factor is not in the space, has no column, or is perturbed and continuous.
-        ConfigError: If the probability is outside [0, 1].
+        FactorError: If a factor is not in the space, has no column, does not fit its channel, or is continuous and not
+            always said exactly.
 
     Example:
         >>> from vergence import Factor
@@ -83,23 +79,49 @@ def text_record(
         >>> text_record(labels, space, Misalignment({"shape"}), generator=torch.Generator())["shape"].tolist()
         ['cube', 'ball']
     """
-    probability("perturbation_probability", perturbation_probability)
     misalignment.check(space)
     known_factors(sorted(misalignment.selected), labels.columns)
     record = labels[[name for name in space if name in misalignment.selected]].copy()
-    for name in space:  # every factor draws, so that the draws of one do not depend on the others
-        values = space[name].values
-        redrawn = torch.rand(len(labels), generator=generator).numpy() < perturbation_probability
-        choice = torch.randint(len(values) if values else 1, (len(labels),), generator=generator).numpy()
-        if name not in misalignment.perturbed:
+    # Every factor draws, so that the draws of one do not depend on the others; omissions after what is said.
+    drawn = {
+        name: (
+            torch.rand(len(labels), generator=generator),
+            torch.randint(len(factor.values or "_"), (len(labels),), generator=generator).numpy(),
+        )
+        for name, factor in space.items()
+    }
+    omitted = {name: torch.rand(len(labels), generator=generator) for name in space}
+    for name in map(str, record.columns):
+        factor, rate = space[name], misalignment.mention[name]
+        if name not in misalignment.channels and rate == 1.0:
             continue
-        if values is None:
-            raise FactorError(f"only a discrete factor can be redrawn from its values; {name!r} is continuous")
+        if factor.values is None:
+            raise FactorError(
+                f"only a discrete factor can be redrawn from its values or left out at times; {name!r} is continuous"
+            )
         if isinstance(record[name].dtype, pd.CategoricalDtype):
             record[name] = record[name].astype(object)  # a categorical column may lack the value that is drawn
-        wrong = redrawn & record[name].notna().to_numpy()
-        record.loc[wrong, name] = np.array(values, dtype=object)[choice[wrong]]
+        shown = np.array([-1 if pd.isna(value) else factor.index(value) for value in labels[name]])
+        present = shown >= 0
+        if name in misalignment.channels:
+            said = _said(stated(misalignment.channels[name], factor), factor, shown, *drawn[name])
+            changed = present & (said != shown)
+            record.loc[changed, name] = np.array(factor.values, dtype=object)[said[changed]]
+        spoken = omitted[name] < rates_of(rate, torch.from_numpy(shown).to(torch.get_default_dtype()), name)
+        record[name] = record[name].where(spoken.numpy() | ~present, None)
     return record
+
+
+def _said(channel: Channel, factor: Factor, shown: np.ndarray, uniform: torch.Tensor, choice: np.ndarray) -> np.ndarray:
+    """Positions of what is said, by position of what is shown; from a uniform number and a value chosen uniformly."""
+    if isinstance(channel, Redraw):
+        return np.where(uniform.numpy() < channel.probability, choice, shown)
+    channel.check(factor)
+    table = channel.table(factor)
+    if table is None:
+        raise FactorError(f"captions of factor {factor.name!r} cannot be drawn from {channel!r}; give a table")
+    limits = np.asarray(table).cumsum(axis=0)[:-1, shown]
+    return np.asarray((uniform.double().numpy() >= limits).sum(axis=0))
 
 
 def render_captions(record: pd.DataFrame, style: CaptionStyle, *, generator: torch.Generator) -> list[str]:

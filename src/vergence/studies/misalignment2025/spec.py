@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from vergence.channels import AdditiveNoise, Channel
 from vergence.checks import at_least, non_negative, one_of, probability
 from vergence.errors import ConfigError
 from vergence.factors import Factor, FactorSpace
 from vergence.latent import (
-    AdditiveNoise,
     Captioning,
     Dependence,
     Gaussian,
@@ -23,10 +23,11 @@ from vergence.latent import (
     Shift,
     Shifted,
     mlp_mixing,
+    replacement,
     wishart,
 )
 from vergence.latent.encoding import n_columns
-from vergence.latent.perturbation import Draw, Perturbation, Replacement
+from vergence.latent.perturbation import Draw
 from vergence.misalignment import Misalignment
 from vergence.random import named, spawn
 from vergence.studies.misalignment2025.batched import BatchedConfig
@@ -110,11 +111,25 @@ class RunSpec:
         parts = [f"{key}-{getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
         return "_".join([*parts, f"seed-{self.seed}"]).replace(" ", "-")
 
-    @property
+    @cached_property
     def misalignment(self) -> Misalignment:
-        """What the text mentions and may get wrong."""
+        """How often the text mentions which factors, and how it gets some of them wrong."""
         selected = SPACE.names[: self.selected]
-        return Misalignment(selected, selected[self.selected - self.perturbed :])
+        noise: Channel = AdditiveNoise(self.perturbation_probability, covariance=self._covariances[1])
+        if self.violation == "far noise":
+            noise = _FarNoise(self.perturbation_probability)
+        return Misalignment.of_rates(
+            dict.fromkeys(selected, self.mention),
+            channels=dict.fromkeys(selected[self.selected - self.perturbed :], noise),
+        )
+
+    @cached_property
+    def _covariances(self) -> list[Tensor | None]:
+        """Of the semantics, of the noise and of what only one side has; `None` for the identity."""
+        if not self.dependent:
+            return [None] * 4
+        streams = spawn(named(self.seed, "model"), 4)
+        return [wishart(n, generator=stream) for n, stream in zip((10, 10, 5, 5), streams, strict=True)]
 
     @property
     def n_outputs(self) -> int:
@@ -128,27 +143,20 @@ class RunSpec:
 
     def model(self, *, shifted: bool = False) -> LatentModel:
         """The latent variable model; with `shifted`, in the other domain, where two factors have heavy tails."""
-        streams = spawn(named(self.seed, "model"), 4)
-        # A covariance for each: of the semantics, of the noise and of what only one side has.
-        drawn = [wishart(n, generator=stream) for n, stream in zip((10, 10, 5, 5), streams, strict=True)]
-        covariance = drawn if self.dependent else [None] * 4
-        dependence: Dependence = Gaussian(drawn[0]) if self.dependent else Independent()
+        semantics, _, image, text = self._covariances
+        dependence: Dependence = Independent() if semantics is None else Gaussian(semantics)
         if self.violation == "holes":
             dependence = Shifted(dependence, {name: _Hole() for name in SPACE})
         if shifted:
             dependence = Shifted(dependence, {name: HeavyTail() for name in SHIFTING})
-        noise: Perturbation = AdditiveNoise(self.perturbation_probability, covariance=covariance[1])
-        if self.violation == "far noise":
-            noise = _FarNoise(self.perturbation_probability)
         return LatentModel(
             SPACE,
             dependence,
-            noise,
             n_image_private=N_PRIVATE,
             n_text_private=N_PRIVATE,
-            captioning=Captioning(mention=self.mention, mismatch=self.mismatch),
-            image_private_covariance=covariance[2],
-            text_private_covariance=covariance[3],
+            captioning=Captioning(mismatch=self.mismatch),
+            image_private_covariance=image,
+            text_private_covariance=text,
         )
 
     def mixings(self) -> NumericMixings:
@@ -174,21 +182,34 @@ def _views(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A run and how it is trained and probed: all that its numbers depend on.
+
+    Args:
+        run: What is trained.
+        training: How: by our trainer, or by the published protocol, which has one objective.
+        n_probe: Points to fit probes on, and as many to score them.
+    """
+
+    run: RunSpec
+    training: BatchedConfig | PublishedConfig
+    n_probe: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How large a study is.
 
     Args:
         seeds: Trials of each setting.
-        training: How runs are trained: by our trainer, or by the published protocol, which has one objective.
+        training: How runs are trained.
         n_probe: Points to fit probes on, and as many to score them.
-        together: Runs trained at once in one process.
         stride: Of a sweep, every so many-th setting is run.
     """
 
     seeds: int
     training: BatchedConfig | PublishedConfig
     n_probe: int
-    together: int = 5
     stride: int = 1
 
 
@@ -196,7 +217,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(seeds=1, training=BatchedConfig(steps=40, wide_steps=20, batch_size=128), n_probe=512, stride=4),
         "cpu": Scale(seeds=3, training=BatchedConfig(), n_probe=4096),
-        "paper": Scale(seeds=3, training=PublishedConfig(), n_probe=20_480, together=1),
+        "paper": Scale(seeds=3, training=PublishedConfig(), n_probe=20_480),
     }
 )
 
@@ -226,17 +247,25 @@ class _Hole(Shift):
 
 
 @dataclass(frozen=True)
-class _FarNoise(Replacement):
+class _FarNoise(Channel):
     """Noise that never comes near the truth: it moves a value by 3 up or down, with a spread of 0.1."""
 
-    def replacement(
-        self,
-        record: Tensor,
-        space: FactorSpace,
-        names: tuple[str, ...],
-        fresh: Draw,
-        *,
-        generator: torch.Generator,
-    ) -> Tensor:
-        sign = torch.randint(2, record.shape, generator=generator).to(record.dtype) * 2 - 1
-        return record + 3 * sign + torch.randn(record.shape, generator=generator) / 10
+    probability: float
+
+    @property
+    def is_exact(self) -> bool:
+        return self.probability == 0
+
+
+@replacement.register
+def _far(
+    channel: _FarNoise,
+    record: Tensor,
+    space: FactorSpace,
+    names: tuple[str, ...],
+    fresh: Draw,
+    *,
+    generator: torch.Generator,
+) -> Tensor:
+    sign = torch.randint(2, record.shape, generator=generator).to(record.dtype) * 2 - 1
+    return record + 3 * sign + torch.randn(record.shape, generator=generator) / 10
