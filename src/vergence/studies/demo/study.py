@@ -181,12 +181,11 @@ class DemoStudy(DrawingsStudy):
         told = main[main["outcome"] != "not determined"]
         agreed = int((told["outcome"] == "as predicted").sum())
         several = main["seed"].nunique()
-        theory = f"Theory, stated on that scale before training, bounds {len(told)} of the {len(main)} scores; {agreed} are as predicted."
         return (
-            f"A probe reads each factor from {MAIN_SIZE} numbers per image, on concepts that were not in training. The "
-            "floor is the same encoder untrained, the ceiling the same encoder trained on the labels themselves; what "
-            f"is 75 % of the way up is called learned, what is at most 25 % not learned. {theory}"
-            + (f" Ranges are over {several} trainings." if several > 1 else "")
+            f"What a probe reads from {MAIN_SIZE} numbers per image, of concepts that training has not seen. Floor: the same "
+            "encoder untrained; ceiling: the same encoder trained on the labels themselves. From three quarters of the way "
+            f"up, a factor is called learned; up to one quarter, not learned. Theory bounds {len(told)} of the {len(main)} "
+            f"scores; {agreed} are as predicted." + (f" Ranges are over {several} trainings." if several > 1 else "")
         )
 
     def opening(self, table: pd.DataFrame, runs: Sequence[Finished[Teaching]]) -> list[Section]:
