@@ -47,7 +47,9 @@ def test_scores_are_written_beside_their_marks(main: pd.DataFrame) -> None:
 
 def test_floor_and_ceiling_are_lines_with_a_field_between_them(main: pd.DataFrame) -> None:
     tone = between_floor_and_ceiling(main).axes[0]
-    upright = [line.get_xdata()[0] for line in tone.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    upright = [
+        line.get_xdata()[0] for line in tone.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2
+    ]
     assert {0.29, 0.84} <= {round(float(x), 6) for x in upright}
     (field,) = [patch for patch in tone.patches if patch.get_width() > 0]
     assert (field.get_x(), field.get_x() + field.get_width()) == pytest.approx((0.29, 0.84))
@@ -75,7 +77,9 @@ def test_figures_are_as_wide_as_a_page_shows_them(main: pd.DataFrame, sizes: pd.
 
 
 def test_sizes_are_at_their_true_distance_and_marks_apart(sizes: pd.DataFrame) -> None:
-    tone = score_by_size(sizes.sample(frac=1, random_state=0).sort_values("factor", key=lambda c: c != "skin_tone")).axes[0]
+    tone = score_by_size(
+        sizes.sample(frac=1, random_state=0).sort_values("factor", key=lambda c: c != "skin_tone")
+    ).axes[0]
     assert [label.get_text() for label in tone.get_xticklabels()] == ["3", "16", "64"]
     assert tone.get_xscale() == "log"
     lines = {line.get_marker(): line.get_xdata() for line in tone.lines if line.get_marker() in ("o", "s")}

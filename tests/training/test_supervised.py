@@ -37,7 +37,9 @@ def test_the_loss_is_the_sum_over_factors_of_means_over_known_labels() -> None:
     torch.manual_seed(0)
     heads, z = LabelHeads(4, SPACE), torch.randn(3, 4)
     side, size = (head(z) for head in heads.heads)
-    wanted = F.cross_entropy(side[[0, 2]], torch.tensor([1, 0])) + ((size[:2, 0] - torch.tensor([-1.0, 1.0])) ** 2).mean()
+    wanted = (
+        F.cross_entropy(side[[0, 2]], torch.tensor([1, 0])) + ((size[:2, 0] - torch.tensor([-1.0, 1.0])) ** 2).mean()
+    )
     torch.testing.assert_close(label_loss(z, label_codes(labels(), SPACE), heads=heads()), wanted)
 
 

@@ -86,7 +86,9 @@ def beside(table: pd.DataFrame, *, teacher: str, floor: str, ceiling: str, by: S
     """
     missing = [name for name in (teacher, "value", *by) if name not in table]
     if missing:
-        raise ConfigError(f"the table must have columns {teacher}, value, {', '.join(by)}; missing: {', '.join(missing)}")
+        raise ConfigError(
+            f"the table must have columns {teacher}, value, {', '.join(by)}; missing: {', '.join(missing)}"
+        )
     found = table.drop(columns=[name for name in ("floor", "ceiling") if name in table])
     for name, taught_by in (("floor", floor), ("ceiling", ceiling)):
         ends = table.loc[table[teacher] == taught_by, [*by, "value"]].rename(columns={"value": name})

@@ -1,4 +1,4 @@
-"""Parts of pages on captions of pictures, from data to markup: what was learned, what a query finds, what was written."""
+"""Parts of pages on captions of pictures: what was learned, what a query finds, what was written."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,8 @@
-"""What captions taught, in a few words: every sentence is computed from scores between their floor and their ceiling."""
+"""What captions taught, in a few words: every sentence is computed from scores between floor and ceiling."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -38,9 +39,9 @@ def headline(scores: pd.DataFrame, says: Says) -> str:
     Example:
         >>> rows = [("faithful", 0.79), ("omit", 0.17)]
         >>> scores = pd.DataFrame([{"captions": name, "value": value} for name, value in rows])
-        >>> scores = scores.assign(factor="skin_tone", seed=0, floor=0.29, ceiling=0.85)
-        >>> headline(scores, {"faithful": {"skin_tone": "named"}, "omit": {"skin_tone": "omitted"}})
-        'Skin tone: never mentioned → 0.17, less than an untrained encoder (0.29); named → 0.79, near the ceiling (0.85)'
+        >>> scores = scores.assign(factor="tone", seed=0, floor=0.29, ceiling=0.85)
+        >>> headline(scores, {"faithful": {"tone": "named"}, "omit": {"tone": "omitted"}})
+        'Tone: never mentioned → 0.17, less than an untrained encoder (0.29); named → 0.79, near the ceiling (0.85)'
     """
     captions = list(dict.fromkeys(scores["captions"]))
     scored = scores.dropna(subset=["value"])
@@ -105,7 +106,7 @@ def board(scores: pd.DataFrame) -> list[dict[str, Any]]:
             cells[factor] = {
                 **{key: float(first[key]) for key in ("value", "low", "high")},
                 **ends,
-                "share": 0.0 if up != up else round(min(max(up, 0.0), 1.0), 3),
+                "share": round(min(max(up, 0.0), 1.0), 3) if isfinite(up) else 0.0,
                 "standing": standing(float(first["value"]), **ends),
                 "outcome": str(first["outcome"]),
                 "reason": str(first["reason"]),
@@ -145,7 +146,9 @@ def terminal(scores: pd.DataFrame, *, title: str) -> RenderableType:
     headings = ("factor", "captions", "floor", "score", "95 %", "ceiling", "", "theory")
     metrics = ", ".join(dict.fromkeys(map(metric_name, scores["metric"])))
     said = plain(f"{metrics} on unseen concepts. Floor: untrained. Ceiling: trained on the labels.")
-    return Group(plain(title), "", grid(headings, rows, left=("factor", "captions", "", "theory"), pad_edge=False), said)
+    return Group(
+        plain(title), "", grid(headings, rows, left=("factor", "captions", "", "theory"), pad_edge=False), said
+    )
 
 
 def _by_names(captions: Sequence[str], says: Says) -> list[str]:
@@ -170,5 +173,7 @@ def _plain_headline(scores: pd.DataFrame) -> str:
         return "Nothing was measured"
     name = scores["captions"].iloc[0]
     rows = scores[scores["captions"] == name].groupby("factor", sort=False)[["value", "floor", "ceiling"]].mean()
-    parts = [f"{words(str(factor))} {show(row['value'])} ({show(row['floor'])} untrained)" for factor, row in rows.iterrows()]
+    parts = [
+        f"{words(str(factor))} {show(row['value'])} ({show(row['floor'])} untrained)" for factor, row in rows.iterrows()
+    ]
     return f"Under {name} captions: {', '.join(parts)}"

@@ -106,9 +106,8 @@ def _numbered(column: "pd.Series", factor: Factor) -> np.ndarray:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.isnan(numbers) & column.notna().to_numpy()
     if wrong.any():
-        raise FactorError(
-            f"factor {factor.name!r} is continuous: its labels must be numbers; got {column.iloc[int(wrong.argmax())]!r}"
-        )
+        first = column.iloc[int(wrong.argmax())]
+        raise FactorError(f"factor {factor.name!r} is continuous: its labels must be numbers; got {first!r}")
     spread = float(np.nanstd(numbers)) if np.isfinite(numbers).any() else 1.0
     standardised: np.ndarray = (numbers - np.nanmean(numbers)) / (spread or 1.0)
     return standardised

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from vergence.misalignment import Misalignment
 from vergence.probes import oracle_scores
 from vergence.probes.floors import beside
-from vergence.reports.page import comparison
+from vergence.reports.page import grid
+from vergence.reports.words import show, words
 from vergence.studies.demo.corpus import load_corpus
 from vergence.studies.demo.spec import CEILING, FLOOR, Teaching
 from vergence.studies.demo.training import halves, key_of, teach
@@ -28,7 +29,7 @@ class DrawingsStudy(Study[Teaching]):
 
     family = "drawings"
     details = ("n_fit", "n_test", "n_concepts")
-    foretold = ("told",)
+    foretold: tuple[str, ...] = ("told",)
     margin = 0.05  # of a score: what a training of twelve epochs leaves
 
     def key(self, spec: Teaching) -> Mapping[str, Any]:
@@ -104,8 +105,19 @@ class DrawingsStudy(Study[Teaching]):
         return table[~table["captions"].isin((FLOOR, CEILING))]
 
     def comparison(self, table: pd.DataFrame) -> Markup:
-        """Every score of captions beside its prediction."""
-        return comparison(self.captioned(table), settings=("captions", "encoding_size"), of="factor")
+        """Every score of captions between floor and ceiling, beside its prediction."""
+        rows = []
+        for row in self.captioned(table).to_dict("records"):
+            bounds = f"{show(row['predicted_low'])} to {show(row['predicted_high'])}"
+            interval = f"{show(row['value'])} [{show(row['low'])}, {show(row['high'])}]"
+            ends = show(row["floor"]), interval, show(row["ceiling"])
+            seed = (row["seed"],) if table["seed"].nunique() > 1 else ()
+            setting = row["captions"], row["encoding_size"], *seed, words(row["factor"])
+            rows.append((*setting, *ends, bounds, row["outcome"], row["reason"]))
+        seeds = ("seed",) if table["seed"].nunique() > 1 else ()
+        numbers = ("floor", "measured", "ceiling", "predicted")
+        headings = ("captions", "outputs", *seeds, "factor", *numbers, "outcome", "reason")
+        return grid(headings, rows, label="Scores beside their predictions", numbers=numbers)
 
 
 def scaled(
@@ -124,10 +136,9 @@ def scaled(
     """
     space = load_corpus(spec.recipe, seed=spec.seed, data=spec.data).emoji.space
     floor, ceiling = ends_of(rows, ends)
-    told = rows.dropna(subset=["told"]).set_index("factor")["told"].to_dict()
-    said = predict(
-        space, misalignment, encoding_size=spec.encoding_size, oracle=told, floor=floor, ceiling=ceiling
-    )
+    known = rows.dropna(subset=["told"])
+    told = {str(name): float(score) for name, score in zip(known["factor"], known["told"], strict=True)}
+    said = predict(space, misalignment, encoding_size=spec.encoding_size, oracle=told, floor=floor, ceiling=ceiling)
     ordered = [said[name] for name in rows["factor"]]
     return {
         "predicted_low": [one.low for one in ordered],
@@ -140,14 +151,17 @@ def scaled(
 def ends_of(
     rows: pd.DataFrame, ends: Mapping[str, pd.DataFrame]
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Floor and ceiling of each factor of a run, with their intervals where they are of its own size."""
+    """Floor and ceiling of each factor of a run, with their intervals."""
     floor: dict[str, dict[str, float]] = {}
     ceiling: dict[str, dict[str, float]] = {}
     for row in rows.to_dict("records"):
         for name, into, what in ((FLOOR, floor, "floor"), (CEILING, ceiling, "ceiling")):
+            index = ends[name].index
             at = tuple(row[key] for key in (*_BY, "encoding_size"))
-            known = at in ends[name].index
-            into[row["factor"]] = ends[name].loc[at].to_dict() if known else {"value": row[what]}
+            if at not in index:  # of another size
+                same = [other for other in index if other[: len(_BY)] == at[: len(_BY)]]
+                at = same[0] if same else at
+            into[row["factor"]] = {"value": row[what]} if at not in index else ends[name].loc[at].to_dict()
     return floor, ceiling
 
 

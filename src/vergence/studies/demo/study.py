@@ -18,7 +18,7 @@ from vergence.errors import ConfigError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
 from vergence.plots import between_floor_and_ceiling, score_by_size
-from vergence.probes.floors import share, shares
+from vergence.probes.floors import shares
 from vergence.reports import drawings
 from vergence.reports.finding import headline, terminal
 from vergence.reports.page import Section, prose
@@ -111,26 +111,53 @@ class DemoStudy(DrawingsStudy):
         found = []
         if "faithful" in self.policies:
             named = _of(main, "faithful", "skin_tone")["share"]
-            found.append(_claim("skin tone named: way from floor to ceiling", named.min(), at_least=NAMED_REACHES))
+            found.append(
+                _claim(
+                    "skin tone named: its way from floor (0) to ceiling (1), least over seeds",
+                    named.min(),
+                    at_least=NAMED_REACHES,
+                )
+            )
         for name, does in (("omit", "omitted"), ("perturb", "redrawn")):
             if name not in self.policies:
                 continue
             untaught = _of(main, name, "skin_tone")["share"]
-            found.append(_claim(f"skin tone {does}: the same", untaught.max(), at_most=UNTAUGHT_STAYS))
+            found.append(
+                _claim(
+                    f"skin tone {does}: its way from floor to ceiling, most over seeds",
+                    untaught.max(),
+                    at_most=UNTAUGHT_STAYS,
+                )
+            )
             if "faithful" in self.policies:
                 fall, kept = (_against_faithful(main, name, tone=tone) for tone in (True, False))
                 found += [
-                    _claim(f"skin tone {does}: fall of its score against faithful", -fall.max(), at_least=TONE_FALLS),
-                    _claim(f"skin tone {does}: mean change of the other factors", kept.min(), at_least=OTHERS_KEEP),
+                    _claim(
+                        f"skin tone {does}: how far its score falls below that of faithful captions",
+                        -fall.max(),
+                        at_least=TONE_FALLS,
+                    ),
+                    _claim(
+                        f"skin tone {does}: mean change of the other factors against faithful captions",
+                        kept.min(),
+                        at_least=OTHERS_KEEP,
+                    ),
                 ]
         if "omit" in self.policies:
             small, large = (_of(rows, "omit", "skin_tone", size=n)["share"] for n in (_sizes("omit")[0], LARGE_SIZE))
             found += [
-                _claim("skin tone omitted, 3 outputs: way from floor to ceiling", small.max(), at_most=UNTAUGHT_STAYS),
-                _claim("skin tone omitted, 64 outputs: the same", large.max()),
+                _claim(
+                    "skin tone omitted, 3 outputs: its way from floor to ceiling", small.max(), at_most=UNTAUGHT_STAYS
+                ),
+                _claim("skin tone omitted, 64 outputs: its way from floor to ceiling", large.max()),
             ]
         if "labels" in self.policies:
-            found.append(_claim("skin tone in the real labels: the same", _of(main, "labels", "skin_tone")["share"].min()))
+            found.append(
+                _claim(
+                    "skin tone in the real labels: its way from floor to ceiling",
+                    _of(main, "labels", "skin_tone")["share"].min(),
+                )
+            )
         return found if bounded else [replace(claim, at_least=None, at_most=None) for claim in found]
 
     def figures(self, table: pd.DataFrame) -> dict[str, Drawing]:
@@ -149,8 +176,7 @@ class DemoStudy(DrawingsStudy):
         }
         if len(swept):
             found["score_by_size"] = Drawing(
-                "The same by output size: what captions teach needs outputs to be held, and what they omit comes back "
-                "no further than an untrained encoder has it, where the line stays on the floor.",
+                "The same by output size, with the floor of each size.",
                 score_by_size(swept),
                 score_by_size(swept, n_columns=1),
             )
@@ -182,10 +208,10 @@ class DemoStudy(DrawingsStudy):
         agreed = int((told["outcome"] == "as predicted").sum())
         several = main["seed"].nunique()
         return (
-            f"What a probe reads from {MAIN_SIZE} numbers per image, of concepts that training has not seen. Floor: the same "
-            "encoder untrained; ceiling: the same encoder trained on the labels themselves. From three quarters of the way "
-            f"up, a factor is called learned; up to one quarter, not learned. Theory bounds {len(told)} of the {len(main)} "
-            f"scores; {agreed} are as predicted." + (f" Ranges are over {several} trainings." if several > 1 else "")
+            f"What a probe reads from {MAIN_SIZE} numbers per image, of concepts that training has not seen. Floor: the "
+            "same encoder untrained; ceiling: the same encoder trained on the labels themselves. From three quarters of "
+            "the way up, a factor is called learned; up to one quarter, not learned. Theory bounds "
+            f"{len(told)} of the {len(main)} scores; {agreed} are as predicted." + (f" Ranges are over {several} trainings." if several > 1 else "")
         )
 
     def opening(self, table: pd.DataFrame, runs: Sequence[Finished[Teaching]]) -> list[Section]:
@@ -214,7 +240,7 @@ class DemoStudy(DrawingsStudy):
             Section("Between floor and ceiling", Markup("").join(pictures.values())),
             Section("What the captions said", drawings.written(written, self.images(runs))),
             Section("Prediction and outcome, score by score", self.comparison(table)),
-            Section("Method and caveats", prose(*_CAVEATS)),
+            Section("Method and caveats", prose(_PREDICTION, _INTERVAL, _CEILING, _SCORE)),
         ]
 
     def images(self, runs: Sequence[Finished[Teaching]]) -> dict[str, bytes]:
@@ -250,19 +276,25 @@ def said_of(misalignment: Misalignment, space: FactorSpace) -> dict[str, str]:
     }
 
 
-_CAVEATS = (
-    "Prediction. Cai et al. (NeurIPS 2025, Theorem 4.1): a contrastive model whose output size equals the unbiased block, "
-    "the factors that captions name and get right, captures exactly that block. Above that size the theorem is silent; "
-    "expected is then that outputs go to what captions teach first. Every bound is stated on the scale from floor to "
-    "ceiling, and says whether a theorem or an expectation is behind it.",
-    "Interval. Test concepts are drawn anew, each with all its forms, for one training: it says how the fitted probe would "
-    "fare on other concepts, not how another training would end. The range over seeds says that; each seed also splits "
-    "the concepts anew.",
-    "Ceiling. A linear head for each factor is trained with the encoder, by cross-entropy, with the same optimiser, epochs "
-    "and augmentation; then it is thrown away and the same probe is fitted. Captions can end above it: it is one "
-    "training, not a bound. Where a size has no ceiling of its own, that of 16 outputs stands.",
+_PREDICTION = (
+    "Prediction. Cai et al. (NeurIPS 2025, Theorem 4.1): a contrastive model whose output size equals the unbiased "
+    "block, the factors that captions name and get right, captures exactly that block. Above that size the theorem is "
+    "silent; expected is then that outputs go to what captions teach first. Bounds are stated on the scale from floor to "
+    "ceiling; a score agrees if its interval comes within 0.05 of them, which is left to trainings that end."
+)
+_INTERVAL = (
+    "Interval. Test concepts are drawn anew, each with all its forms, for one training: it says how the fitted probe "
+    "would fare on other concepts, not how another training would end. A range over seeds says that; each seed also "
+    "splits the concepts anew."
+)
+_CEILING = (
+    "Ceiling. A linear head for each factor is trained with the encoder, by cross-entropy, with the same optimiser, "
+    "epochs and augmentation; then it is thrown away and the same probe is fitted. Captions can end above it: it is one "
+    f"training, not a bound. Where a size has no ceiling of its own, that of {MAIN_SIZE} outputs stands."
+)
+_SCORE = (
     "Score. 0 is chance and 1 is perfect. A linear probe finds only what lies open in the embedding; a stronger one may "
-    "find more.",
+    "find more."
 )
 
 
@@ -288,5 +320,5 @@ def _against_faithful(main: pd.DataFrame, captions: str, *, tone: bool) -> "pd.S
     return (values[captions] - values["faithful"]).groupby("seed").mean()
 
 
-def _claim(statement: str, measured: float, **bounds: float) -> Claim:
-    return Claim(statement=statement, measured=float(measured), **bounds)
+def _claim(statement: str, measured: float, *, at_least: float | None = None, at_most: float | None = None) -> Claim:
+    return Claim(statement=statement, measured=float(measured), at_least=at_least, at_most=at_most)

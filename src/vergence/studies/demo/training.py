@@ -24,7 +24,7 @@ from vergence.probes import Labelled, encode, probe
 from vergence.random import named
 from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
 from vergence.studies.demo.spec import FLOOR, Recipe, Teaching
-from vergence.studies.pool import Teller
+from vergence.studies.study import Tell
 from vergence.training import train
 from vergence.training.checkpoint import write_tensors
 from vergence.training.supervised import Labels, label_codes, supervised
@@ -64,7 +64,7 @@ def key_of(teaching: Teaching) -> Mapping[str, Any]:
     }
 
 
-def teach(teaching: Teaching, *, folder: Path, tell: Teller) -> Taught:
+def teach(teaching: Teaching, *, folder: Path, tell: Tell) -> Taught:
     """Train an encoder, or leave it as it is, and probe its images for every factor on concepts it has not seen.
 
     Args:
@@ -174,8 +174,7 @@ def _examples(captioned: Captioned, corpus: Corpus) -> list[dict[str, str]]:
     shown = [*people[:: max(1, len(people) // (_EXAMPLES - 1))][: _EXAMPLES - 1], *things[len(things) // 2 :][:1]]
     emoji = corpus.emoji
     return [
-        {"hexcode": emoji.keys[row], "label": emoji.texts[row], "caption": captioned.captions[row]}
-        for row in shown
+        {"hexcode": emoji.keys[row], "label": emoji.texts[row], "caption": captioned.captions[row]} for row in shown
     ]
 
 

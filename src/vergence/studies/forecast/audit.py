@@ -57,7 +57,9 @@ class Audit:
             For each factor bounds that hold for all these blocks.
         """
         several = [
-            predict(self.space, bias, encoding_size=encoding_size, oracle=self.told[block], floor=floor, ceiling=ceiling)
+            predict(
+                self.space, bias, encoding_size=encoding_size, oracle=self.told[block], floor=floor, ceiling=ceiling
+            )
             for block, bias in self._possible().items()
         ]
         return {name: _either(*(one[name] for one in several)) for name in self.space}
@@ -69,7 +71,7 @@ class Audit:
 
     def _possible(self) -> dict[frozenset[str], Misalignment]:
         """Misalignments by their block: what is in it counts as always said and right, the rest by its rates."""
-        rows = self.estimate.factors.set_index("factor").to_dict("index")
+        rows = {row["factor"]: row for row in self.estimate.factors.to_dict("records")}
         return {block: _of_rates(rows, block) for block in self.told}
 
 
@@ -114,10 +116,9 @@ def recovered(audit: Audit, policy: Policy) -> list[Record]:
     rows, bias = [], policy.misalignment
     for row in records(audit.estimate.factors):
         name = row["factor"]
-        truth = {
-            "selection": bias.mention.get(name, 0.0),
-            "rho": getattr(bias.channels.get(name), "probability", 0.0),
-        }
+        rate_of, channel = bias.mention.get(name, 0.0), bias.channels.get(name)
+        assert isinstance(rate_of, float)  # no setting mentions values at rates of their own
+        truth = {"selection": rate_of, "rho": float(getattr(channel, "probability", 0.0))}
         if truth == {"selection": 1.0, "rho": 0.0}:
             continue
         for rate, injected in truth.items():
@@ -143,7 +144,7 @@ def _blocks(factors: pd.DataFrame) -> tuple[frozenset[str], ...]:
     return tuple(dict.fromkeys(frozenset(factors.loc[rows, "factor"]) for rows in (sure, possible)))
 
 
-def _of_rates(rows: Mapping[Any, Record], block: frozenset[str]) -> Misalignment:
+def _of_rates(rows: Mapping[str, Mapping[Any, Any]], block: frozenset[str]) -> Misalignment:
     known = {name: row for name, row in rows.items() if name not in block}
     mention = {name: float(np.clip(row["selection"], 0, 1)) for name, row in known.items()}
     redraw = {

@@ -24,10 +24,9 @@ from vergence.studies.study import Claim, Drawing, Finished, Row
 from vergence.terminal import grid as terminal_grid
 from vergence.theory import Outcome
 
-# Bounds, set before any training was held against them on this scale. Intervals of 95 % that hold fewer than eight in
-# ten truths are too narrow; a forecast that is wrong more often than once in five is of no use to who curates captions.
-RATES_FOUND = 0.8
 FORECASTS_TRUE = 0.8
+"""Set before any training was held against it on this scale: who curates captions has no use for a forecast that is
+wrong more often than once in five."""
 
 _MISSED = (str(Outcome.BELOW), str(Outcome.ABOVE))
 
@@ -136,21 +135,27 @@ class ForecastStudy(DrawingsStudy):
         at_main = gone[gone["encoding_size"] == MAIN_SIZE] if len(gone) else gone
         up = float(shares(at_main).max()) if len(at_main) else np.nan
         full = not len(table) or bool((table["epochs"] >= RECIPES["cpu"].training.epochs).all())
-        bound = {"at_least": FORECASTS_TRUE} if full else {}
+        least = FORECASTS_TRUE if full else None
         return [
-            Claim(statement="forecasts that bound a score: share as predicted, mean over captions", measured=share, **bound),
+            Claim(
+                statement="forecasts that bound a score: share as predicted, mean over captions",
+                measured=share,
+                **bound,
+            ),
             Claim(
                 statement="the same, least over captions",
                 measured=float(true.min()) if true is not None else np.nan,
                 where=str(true.idxmin()) if true is not None else "",
             ),
-            Claim(statement="warnings, bounds below the ceiling: share as predicted", measured=warned, **bound),
+            Claim(statement="warnings, bounds below the ceiling: share as predicted", measured=warned, at_least=least),
             Claim(
                 statement=f"skin tone omitted from all captions, {MAIN_SIZE} outputs: way from floor to ceiling",
                 measured=up,
-                **({"at_most": UNTAUGHT_STAYS} if full else {}),
+                at_most=UNTAUGHT_STAYS if full else None,
             ),
-            Claim(statement="scores of captions that a forecast bounds: share", measured=len(bounded) / max(1, len(told))),
+            Claim(
+                statement="scores of captions that a forecast bounds: share", measured=len(bounded) / max(1, len(told))
+            ),
         ]
 
     def headline(self, verdict: Row) -> str:
@@ -183,8 +188,8 @@ class ForecastStudy(DrawingsStudy):
         audits = _audits([run.spec for run in runs])
         rows = [_rate_cells({"captions": name, **row}) for (name, _), (_, found) in audits.items() for row in found]
         about = prose(
-            "Biases are injected into captions at known rates. An audit sees the captions and labels of what the images "
-            "show, nothing else; what it forecasts is written down before anything is trained."
+            "Biases are injected into captions at known rates. An audit sees the captions and labels of what the "
+            "images show, nothing else; what it forecasts is written down before anything is trained."
         )
         return [
             Section("Forecast and measured", Markup("").join(pictures.values())),
@@ -228,6 +233,4 @@ def _audit(spec: Teaching) -> Audit:
 def _audits(specs: Sequence[Teaching]) -> dict[tuple[str, int], tuple[Audit, list[Record]]]:
     """By captions and seed, the audit and what it recovered."""
     found = {(spec.name, spec.seed): spec for spec in specs if spec.policy is not None}
-    return {
-        key: (audit := _audit(spec), recovered(audit, SETTINGS[spec.name])) for key, spec in found.items()
-    }
+    return {key: (audit := _audit(spec), recovered(audit, SETTINGS[spec.name])) for key, spec in found.items()}
