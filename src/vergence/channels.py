@@ -145,7 +145,8 @@ class AdditiveNoise(Channel):
         if self.covariance is not None:
             import numpy as np
 
-            matrix = np.array(self.covariance)
+            given = self.covariance
+            matrix = np.array(given.numpy(force=True) if hasattr(given, "numpy") else given)
             positive_definite("covariance of the noise", matrix)
             matrix.setflags(write=False)
             object.__setattr__(self, "covariance", matrix)

@@ -63,7 +63,7 @@ class Misalignment:
     @classmethod
     def of_rates(
         cls,
-        mention: Mapping[str, Mention] = MappingProxyType({}),
+        mention: Mapping[str, Any] = MappingProxyType({}),
         *,
         redraw: Mapping[str, float] = MappingProxyType({}),
         channels: Mapping[str, Any] = MappingProxyType({}),

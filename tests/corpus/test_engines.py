@@ -255,7 +255,7 @@ def test_damaged_or_foreign_manifests_and_counts_are_named(tmp_path: Path) -> No
     for content, message in (
         ("{", "not valid JSON"),
         ("[]", "another version"),
-        (whole.replace('"format": 2', '"format": 1'), "another version"),
+        (whole.replace('"format": 3', '"format": 1'), "another version"),
         (whole.replace('"parts"', '"part"'), "it lacks 'parts'"),
         (whole.replace('"beside"', '"beyond"'), "it lacks 'beside'"),
         ("[" * 100_000, "nested "),

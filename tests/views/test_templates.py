@@ -85,7 +85,7 @@ def test_the_draws_of_a_factor_do_not_depend_on_which_others_are_perturbed_or_me
 
 @given(tables, seeds)
 def test_draws_do_not_depend_on_the_values(labels, seed) -> None:
-    bias = Misalignment({"size", "shape"}, {"size"})
+    bias = redrawn({"size", "shape"}, {"size"})
     stated = labels.assign(size="small")
     record = text_record(labels, SPACE, bias, generator=generator(seed))["size"]
     other = text_record(stated, SPACE, bias, generator=generator(seed))["size"]

@@ -11,7 +11,7 @@ from vergence.corpus.readers import ReadOptions, read_captions
 from vergence.sources.discovery import Part
 from vergence.sources.problems import Problems
 
-FORMAT = 2  # of the files of counts; another number never reads them
+FORMAT = 3  # of the files of counts; another number never reads them
 
 
 @dataclass(frozen=True, kw_only=True)

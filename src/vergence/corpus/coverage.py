@@ -2,57 +2,28 @@
 
 import json
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from jaxtyping import Int64, UInt64
-from scipy.stats import norm
+from jaxtyping import Int64
 
 from vergence.checks import at_least
+from vergence.corpus.examples import Examples
+from vergence.corpus.intervals import wilson
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.matching import Captions, Matcher, compiled, text_buffers, text_chunks
-from vergence.corpus.measures import add_hits, digest_and_measure, keep_smallest
+from vergence.corpus.measures import add_hits, digest_and_measure
+from vergence.corpus.packing import pack, unpack
+from vergence.corpus.sampling import CaptionSample
 from vergence.corpus.sketch import DistinctSketch
+from vergence.corpus.vocabulary import vocabulary
 from vergence.errors import CorpusError
 from vergence.sources.problems import Problems
 
 _LENGTHS = 1025  # lengths of up to 1,023 code points are counted apart
 _MOST_PAIRED = 2048  # concepts; 32 MB of counts
-_SHOWN = 300  # code points of an example
-_NONE = np.uint64(2**64 - 1)
-
-
-def wilson(successes: np.ndarray, trials: np.ndarray | int, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    r"""Wilson's score interval for a share.
-
-    $\big(\hat p + z^2/2n \pm z\sqrt{\hat p(1-\hat p)/n + z^2/4n^2}\big) / (1 + z^2/n)$, [wilson1927].
-
-    Args:
-        successes: Counts.
-        trials: Out of how many; where 0, the interval is [0, 1].
-        level: Nominal coverage, in (0, 1).
-
-    Returns:
-        Lower and upper limits in [0, 1].
-
-    Example:
-        >>> low, high = wilson(np.array([5]), 10)
-        >>> round(float(low[0]), 4), round(float(high[0]), 4)
-        (0.2366, 0.7634)
-    """
-    n = np.maximum(np.asarray(trials, dtype=np.float64), 0)
-    z = float(norm.ppf(0.5 + level / 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.asarray(successes, dtype=np.float64) / n
-        middle = p + z * z / (2 * n)
-        half = z * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-        low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    low, high = np.where(p == 0, 0.0, low), np.where(p == 1, 1.0, high)
-    return np.where(n > 0, low, 0.0).clip(0, 1), np.where(n > 0, high, 1.0).clip(0, 1)
+_ARRAYS = ("concepts", "negated", "groups", "pairs", "lengths")
 
 
 @dataclass(eq=False)
@@ -83,6 +54,7 @@ class Coverage:
     longest: int = 0
     problems: Problems = field(default_factory=Problems)
     distinct: DistinctSketch = field(default_factory=DistinctSketch)
+    sample: CaptionSample = field(default_factory=CaptionSample)
     concepts: Int64[np.ndarray, " concepts"] = field(init=False)
     negated: Int64[np.ndarray, " concepts"] = field(init=False)
     groups: Int64[np.ndarray, " groups"] = field(init=False)
@@ -98,8 +70,7 @@ class Coverage:
         self.pairs = np.zeros((paired, paired), dtype=np.int64)
         self.lengths = np.zeros(_LENGTHS, dtype=np.int64)
         self._group_of = np.array(self.lexicon.group_of, dtype=np.int64)
-        self._priorities: UInt64[np.ndarray, "concepts kept"] = np.full((n, self.n_examples), _NONE, dtype=np.uint64)
-        self._texts: list[list[str]] = [[] for _ in range(n)]
+        self._examples = Examples(n, self.n_examples)
         self._matcher: Matcher = compiled(self.lexicon, self.match)
 
     def add(self, captions: Captions) -> None:
@@ -122,7 +93,8 @@ class Coverage:
             add_hits(mentions.hits, self._group_of, self.concepts, self.groups, self.pairs)
             self.negated += np.bincount(mentions.negated & 0xFFFFFFFF, minlength=len(self.negated))
             self.distinct.add(digest)
-            self._add_examples(chunk, mentions.hits, digest)
+            self.sample.add(chunk, digest, self.distinct.smallest)
+            self._examples.add(chunk, mentions.hits, digest)
 
     def merge(self, other: "Coverage") -> None:
         """Add what another part of the corpus holds; the order of merging changes nothing.
@@ -132,12 +104,13 @@ class Coverage:
         """
         if self.settings() != other.settings():
             raise CorpusError(f"cannot merge coverage by {other.settings()} into coverage by {self.settings()}")
-        for name in ("captions", "total_length", "concepts", "negated", "groups", "pairs", "lengths"):
+        for name in ("captions", "total_length", *_ARRAYS):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest = max(self.longest, other.longest)
         self.problems.merge(other.problems)
         self.distinct.merge(other.distinct)
-        self._merge_examples(other)
+        self.sample.merge(other.sample)
+        self._examples.merge(other._examples)
 
     def settings(self) -> dict[str, Any]:
         """What must agree for two to merge."""
@@ -194,7 +167,7 @@ class Coverage:
 
     def examples(self) -> list[list[str]]:
         """Per concept a uniform sample of the different captions that mention it, in a fixed order."""
-        return [list(texts) for texts in self._texts]
+        return [list(texts) for texts in self._examples.texts]
 
     def to_dict(self) -> dict[str, Any]:
         """What `coverage.json` holds: counts, shares with intervals, and everything skipped."""
@@ -214,33 +187,28 @@ class Coverage:
             "duplicate_share": self.duplicate_share(),
             "co_mentions": self.co_mentions().head(100).to_dict("records"),
             "examples": dict(zip(self._keys(), self.examples(), strict=True)),
+            **vocabulary(self.sample, self._matcher, self.lexicon),
         }
 
     def to_bytes(self) -> bytes:
-        """All counts in NumPy's zip format; nothing in it is executed on reading."""
-        buffer = BytesIO()
+        """All counts; nothing in it is executed on reading."""
         meta = {
             **self.settings(),
             "captions": self.captions,
             "total_length": self.total_length,
             "longest": self.longest,
             "problems": self.problems.to_dict(),
-            "texts": {str(concept): texts for concept, texts in enumerate(self._texts) if texts},
+            "texts": {str(concept): texts for concept, texts in enumerate(self._examples.texts) if texts},
         }
-        present = np.flatnonzero(self._priorities[:, 0] != _NONE)
-        np.savez_compressed(
-            buffer,
-            meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8),
-            concepts=self.concepts,
-            negated=self.negated,
-            groups=self.groups,
-            pairs=self.pairs,
-            lengths=self.lengths,
-            distinct=self.distinct.smallest,
-            present=present,
-            priorities=self._priorities[present],
+        return pack(
+            {
+                "meta": np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8),
+                **{name: getattr(self, name) for name in _ARRAYS},
+                "distinct": self.distinct.smallest,
+                **self._examples.arrays(),
+                **self.sample.arrays(),
+            }
         )
-        return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes, lexicon: Lexicon) -> "Coverage":
@@ -249,24 +217,22 @@ class Coverage:
         Raises:
             CorpusError: If the bytes are damaged, or come from another lexicon.
         """
+        arrays = unpack(data)
         try:
-            with np.load(BytesIO(data), allow_pickle=False) as arrays:
-                meta = json.loads(arrays["meta"].tobytes())
-                coverage = cls(lexicon, meta["match"], meta["n_examples"])
-                if meta["lexicon"] != lexicon.fingerprint:
-                    raise CorpusError(f"these counts come from another lexicon than {lexicon.name!r}")
-                for name in ("concepts", "negated", "groups", "pairs", "lengths"):
-                    getattr(coverage, name)[...] = arrays[name]
-                coverage.distinct = DistinctSketch(arrays["distinct"])
-                coverage._priorities[arrays["present"]] = arrays["priorities"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            meta = json.loads(arrays["meta"].tobytes())
+            coverage = cls(lexicon, meta["match"], meta["n_examples"])
+            if meta["lexicon"] != lexicon.fingerprint:
+                raise CorpusError(f"these counts come from another lexicon than {lexicon.name!r}")
+            for name in _ARRAYS:
+                getattr(coverage, name)[...] = arrays[name]
+            coverage.distinct = DistinctSketch(arrays["distinct"])
+            coverage.sample = CaptionSample.from_arrays(arrays)
+            coverage._examples.restore(arrays["present"], arrays["priorities"], meta["texts"])
+            for name in ("captions", "total_length", "longest"):
+                setattr(coverage, name, int(meta[name]))
+            coverage.problems = Problems.from_dict(meta["problems"])
+        except (ValueError, KeyError, IndexError, TypeError) as error:
             raise CorpusError(f"damaged counts: {error}") from error
-        coverage.captions, coverage.total_length, coverage.longest = (
-            int(meta[name]) for name in ("captions", "total_length", "longest")
-        )
-        coverage.problems = Problems.from_dict(meta["problems"])
-        for concept, texts in meta["texts"].items():
-            coverage._texts[int(concept)] = texts
         return coverage
 
     def _shares(self, names: pd.DataFrame, counts: np.ndarray, level: float) -> pd.DataFrame:
@@ -275,36 +241,3 @@ class Coverage:
 
     def _keys(self) -> list[str]:
         return [f"{group.name}/{concept.name}" for group in self.lexicon.groups for concept in group.concepts]
-
-    def _add_examples(self, chunk: pa.Array, hits: np.ndarray, digest: np.ndarray) -> None:
-        owners = np.tile(-1 - np.arange(self.n_examples), (len(self._texts), 1))  # -1 - place: held already
-        keep_smallest(hits, digest, _salts(len(self._texts)), self._priorities, owners)
-        new = np.unique(owners[owners >= 0])
-        texts = dict(
-            zip(new.tolist(), map(_shown, chunk.take(pa.array(new)).cast(pa.large_binary()).to_pylist()), strict=True)
-        )
-        kept = np.count_nonzero(self._priorities != _NONE, axis=1).tolist()
-        for concept, places in enumerate(owners.tolist()):
-            if max(places) >= 0:
-                held = self._texts[concept]
-                self._texts[concept] = [texts[p] if p >= 0 else held[-1 - p] for p in places[: kept[concept]]]
-
-    def _merge_examples(self, other: "Coverage") -> None:
-        ours, theirs = self._priorities.tolist(), other._priorities.tolist()
-        for concept in np.flatnonzero(other._priorities[:, 0] < self._priorities[:, -1]).tolist():
-            known = dict(zip(ours[concept], self._texts[concept], strict=False))
-            known |= dict(zip(theirs[concept], other._texts[concept], strict=False))
-            kept = sorted(known)[: self.n_examples]
-            self._texts[concept] = [known[priority] for priority in kept]
-            ours[concept][: len(kept)] = kept
-        self._priorities = np.array(ours, dtype=np.uint64)
-
-
-def _salts(n: int) -> UInt64[np.ndarray, " concepts"]:
-    """A different number for each concept, so that examples of different concepts are chosen independently."""
-    return np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
-
-
-def _shown(caption: bytes) -> str:
-    text = caption.decode(errors="replace")
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

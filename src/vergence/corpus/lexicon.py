@@ -106,6 +106,8 @@ class Lexicon:
         groups: At least one group; names unique.
         negation: Cue words such as "no": a concept mentioned only right after one is reported apart.
         source: Where the lexicon comes from.
+        language: The English name of the language that its forms are in, such as "German"; empty if it does not say.
+            Captions in another one are noticed; it changes no count.
 
     Raises:
         ConfigError: If the name is empty, what should be text is none, there is no group, or a group comes twice.
@@ -120,6 +122,7 @@ class Lexicon:
     groups: tuple[Group, ...]
     negation: tuple[str, ...] = ()
     source: str = field(default="", compare=False)
+    language: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _phrase("a lexicon's name", self.name))
@@ -127,6 +130,7 @@ class Lexicon:
         cues = items(f"negation of lexicon {self.name!r}", self.negation)
         object.__setattr__(self, "negation", tuple(_phrase("a negation cue", cue) for cue in cues))
         plain_text(f"the source of lexicon {self.name!r}", self.source)
+        plain_text(f"the language of lexicon {self.name!r}", self.language)
         if not self.groups:
             raise ConfigError(f"lexicon {self.name!r} needs at least one group; got none")
         refuse_repeats(f"group of lexicon {self.name!r}", [group.name for group in self.groups])
@@ -144,13 +148,15 @@ class Lexicon:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all that decides what counts, so that results of different lexicons are never added up."""
-        return sha256(dumps([_DEFINITION, self.to_dict()], sort_keys=True).encode()).hexdigest()
+        decisive = {name: entry for name, entry in self.to_dict().items() if name != "language"}
+        return sha256(dumps([_DEFINITION, decisive], sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and mappings in the schema of the YAML file."""
         return {
             "name": self.name,
             **({"source": self.source} if self.source else {}),
+            **({"language": self.language} if self.language else {}),
             **({"negation": list(self.negation)} if self.negation else {}),
             "groups": [
                 {

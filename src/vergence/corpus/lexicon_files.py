@@ -4,6 +4,7 @@ A lexicon is written in YAML:
 
     name: pets
     source: where it comes from            # optional
+    language: English                      # optional: captions in another one are noticed
     negation: [no, without]                # optional: report "no dog" apart from "dog"
     groups:
       - name: animal
@@ -125,7 +126,9 @@ class _Yaml:
     where: str
 
     def lexicon(self, node: yaml.Node) -> Lexicon:
-        top = self._mapping(node, "a lexicon", ("name", "source", "negation", "groups"), required=("name", "groups"))
+        top = self._mapping(
+            node, "a lexicon", ("name", "source", "language", "negation", "groups"), required=("name", "groups")
+        )
         return self._build(
             node,
             Lexicon,
@@ -133,6 +136,7 @@ class _Yaml:
             groups=tuple(self._group(item) for item in self._list(top["groups"], "groups")),
             negation=self._texts(top.get("negation"), "negation"),
             source=self._text(top["source"], "source") if "source" in top else "",
+            language=self._text(top["language"], "language") if "language" in top else "",
         )
 
     def _group(self, node: yaml.Node) -> Group:

@@ -68,7 +68,7 @@ def lexicon_from_wordnet(synset: str, *, depth: int = 1, folder: str | Path | No
         Group(f"{group.name} ({number})", group.concepts) if group.name in names[:number] else group
         for number, group in enumerate(groups)
     ]
-    return Lexicon(synset, tuple(groups), source=f"WordNet, kinds of {synset} to depth {depth}")
+    return Lexicon(synset, tuple(groups), source=f"WordNet, kinds of {synset} to depth {depth}", language="English")
 
 
 def _parse(synset: str) -> tuple[str, str, int]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vergence.checks import at_least, known_factors, one_of, positive_definite, probability
+from vergence.checks import at_least, finite, known_factors, one_of, positive_definite, probability
 from vergence.errors import ConfigError, FactorError, ShapeError
 from vergence.factors import Factor, FactorSpace
 

@@ -101,7 +101,7 @@ def text_record(
             )
         if isinstance(record[name].dtype, pd.CategoricalDtype):
             record[name] = record[name].astype(object)  # a categorical column may lack the value that is drawn
-        shown = np.array([-1 if pd.isna(value) else factor.index(value) for value in labels[name]])
+        shown = np.array([-1 if pd.isna(value) else factor.index(value) for value in labels[name]], dtype=np.int64)
         present = shown >= 0
         if name in misalignment.channels:
             said = _said(stated(misalignment.channels[name], factor), factor, shown, *drawn[name])

@@ -1,4 +1,4 @@
-"""What theory says a probe will find, and where it is silent."""
+"""What the block tells of every other factor, on unseen clusters."""
 
 from itertools import product
 
@@ -6,52 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vergence import Factor, FactorSpace, Misalignment
-from vergence.errors import ConfigError, FactorError
-from vergence.probes import SIZE_DEPENDENT, Labelled, oracle_scores, predict
-
-NAMES = tuple("abcdef")
-SPACE = FactorSpace(tuple(Factor(name, ("no", "yes")) for name in NAMES))
-
-
-@st.composite
-def misalignments(draw: st.DrawFn) -> Misalignment:
-    selected = draw(st.sets(st.sampled_from(NAMES), min_size=1))
-    kept = draw(st.sampled_from(sorted(selected)))
-    return Misalignment(selected, draw(st.sets(st.sampled_from(sorted(selected)))) - {kept})
-
-
-@given(misalignments(), st.integers(1, 12), st.lists(st.floats(-1, 1), min_size=6, max_size=6))
-def test_a_number_is_given_exactly_where_theory_speaks(bias: Misalignment, size: int, scores: list[float]) -> None:
-    """In the block: from its size upwards. Outside of it: up to its size."""
-    oracle = {name: score for name, score in zip(NAMES, scores, strict=True) if name not in bias.unbiased}
-    block = len(bias.selected) - len(bias.perturbed)
-    predicted = predict(SPACE, bias, encoding_size=size, oracle=oracle)
-    assert list(predicted) == list(NAMES)
-    for name, prediction in predicted.items():
-        in_block = name in bias.selected and name not in bias.perturbed
-        speaks = size >= block if in_block else size <= block
-        assert prediction == ((1.0 if in_block else oracle[name]) if speaks else SIZE_DEPENDENT)
-    if size == block:
-        assert SIZE_DEPENDENT not in predicted.values()
-
-
-def test_no_oracle_is_needed_where_theory_is_silent() -> None:
-    bias = Misalignment(set("abc"))
-    assert predict(SPACE, bias, encoding_size=4, oracle={})["d"] == SIZE_DEPENDENT
-    with pytest.raises(FactorError, match="the oracle lacks 'd', a factor outside the block; pass what oracle_scores"):
-        predict(SPACE, bias, encoding_size=3, oracle={"e": 0.0})
-
-
-def test_predictions_for_no_output_or_an_unknown_factor_are_refused() -> None:
-    with pytest.raises(ConfigError, match="encoding_size must be >= 1; got 0"):
-        predict(SPACE, Misalignment({"a"}), encoding_size=0, oracle={})
-    with pytest.raises(FactorError, match="unknown factor 'z'; known: a, b, c, d, e, f"):
-        predict(SPACE, Misalignment({"a", "z"}, {"z"}), encoding_size=1, oracle={})
-
+from vergence.errors import FactorError
+from vergence.probes import Labelled, oracle_scores
 
 SHAPES, TONES, SITES = ("cube", "ball", "cone"), ("dark", "light"), ("x", "y")
 CROSSED = FactorSpace((Factor("shape", SHAPES), Factor("tone", TONES), Factor("site", SITES), Factor("hue")))
