@@ -8,6 +8,9 @@ from vergence.data import Policy
 from vergence.errors import ConfigError
 from vergence.training import TrainConfig
 
+MAIN_SIZE, LARGE_SIZE = 16, 64
+"""Output size at which all captions are compared, and a larger one, to see what comes back."""
+
 FLOOR, CEILING = "untrained", "labels themselves"
 """What stands in place of captions where the floor, and where the ceiling of every score is measured."""
 

@@ -15,21 +15,17 @@ from rich.console import RenderableType
 from vergence.checks import at_least, one_of
 from vergence.data import POLICIES
 from vergence.errors import ConfigError
-from vergence.factors import FactorSpace
-from vergence.misalignment import Misalignment
 from vergence.plots import between_floor_and_ceiling, score_by_size
 from vergence.probes.floors import shares
 from vergence.reports import drawings
 from vergence.reports.finding import headline, terminal
 from vergence.reports.page import Section, prose
+from vergence.studies.demo.caveats import CAVEATS, said_of
 from vergence.studies.demo.corpus import load_corpus
 from vergence.studies.demo.drawings import DrawingsStudy
-from vergence.studies.demo.spec import CEILING, FLOOR, Recipe, Teaching
+from vergence.studies.demo.spec import CEILING, FLOOR, LARGE_SIZE, MAIN_SIZE, Recipe, Teaching
 from vergence.studies.study import Claim, Drawing, Finished, Row
 from vergence.training import TrainConfig
-
-MAIN_SIZE, LARGE_SIZE = 16, 64
-"""Output size at which all captions are compared, and a larger one, to see what comes back."""
 
 QUICK = Recipe(concepts=400, training=TrainConfig(epochs=2, batch_size=64))
 """A subset and two epochs: it shows that everything works, not what is learned."""
@@ -208,10 +204,11 @@ class DemoStudy(DrawingsStudy):
         agreed = int((told["outcome"] == "as predicted").sum())
         several = main["seed"].nunique()
         return (
-            f"What a probe reads from {MAIN_SIZE} numbers per image, of concepts that training has not seen. Floor: the "
-            "same encoder untrained; ceiling: the same encoder trained on the labels themselves. From three quarters of "
-            "the way up, a factor is called learned; up to one quarter, not learned. Theory bounds "
-            f"{len(told)} of the {len(main)} scores; {agreed} are as predicted." + (f" Ranges are over {several} trainings." if several > 1 else "")
+            f"What a probe reads from {MAIN_SIZE} numbers per image, of concepts that training has not seen. Floor: "
+            "the same encoder untrained; ceiling: the same one trained on the labels themselves. From three quarters "
+            "of the way up, a factor is called learned; up to one quarter, not learned. Theory bounds "
+            f"{len(told)} of the {len(main)} scores; {agreed} are as predicted."
+            + (f" Ranges are over {several} trainings." if several > 1 else "")
         )
 
     def opening(self, table: pd.DataFrame, runs: Sequence[Finished[Teaching]]) -> list[Section]:
@@ -240,7 +237,7 @@ class DemoStudy(DrawingsStudy):
             Section("Between floor and ceiling", Markup("").join(pictures.values())),
             Section("What the captions said", drawings.written(written, self.images(runs))),
             Section("Prediction and outcome, score by score", self.comparison(table)),
-            Section("Method and caveats", prose(_PREDICTION, _INTERVAL, _CEILING, _SCORE)),
+            Section("Method and caveats", prose(*CAVEATS)),
         ]
 
     def images(self, runs: Sequence[Finished[Teaching]]) -> dict[str, bytes]:
@@ -253,49 +250,6 @@ class DemoStudy(DrawingsStudy):
     def show(self, verdict: Row, table: pd.DataFrame) -> RenderableType:
         """The finding, and every factor at the main size."""
         return terminal(self.main(table), title=str(verdict["finding"]))
-
-
-def said_of(misalignment: Misalignment, space: FactorSpace) -> dict[str, str]:
-    """What captions do with each factor: a key of `reports.finding.DOES`.
-
-    Example:
-        >>> said_of(POLICIES["omit"].misalignment, FactorSpace((Factor("skin_tone"), Factor("gender"))))
-        Traceback (most recent call last):
-        vergence.errors.FactorError: unknown factor 'group'; ...
-    """
-    omitted = misalignment.omitted(space)
-    return {
-        name: "omitted"
-        if name in omitted
-        else "perturbed"
-        if name in misalignment.perturbed
-        else "rarely"
-        if name in misalignment.graded
-        else "named"
-        for name in space
-    }
-
-
-_PREDICTION = (
-    "Prediction. Cai et al. (NeurIPS 2025, Theorem 4.1): a contrastive model whose output size equals the unbiased "
-    "block, the factors that captions name and get right, captures exactly that block. Above that size the theorem is "
-    "silent; expected is then that outputs go to what captions teach first. Bounds are stated on the scale from floor to "
-    "ceiling; a score agrees if its interval comes within 0.05 of them, which is left to trainings that end."
-)
-_INTERVAL = (
-    "Interval. Test concepts are drawn anew, each with all its forms, for one training: it says how the fitted probe "
-    "would fare on other concepts, not how another training would end. A range over seeds says that; each seed also "
-    "splits the concepts anew."
-)
-_CEILING = (
-    "Ceiling. A linear head for each factor is trained with the encoder, by cross-entropy, with the same optimiser, "
-    "epochs and augmentation; then it is thrown away and the same probe is fitted. Captions can end above it: it is one "
-    f"training, not a bound. Where a size has no ceiling of its own, that of {MAIN_SIZE} outputs stands."
-)
-_SCORE = (
-    "Score. 0 is chance and 1 is perfect. A linear probe finds only what lies open in the embedding; a stronger one may "
-    "find more."
-)
 
 
 def _sizes(policy: str) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ from vergence.reports.page import Section, grid, prose
 from vergence.reports.words import show as number
 from vergence.reports.words import words
 from vergence.studies.demo.drawings import DrawingsStudy, ends_of
-from vergence.studies.demo.spec import CEILING, FLOOR, Teaching
-from vergence.studies.demo.study import LARGE_SIZE, MAIN_SIZE, UNTAUGHT_STAYS
+from vergence.studies.demo.spec import CEILING, FLOOR, LARGE_SIZE, MAIN_SIZE, Teaching
+from vergence.studies.demo.study import UNTAUGHT_STAYS
 from vergence.studies.forecast.audit import Audit, Record, audit_of, records, recovered
 from vergence.studies.forecast.spec import RECIPES, SETTINGS, SMOKE
 from vergence.studies.study import Claim, Drawing, Finished, Row
@@ -140,7 +140,7 @@ class ForecastStudy(DrawingsStudy):
             Claim(
                 statement="forecasts that bound a score: share as predicted, mean over captions",
                 measured=share,
-                **bound,
+                at_least=least,
             ),
             Claim(
                 statement="the same, least over captions",
