@@ -60,7 +60,7 @@ class Audit:
             predict(
                 self.space, bias, encoding_size=encoding_size, oracle=self.told[block], floor=floor, ceiling=ceiling
             )
-            for block, bias in self._possible().items()
+            for block, bias in self._possible()
         ]
         return {name: _either(*(one[name] for one in several)) for name in self.space}
 
@@ -69,10 +69,12 @@ class Audit:
         rows = forecast(self.estimate, encoding_size=encoding_size).set_index("factor")["statement"]
         return {str(name): str(said) for name, said in rows.items()}
 
-    def _possible(self) -> dict[frozenset[str], Misalignment]:
-        """Misalignments by their block: what is in it counts as always said and right, the rest by its rates."""
+    def _possible(self) -> list[tuple[frozenset[str], Misalignment]]:
+        """The least and the most that captions may teach: what is in the block is always said and right."""
         rows = {row["factor"]: row for row in self.estimate.factors.to_dict("records")}
-        return {block: _of_rates(rows, block) for block in self.told}
+        least, most = _blocks(self.estimate.factors)
+        weakest = _of_rates(rows, least, selection="selection_low", rho="rho_high")
+        return [(least, weakest), (most, _of_rates(rows, most, selection="selection_high", rho="rho_low"))]
 
 
 @lru_cache(maxsize=64)  # each takes seconds, and is asked for at every size
@@ -137,21 +139,20 @@ def records(frame: pd.DataFrame) -> list[Record]:
     ]
 
 
-def _blocks(factors: pd.DataFrame) -> tuple[frozenset[str], ...]:
-    """The smallest and the largest unbiased block that the intervals allow; one if they are the same."""
+def _blocks(factors: pd.DataFrame) -> tuple[frozenset[str], frozenset[str]]:
+    """The smallest and the largest unbiased block that the intervals allow."""
     sure = (factors["selection_low"] >= MENTIONED_AT) & (factors["rho_high"] <= TOLERANCE)
     possible = (factors["selection_high"] >= MENTIONED_AT) & (factors["rho_low"] <= TOLERANCE)
-    return tuple(dict.fromkeys(frozenset(factors.loc[rows, "factor"]) for rows in (sure, possible)))
+    return frozenset(factors.loc[sure, "factor"]), frozenset(factors.loc[possible, "factor"])
 
 
-def _of_rates(rows: Mapping[str, Mapping[Any, Any]], block: frozenset[str]) -> Misalignment:
-    known = {name: row for name, row in rows.items() if name not in block}
-    mention = {name: float(np.clip(row["selection"], 0, 1)) for name, row in known.items()}
-    redraw = {
-        name: float(np.clip(np.nan_to_num(row["rho"], nan=row["rho_high"]), 0, 1))
-        for name, row in known.items()
-        if mention[name] > 0
-    }
+def _of_rates(
+    rows: Mapping[str, Mapping[Any, Any]], block: frozenset[str], *, selection: str, rho: str
+) -> Misalignment:
+    """Captions that always name the block and get it right, and the rest at these ends of its intervals."""
+    outside = [name for name in rows if name not in block]
+    mention = {name: float(np.clip(rows[name][selection], 0, 1)) for name in outside}
+    redraw = {name: float(np.clip(rows[name][rho], 0, 1)) for name in outside}
     return Misalignment.of_rates({**mention, **dict.fromkeys(block, 1.0)}, redraw=redraw)
 
 
