@@ -56,7 +56,7 @@ def english(n: int) -> pa.Array:
     """Glosses and captions, resampled."""
     path = Path(os.environ.get("WNSEARCHDIR") or DEBIAN_FOLDER) / "data.noun"
     lines = path.read_text(encoding="utf-8").splitlines()
-    texts = pa.array([line.split(" | ", 1)[1].strip() for line in lines if " | " in line] + load_emoji().captions)
+    texts = pa.array([line.split(" | ", 1)[1].strip() for line in lines if " | " in line] + list(load_emoji().texts))
     return texts.take(pa.array(np.random.default_rng(SEED).integers(0, len(texts), n)))
 
 

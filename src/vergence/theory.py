@@ -87,6 +87,10 @@ class Prediction:
     floor: Measured = Measured(0.0)
     ceiling: Measured = Measured(1.0)
 
+    def __str__(self) -> str:
+        bounds = f"{self.low:.2f}" if self.low == self.high else f"{self.low:.2f} to {self.high:.2f}"
+        return f"{bounds}: {self.reason}"
+
     @property
     def is_open(self) -> bool:
         """Whether the bounds exclude nothing that lies between floor and ceiling."""

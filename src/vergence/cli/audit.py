@@ -75,9 +75,10 @@ def run(options: Namespace) -> int:
 
     from vergence.corpus import concepts_146, forecast, load_lexicon, merge_audits
     from vergence.corpus.store import claim_results
-    from vergence.reports.audit import audit_table
-    from vergence.reports.bias import estimate_lines, forecast_lines, said_tables
-    from vergence.terminal import say, show
+    from vergence.reports.audit import audit_html, audit_table, finding_table
+    from vergence.reports.bias import estimate_lines, factor_tables, said_tables
+    from vergence.reports.findings import findings
+    from vergence.terminal import plain, say, show
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
@@ -99,16 +100,8 @@ def run(options: Namespace) -> int:
     coverage = merge_audits(options.merge, lexicon if chosen else None) if options.merge else _audit(options, lexicon)
     estimate = _estimate(options, coverage) if options.labels else None
     results = coverage.to_dict()
-    show(audit_table(results))
-    skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
-    say(f"{coverage.captions:,} captions; skipped: {skipped}")
-    for title, counts in (("fields of samples", results["fields"]), ("not captions", results["passed_over"])):
-        if counts:
-            say(f"{title}: {_listed(counts)}")
-    if estimate is not None:
-        said = forecast(estimate, encoding_size=options.encoding_size)
-        say(*estimate_lines(estimate), *forecast_lines(estimate, said))
-        show(*said_tables(estimate))
+    said = None if estimate is None else forecast(estimate, encoding_size=options.encoding_size)
+    if estimate is not None and said is not None:
         results |= {
             "misalignment": _records(estimate.factors),
             "misalignment_by_value": _records(estimate.values),
@@ -116,8 +109,19 @@ def run(options: Namespace) -> int:
             "labels": {"rows": estimate.rows, "lost": dict(estimate.lost)},
             "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
         }
+    found = findings(results, estimate, results.get("forecast"))
+    show(plain(found.headline, style="bold"), finding_table(found), "")
+    if estimate is not None and said is not None:
+        show(*factor_tables(estimate, said), "", *said_tables(estimate), "")
+        show(*map(plain, estimate_lines(estimate)), "")
+    show("Share of captions that mention a group, with Wilson's interval", audit_table(results), "")
+    skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
+    show(plain(f"{coverage.captions:,} captions; skipped: {skipped}"))
+    for title, counts in (("fields of samples", results["fields"]), ("not captions", results["passed_over"])):
+        if counts:
+            show(plain(f"{title}: {_listed(counts)}"))
     if options.out:
-        _write(out, coverage, results, estimate)
+        _write(out, coverage, results, audit_html(results, estimate=estimate, forecast=said))
         say(f"report: {out / 'report.html'}")
     return _verdict(coverage, floors)
 
@@ -188,18 +192,17 @@ def _audit(options: Namespace, lexicon: "Lexicon") -> "Coverage":
         )
 
 
-def _write(folder: "Path", coverage: "Coverage", results: dict[str, Any], estimate: "BiasEstimate | None") -> None:
+def _write(folder: "Path", coverage: "Coverage", results: dict[str, Any], page: str) -> None:
     import json
 
     from vergence.files import whole, write_text
-    from vergence.reports.audit import audit_html
 
     text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
     write_text(folder / "coverage.json", text + "\n")
     for name, table in (("coverage", coverage.table()), ("co_mentions", coverage.co_mentions())):
         with whole(folder / f"{name}.parquet") as partial:
             table.to_parquet(partial, index=False)
-    write_text(folder / "report.html", audit_html(results, estimate=estimate))
+    write_text(folder / "report.html", page)
 
 
 def _floor(text: str) -> tuple[str, float]:
