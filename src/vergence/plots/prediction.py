@@ -25,7 +25,7 @@ from vergence.plots.style import INK, MUTED, PAPER, RULE, SHADE, looks, quiet, s
 
 _METRICS = MappingProxyType({"matthews_corrcoef": "Matthews correlation", "r2_score": "R²", "r2": "R²"})
 _WIDE, _NARROW = 8.3, 3.9  # inches: 800 and 375 pixels of a page
-_FLOOR, _CEILING = (0, (2, 2)), "solid"
+_FLOOR, _CEILING = (0, (2, 2)), (0, ())  # dashed, and in one
 _COLUMNS = ("captions", "factor", "metric", "value", "low", "high", "floor", "ceiling", "seed")
 
 

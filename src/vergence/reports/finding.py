@@ -100,7 +100,7 @@ def board(scores: pd.DataFrame) -> list[dict[str, Any]]:
     for name, part in scores.groupby("captions", sort=False):
         cells = {}
         for factor, of_factor in part.groupby("factor", sort=False):
-            first = of_factor.loc[of_factor["seed"].idxmin()]
+            first = of_factor.sort_values("seed").iloc[0]
             ends = {"floor": float(first["floor"]), "ceiling": float(first["ceiling"])}
             up = share(float(first["value"]), **ends)
             cells[factor] = {
