@@ -199,7 +199,7 @@ def test_a_margin_widens_the_bounds_and_nothing_else(value: float, margin: float
         ),
         (
             lambda: predict(SIZE, Misalignment({"size"}), encoding_size=1, floor={}),
-            "unknown factor 'size'",
+            "the floor lacks 'size'; it is known of: nothing",
         ),
         (
             lambda: predict(SIZE, Misalignment({"size"}), encoding_size=1, ceiling={"size": float("nan")}),

@@ -19,4 +19,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(module.name for module in iter_modules(__path__))})
+    return sorted({*__all__, "__version__", *(module.name for module in iter_modules(__path__))})

@@ -12,7 +12,7 @@ import torch
 from vergence.cli.main import main
 from vergence.errors import VergenceError
 from vergence.random import generator
-from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, Trial
+from vergence.studies.misalignment2025 import STUDIES, RunSpec, Trial
 from vergence.studies.misalignment2025.batched import BatchedConfig
 from vergence.studies.misalignment2025.claims import (
     follows_a_curve,

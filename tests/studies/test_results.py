@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from vergence.studies.misalignment2025 import STUDIES, graded
 from vergence.studies.misalignment2025.claims import reaches_the_oracle
 from vergence.studies.misalignment2025.measure import role
-from vergence.studies.run import judged, strict, verdict_of
+from vergence.studies.run import strict, verdict_of
 from vergence.studies.study import Claim
+from vergence.studies.table import judged
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 SWEEPS = ("numeric-selection", "numeric-perturbation")
@@ -84,6 +86,7 @@ def test_the_shift_was_measured_on_five_seeds() -> None:
     assert committed("numeric-shift")["seed"].nunique() == 5
 
 
+@cache
 def as_predicted(name: str) -> pd.DataFrame:
     """A table of a study that has not been committed, with every score where it is expected."""
     study, rows = STUDIES[name], []
@@ -130,7 +133,7 @@ def failing(claims: list[Claim]) -> set[str]:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graded, "_RESAMPLES", 10)
+    monkeypatch.setattr(graded, "_RESAMPLES", 40)
 
 
 @pytest.mark.usefixtures("few_resamples")

@@ -254,7 +254,7 @@ def test_a_folder_of_an_earlier_form_is_refused_with_a_way_on(tmp_path: Path) ->
     job = json.loads((tmp_path / "toy/job.json").read_text())
     (tmp_path / "toy/job.json").write_text(json.dumps({key: job[key] for key in job if key != "form"}))
     for present in ("refuse", "resume"):
-        with pytest.raises(ConfigError, match="of another form, by an earlier version.*--overwrite to replace them"):
+        with pytest.raises(ConfigError, match=r"of another form, by an earlier version.*--overwrite to replace them"):
             run(ToyStudy(), tmp_path / "toy", present=present)
     run(ToyStudy(), tmp_path / "toy", present="overwrite")
     assert json.loads((tmp_path / "toy/job.json").read_text()) == job

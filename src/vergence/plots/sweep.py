@@ -41,7 +41,7 @@ def scores_over_sweep(
     spacing: Spacing = "linear",
     layout: Layout = "wide",
 ) -> Figure:
-    """Draw mean scores of each kind against a setting with their range over seeds, and the predicted bounds beside them.
+    """Draw mean scores of each kind against a setting, with their range over seeds and the predicted bounds beside.
 
     Args:
         table: Columns kind, seed, value, predicted_low, predicted_high, expected, the swept setting and what tells
@@ -150,10 +150,10 @@ def _draw(
     bounds = bounds[(bounds["predicted_low"] > _OPEN) | (bounds["predicted_high"] < 1 - _OPEN)]
     beside = moved(offset + _BESIDE)
     for setting, low, high in bounds.itertuples():
-        low, high = max(low - 0.008, -0.08), min(high + 0.008, 1.08)  # a number is seen as a short bar
+        ends = [max(low - 0.008, -0.08), min(high + 0.008, 1.08)]  # a number is seen as a short bar
         axes.plot(
             [place[setting]] * 2,
-            [low, high],
+            ends,
             color=colour,
             alpha=0.4,
             linewidth=4,
@@ -161,7 +161,7 @@ def _draw(
             transform=beside,
         )
     where = [place[setting] for setting in expected.index]
-    dash = {"marker": "_", "linestyle": "none", "markersize": 6, "markeredgewidth": 1.4}
+    dash: dict[str, Any] = {"marker": "_", "linestyle": "none", "markersize": 6, "markeredgewidth": 1.4}
     axes.plot(where, expected, color=colour, transform=beside, **dash)
     low, high = min(place.values()), max(place.values())
     axes.update_datalim(np.array([[low, 0.0], [high, 1.0]]))

@@ -22,28 +22,25 @@ from vergence.files import read_json, whole
 from vergence.folders import JobFolder, WhenPresent
 from vergence.plots.style import svg
 from vergence.reports.page import build_page, picture
-from vergence.studies.pool import Teller, run_in_pool, trials
+from vergence.studies.pool import run_in_pool, trials
 from vergence.studies.progress import StudyProgress
 from vergence.studies.store import RunStore, digest_of
 from vergence.studies.study import (
     FAILS,
     HOLDS,
-    MEASURED,
-    PREDICTED,
-    SCALE,
-    Drawing,
     Finished,
     Result,
     Row,
     Spec,
     Study,
+    Tell,
 )
-from vergence.theory import Measured, Outcome, Prediction, judge
+from vergence.studies.table import assemble
+from vergence.theory import Outcome
 
 FORM = 2
 """Of a study's folder; raised when a newer version can no longer continue what an older one has written."""
 
-_DIGITS = 5  # of every number in a table
 _VERSIONS = ("torch", "numpy", "scikit-learn")
 
 
@@ -131,68 +128,13 @@ def claim_folder(out: Path, job: Mapping[str, Any], *, present: WhenPresent) -> 
         found = read_json(out / "job.json")
     except CorpusError:
         found = None
-    if isinstance(found, dict) and found.get("job") == job["job"] and found.get("form") != job["form"]:
-        if present != "overwrite":
-            raise ConfigError(
-                f"{out} holds results of another form, by an earlier version, and cannot be continued; pass "
-                "--overwrite to replace them, or choose another folder with --out"
-            )
+    another = isinstance(found, dict) and found.get("job") == job["job"] and found.get("form") != job["form"]
+    if another and present != "overwrite":
+        raise ConfigError(
+            f"{out} holds results of another form, by an earlier version, and cannot be continued; pass "
+            "--overwrite to replace them, or choose another folder with --out"
+        )
     return JobFolder.claim(out, job, present=present)
-
-
-def assemble(study: Study[Spec], runs: Sequence[Finished[Spec]], predictions: Sequence[list[Row]]) -> pd.DataFrame:
-    """Put measurements beside predictions: one row for each measurement of each run, judged.
-
-    Args:
-        study: Says what each run's settings are.
-        runs: What is done.
-        predictions: Of each run, as `predict` gave them.
-
-    Returns:
-        Columns run, the settings, side, factor, metric, the study's details, `MEASURED`, `PREDICTED`, what else is
-        foretold, `SCALE` and outcome.
-    """
-    rows = []
-    for run, predicted in zip(runs, predictions, strict=True):
-        base = {"run": study.label(run.spec), **study.settings(run.spec)}
-        said = _Said(predicted, study.foretold)
-        rows += [{**base, **row, **said.of({**base, **row})} for row in run.result.rows]
-    settings = list(study.settings(runs[0].spec)) if runs else []
-    order = ["run", *settings, "side", "factor", "metric", *study.details, *MEASURED, *PREDICTED, *study.foretold]
-    table = pd.DataFrame(rows).reindex(columns=[*order, *SCALE])
-    numbers = [*MEASURED, *PREDICTED[:3], *SCALE]
-    table[numbers] = table[numbers].astype(float)
-    table = study.finish(table, runs)
-    table[numbers] = table[numbers].astype(float)
-    floats = table.select_dtypes("float").columns
-    table[floats] = table[floats].round(_DIGITS)
-    return judged(table, margin=study.margin)
-
-
-def judged(table: pd.DataFrame, *, margin: float) -> pd.DataFrame:
-    """Hold every measurement against its prediction; the column `outcome` says what came of it."""
-    outcomes = []
-    ends = [f"{name}_{end}" for name in SCALE for end in ("low", "high")]  # of studies that know them
-    known = table.reindex(columns=[*MEASURED, *PREDICTED[:3], *SCALE, *ends]).astype(float)
-    for row in known.itertuples(index=False):
-        floor, ceiling = (
-            Measured(*(_or_none(getattr(row, f"{name}{end}")) for end in ("", "_low", "_high")))
-            if isfinite(getattr(row, name))
-            else Measured(otherwise)
-            for name, otherwise in zip(SCALE, (0.0, 1.0), strict=True)
-        )
-        said = Prediction(
-            low=floor.value if np.isnan(row.predicted_low) else row.predicted_low,
-            high=ceiling.value if np.isnan(row.predicted_high) else row.predicted_high,
-            expected=_or_none(row.expected),
-            reason="",
-            proved=False,
-            floor=floor,
-            ceiling=ceiling,
-        )
-        found = Measured(row.value, _or_none(row.low), _or_none(row.high))
-        outcomes.append(str(judge(said, found, margin=margin)))
-    return table.assign(outcome=outcomes)
 
 
 def verdict_of(study: Study[Any], table: pd.DataFrame) -> Row:
@@ -227,7 +169,7 @@ def page(
             "command": verdict["command"],
             "seeds": ", ".join(map(str, verdict["seeds"])) or "none",
             "versions": ", ".join(f"{name} {value}" for name, value in verdict["versions"].items()),
-            "time": f"{verdict['seconds']:,.0f} s, {verdict['cpu_seconds']:,} s of the processor for {verdict['runs']} runs",
+            "time": f"{verdict['seconds']:,.0f} s; of the processor {verdict['cpu_seconds']:,} s for all runs",
         },
     )
 
@@ -241,21 +183,6 @@ def strict(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-class _Said:
-    """The predictions of one run, by what each is for."""
-
-    def __init__(self, rows: Sequence[Row], foretold: Sequence[str]) -> None:
-        self.columns = (*PREDICTED, *foretold)
-        self.keys = tuple(name for name in rows[0] if name not in self.columns) if rows else ()
-        self.rows = {tuple(row[name] for name in self.keys): row for row in rows}
-
-    def of(self, measured: Row) -> Row:
-        found = self.rows.get(tuple(measured.get(name) for name in self.keys), {})
-        return {name: found.get(name) for name in self.columns} | (
-            {} if found else {"reason": "nothing was predicted of it"}
-        )
 
 
 @dataclass(frozen=True)
@@ -282,9 +209,9 @@ def _finished(
     for specs_together in study.groups(list(missing.values())) if missing else ():
         folders = tuple(store.path(_key(study, spec)) for spec in specs_together)
         work[_called(study, specs_together)] = _Group(specs_together, folders)
-    for name, done in run_in_pool(partial(_measure, study), work, progress=progress, workers=workers):
+    for name, results in run_in_pool(partial(_measure, study), work, progress=progress, workers=workers):
         progress.ended(name)
-        for spec, content in zip(work[name].specs, done, strict=True):
+        for spec, content in zip(work[name].specs, results, strict=True):
             key = _key(study, spec)
             found[digest_of(key)] = store.put(key, content)
             progress.finished(study.label(spec), _one_line(content["rows"]))
@@ -296,7 +223,7 @@ def _finished(
     return runs
 
 
-def _measure(study: Study[Any], group: _Group, tell: Teller) -> list[Row]:
+def _measure(study: Study[Any], group: _Group, tell: Tell) -> list[Row]:
     started = time.process_time()
     results = study.measure(group.specs, folders=group.folders, tell=tell)
     seconds = round((time.process_time() - started) / len(group.specs), 2)
@@ -325,13 +252,6 @@ def _one_line(rows: Sequence[Row]) -> str:
     return ", ".join(f"{str(name).replace('_', ' ')} {value:.2f}" for name, value in means.items())
 
 
-def _or_none(value: float) -> Any:
-    return None if np.isnan(value) else float(value)
-
-
 def _versions() -> dict[str, str]:
     found = {name: version(name) for name in _VERSIONS}
     return {"vergence": vergence.__version__, "python": platform.python_version(), **found}
-
-
-__all__ = ["FORM", "Drawing", "assemble", "claim_folder", "judged", "page", "run_study", "strict", "verdict_of"]

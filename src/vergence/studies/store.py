@@ -47,7 +47,7 @@ class RunStore:
         return self.folder.path / _where(key)
 
     def find(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
-        """A finished run: the study's own, or one of another study, which then becomes its own; `None` if there is none.
+        """A finished run: the study's own, or another study's, which then becomes its own; `None` if there is none.
 
         Raises:
             CorpusError: If the study's own is damaged; says that removing it repeats what it holds.

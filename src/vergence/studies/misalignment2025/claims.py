@@ -6,6 +6,7 @@ study set out to show.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,9 +50,7 @@ def reaches_the_oracle(table: pd.DataFrame) -> list[Claim]:
             private = private.assign(value=private["value"].clip(lower=0))
             claims += [
                 _mean(f"{kind}: R² of {side}-private variables, mean", private["value"], at_most=0.02),
-                _worst_setting(
-                    f"{kind}: R² of {side}-private variables, worst setting", private, at_most=OF_A_SETTING
-                ),
+                _worst_setting(f"{kind}: R² of {side}-private variables, worst setting", private, at_most=OF_A_SETTING),
             ]
     return claims
 
@@ -76,7 +75,7 @@ def comes_back_above_the_block(table: pd.DataFrame) -> list[Claim]:
     ]  # fmt: skip
     largest = rows["output_size"].max()
     back = rows[perturbed & (rows["output_size"] == largest)]
-    claims.append(_worst_setting(f"R² of perturbed semantics at {_integer(largest)} outputs, worst setting",
+    claims.append(_worst_setting("R² of perturbed semantics at the largest number of outputs, worst setting",
                                  back, at_least=0.5))  # fmt: skip
     for probability, part in rows[perturbed].groupby("perturbation_probability"):
         by_size = part[part["output_size"] > part["n_unbiased"]].groupby("output_size")["value"].mean()
@@ -186,7 +185,7 @@ def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
 
 
 def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
-    """InfoNCE ends at the block; of each objective, where it ends and by which share of the training it is nearly there.
+    """InfoNCE ends at the block; of each objective, where it ends and after which share of the training it is near.
 
     Before the outputs are as many as they are to be, that does not count.
     """
@@ -245,9 +244,7 @@ def mean_by(table: pd.DataFrame, *columns: str) -> list[Claim]:
     rows = _final(table)
     rows = rows[(rows["side"] == "image") & rows["role"].isin(("unbiased", "perturbed"))]
     return [
-        Claim(
-            statement=f"{_words(columns, keys[:-1])}: mean R² of {keys[-1]} semantics", measured=part["value"].mean()
-        )
+        Claim(statement=f"{_words(columns, keys[:-1])}: mean R² of {keys[-1]} semantics", measured=part["value"].mean())
         for keys, part in rows.groupby([*columns, "role"])
     ]
 
@@ -269,20 +266,16 @@ def _final(table: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _mean(
-    statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None
-) -> Claim:
+def _mean(statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None) -> Claim:
     return Claim(statement=statement, measured=values.mean(), at_least=at_least, at_most=at_most)
 
 
-def _worst(
-    statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None
-) -> Claim:
+def _worst(statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None) -> Claim:
     """A claim of the worst of some values: the largest if they are to be small, else the smallest."""
     values = values.dropna()
     if values.empty:
         return Claim(statement=statement, measured=None, at_least=at_least, at_most=at_most)
-    at = values.idxmax() if at_most is not None else values.idxmin()
+    at: Any = values.idxmax() if at_most is not None else values.idxmin()
     keys = at if isinstance(at, tuple) else (at,)
     where = _words([str(name) for name in values.index.names], keys)
     return Claim(statement=statement, measured=values[at], at_least=at_least, at_most=at_most, where=where)
@@ -312,9 +305,7 @@ def _worst_row(
     """Of all variables in all runs, the worst."""
     by = ["factor", *_varying(rows), "seed"]
     values = rows.groupby(by)[column]
-    return _worst(
-        statement, values.max() if at_most is not None else values.min(), at_least=at_least, at_most=at_most
-    )
+    return _worst(statement, values.max() if at_most is not None else values.min(), at_least=at_least, at_most=at_most)
 
 
 def _varying(rows: pd.DataFrame) -> list[str]:
@@ -325,7 +316,7 @@ def _varying(rows: pd.DataFrame) -> list[str]:
 
 def _room_below(rows: pd.DataFrame) -> Claim:
     """Of runs with fewer outputs than the block: how many of its dimensions they hold at most, for each output."""
-    total = rows.assign(value=rows["value"].clip(lower=0)).groupby(["run", "output_size"])["value"].sum()
+    total = rows.assign(value=rows["value"].clip(lower=0)).groupby(["run", "output_size"])["value"].sum(min_count=1)
     share = total / total.index.get_level_values("output_size")
     return _worst("fewer outputs than the block: sum of R² for each output, largest run", share, at_most=1.05)
 
@@ -339,7 +330,3 @@ def _correlation(by_block: pd.Series) -> float | None:
 def _words(names: Sequence[str], values: Iterable[object]) -> str:
     parts = ((name.replace("_", " "), value) for name, value in zip(names, values, strict=True))
     return ", ".join(str(value) if name in {"factor", "run"} else f"{name} {value}" for name, value in parts)
-
-
-def _integer(value: float) -> str:
-    return "the most" if pd.isna(value) else f"{value:g}"

@@ -66,9 +66,9 @@ def draw(table: pd.DataFrame, panels: Panels) -> Drawing:
     }[panels.rows]
     spread = "names stand in no order" if panels.scale == "names" else f"spacing is {panels.scale}"
     caption = (
-        f"{what}, against {panels.label}; {spread}. Points are means over seeds, bars the range of the seeds; the broad "
-        "mark beside each point is what was predicted, from its lower to its upper bound, and a dash what is expected "
-        "within bounds. Where theory excludes nothing there is no broad mark."
+        f"{what}, against {panels.label}; {spread}. Points are means over seeds, bars the range of the seeds; the "
+        "broad mark beside each point is what was predicted, from its lower to its upper bound, and a dash what is "
+        "expected within bounds. Where theory excludes nothing there is no broad mark."
     )
     return Drawing(caption, wide, narrow)
 

@@ -222,5 +222,6 @@ class Whitening:
         self.matrix = (vectors * (values + 1e-9 * values[-1]).rsqrt()).to(pilot.dtype)
 
     def __call__(self, views: Tensor) -> Tensor:
+        """Whiten views of the same kind."""
         white: Tensor = (views - self.mean) @ self.matrix
         return white
