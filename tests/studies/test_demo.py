@@ -13,9 +13,9 @@ from vergence.studies.demo.drawings import ends_of
 from vergence.studies.demo.spec import CEILING, FLOOR, LARGE_SIZE, MAIN_SIZE, Recipe, Teaching
 from vergence.studies.demo.study import QUICK, DemoStudy
 from vergence.studies.forecast.spec import SETTINGS
-from vergence.studies.table import judged
 from vergence.studies.store import digest_of
 from vergence.studies.study import FAILS, HOLDS
+from vergence.studies.table import judged
 
 
 def whole(seeds: int = 2) -> pd.DataFrame:
