@@ -170,6 +170,12 @@ def test_where_labels_teach_no_more_than_nothing_does_nothing_can_be_seen() -> N
     assert isnan(one.position(0.3))
 
 
+def test_a_prediction_reads_as_bounds_and_a_reason() -> None:
+    said = {name: str(one) for name, one in predict(SPACE, Misalignment({"a"}), encoding_size=2).items()}
+    assert said["a"].startswith("1.00: captions always mention it")
+    assert said["b"].startswith("0.00 to 1.00: captions teach nothing of it")
+
+
 @pytest.mark.parametrize("nothing", [None, float("nan"), {"value": None}, Measured(float("nan"))])
 def test_what_is_not_measured_is_not_judged(nothing) -> None:
     said = predict(SIZE, Misalignment({"size"}), encoding_size=1)["size"]
@@ -193,7 +199,7 @@ def test_a_margin_widens_the_bounds_and_nothing_else(value: float, margin: float
         ),
         (
             lambda: predict(SIZE, Misalignment({"size"}), encoding_size=1, floor={}),
-            "unknown factor 'size'",
+            "the floor lacks 'size'; it is known of: nothing",
         ),
         (
             lambda: predict(SIZE, Misalignment({"size"}), encoding_size=1, ceiling={"size": float("nan")}),

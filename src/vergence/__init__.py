@@ -16,3 +16,7 @@ def __getattr__(name: str) -> ModuleType:
     if any(module.name == name for module in iter_modules(__path__)):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__", *(module.name for module in iter_modules(__path__))})

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from vergence.errors import CorpusError, OutputError
 __all__ = [
     "JOURNAL",
     "MOST_TEXT",
+    "Scratch",
     "compose_yaml",
     "decode",
     "journal",
@@ -30,6 +32,7 @@ __all__ = [
     "parse_yaml",
     "read_bytes",
     "read_json",
+    "read_part",
     "read_text",
     "remove_partials",
     "whole",
@@ -163,6 +166,52 @@ def write_json(path: str | Path, content: object, *, of_job: bool = False) -> No
         OutputError: As `whole` does.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", of_job=of_job)
+
+
+class Scratch:
+    """A file without a name for what does not fit into memory: it is gone when nobody uses it any more.
+
+    It lies where the environment variable TMPDIR says.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
+        self._end = 0
+
+    def add(self, data: bytes) -> tuple[int, int]:
+        """Put something at the end; return where it begins and how many bytes it has.
+
+        Raises:
+            OutputError: If the disk is full.
+        """
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise OutputError(f"cannot write to {where}: {_reason(error)}; set TMPDIR to a larger disk") from error
+        self._end += len(data)
+        return self._end - len(data), len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """What `add` has put there; several threads may ask at once."""
+        return os.pread(self._file.fileno(), size, offset)
+
+
+def read_part(path: str | Path, offset: int, size: int) -> bytes:
+    """Read some bytes of a file.
+
+    Raises:
+        CorpusError: If it is missing, cannot be read, or ends before.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = os.pread(file.fileno(), size, offset)
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {_reason(error)}") from error
+    if len(data) < size:
+        raise CorpusError(f"{path} is shorter than it was: {size:,} bytes at {offset:,} are missing")
+    return data
 
 
 def note(path: Path) -> None:

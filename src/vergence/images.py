@@ -4,8 +4,9 @@ import io
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import SupportsIndex, TypeAlias, overload
@@ -121,11 +122,21 @@ class Images(ABC):
         Raises:
             CorpusError: If an image is damaged.
         """
+        with closing(self.attempts(groups, side=side, workers=workers)) as found:
+            for pixels, reasons in found:
+                if reasons:
+                    raise CorpusError(reasons[min(reasons)])
+                yield pixels
+
+    def attempts(
+        self, groups: Iterable[Sequence[int]], *, side: int, workers: int
+    ) -> Generator[tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]]:
+        """As `batches`; an image that cannot be decoded is black, and the reason is given by its place in the group."""
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            waiting: deque[tuple[np.ndarray, list[Future[None]]]] = deque()
+            waiting: deque[tuple[np.ndarray, list[Future[dict[int, str]]]]] = deque()
             try:
                 for rows in groups:
-                    pixels = np.empty((len(rows), 3, side, side), dtype=np.uint8)
+                    pixels = np.zeros((len(rows), 3, side, side), dtype=np.uint8)
                     spans = range(0, len(rows), _PIECE)
                     waiting.append((pixels, [pool.submit(self._fill, pixels, rows, at) for at in spans]))
                     if len(waiting) > _AHEAD:
@@ -135,9 +146,14 @@ class Images(ABC):
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _fill(self, pixels: np.ndarray, rows: Sequence[int], start: int) -> None:
+    def _fill(self, pixels: np.ndarray, rows: Sequence[int], start: int) -> dict[int, str]:
+        reasons = {}
         for place in range(start, min(start + _PIECE, len(rows))):
-            pixels[place] = resized(self.decoded(rows[place]), pixels.shape[-1])
+            try:
+                pixels[place] = resized(self.decoded(rows[place]), pixels.shape[-1])
+            except CorpusError as error:
+                reasons[place] = str(error)
+        return reasons
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images)"
@@ -176,6 +192,36 @@ def resized(image: Image.Image, side: int) -> UInt8[np.ndarray, "3 side side"]:
     return as_array(image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BICUBIC))
 
 
+def as_image(given: object) -> Image.Image:
+    """An image of mode RGB from whatever holds one.
+
+    Args:
+        given: A path, the bytes of a file, a Pillow image, or an array or tensor of whole numbers in [0, 255], of shape
+            (height, width), (height, width, 1, 3 or 4) or (3, height, width).
+
+    Raises:
+        CorpusError: If a file is missing or damaged.
+        ShapeError: If it is none of these.
+    """
+    if isinstance(given, bytes):
+        return decode_image(given)
+    if isinstance(given, str | Path):
+        return decode_image(Path(given))
+    if isinstance(given, Image.Image):
+        return on_white(given)
+    if not isinstance(given, np.ndarray | Tensor):
+        raise ShapeError(f"an image must be a path, bytes, a Pillow image or an array; got {type(given).__name__}")
+    values = given.numpy(force=True) if isinstance(given, Tensor) else given
+    if values.ndim == 3 and values.shape[0] == 3 and values.shape[2] not in (1, 3, 4):
+        values = values.transpose(1, 2, 0)
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)) or not values.size:
+        raise ShapeError(f"an image must be of shape (height, width, 3) or (3, height, width); got {values.shape}")
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+        raise ShapeError(f"pixels must be whole numbers in [0, 255]; got {values.dtype}. Scale them and cast to uint8")
+    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    return on_white(Image.fromarray(np.ascontiguousarray(values.astype(np.uint8))))
+
+
 def row_numbers(rows: Rows, n: int) -> Int[np.ndarray, " _"]:
     """Row numbers in the order wanted, of row numbers or of one boolean for each of `n` rows.
 
@@ -189,10 +235,11 @@ def row_numbers(rows: Rows, n: int) -> Int[np.ndarray, " _"]:
     return numbers
 
 
-def _finished(pixels: np.ndarray, pieces: list[Future[None]]) -> UInt8[Tensor, "n 3 side side"]:
-    for piece in pieces:
-        piece.result()
-    return torch.from_numpy(pixels)
+def _finished(
+    pixels: np.ndarray, pieces: list[Future[dict[int, str]]]
+) -> tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]:
+    reasons = {place: reason for piece in pieces for place, reason in piece.result().items()}
+    return torch.from_numpy(pixels), reasons
 
 
 def decode_image(source: bytes | Path) -> Image.Image:
@@ -231,7 +278,7 @@ def decode_image(source: bytes | Path) -> Image.Image:
                 _scale_transparency(image)
                 image.load()
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-                shown = _on_white(image)
+                shown = on_white(image)
                 return shown.transpose(turn) if turn is not None else shown
     except CorpusError:
         raise
@@ -239,7 +286,8 @@ def decode_image(source: bytes | Path) -> Image.Image:
         raise CorpusError(f"{what}: no whole WebP, PNG or JPEG file ({type(error).__name__})") from error
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
+    """An image as eight bits of red, green and blue; what is transparent shows white."""
     if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
         image = _eight_bits(image)
     if image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info:

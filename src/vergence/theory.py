@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vergence.channels import AdditiveNoise, Redraw, Unstated
-from vergence.checks import at_least, known_factors, non_negative, positive
+from vergence.checks import at_least, non_negative, positive
 from vergence.errors import ConfigError, FactorError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
@@ -86,6 +86,10 @@ class Prediction:
     proved: bool
     floor: Measured = Measured(0.0)
     ceiling: Measured = Measured(1.0)
+
+    def __str__(self) -> str:
+        bounds = f"{self.low:.2f}" if self.low == self.high else f"{self.low:.2f} to {self.high:.2f}"
+        return f"{bounds}: {self.reason}"
 
     @property
     def is_open(self) -> bool:
@@ -370,7 +374,8 @@ def _outputs(n: int) -> str:
 def _score(what: str, scores: Mapping[str, Any] | None, name: str, otherwise: float) -> Measured:
     if scores is None:
         return Measured(otherwise)
-    known_factors([name], scores)
+    if name not in scores:
+        raise FactorError(f"the {what} lacks {name!r}; it is known of: {', '.join(scores) or 'nothing'}")
     found = _measured(scores[name])
     if found is None or not isfinite(found.value):
         raise ConfigError(f"{what} of factor {name!r} must be a finite score; got {scores[name]!r}")

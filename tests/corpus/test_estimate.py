@@ -6,11 +6,13 @@ import pyarrow as pa
 import pytest
 
 from vergence import Factor, FactorSpace, Misalignment
+from vergence.channels import Table, Unstated
 from vergence.corpus import Concept, Group, Lexicon, lexicon_from_factors
 from vergence.corpus.errata import DetectorError, LexiconError
 from vergence.corpus.estimate import estimate_misalignment
 from vergence.data import load_emoji
 from vergence.errors import ConfigError, CorpusError, FactorError, ShapeError
+from vergence.theory import strength
 
 SPACE = FactorSpace(tuple(Factor(name, (f"{name}0", f"{name}1")) for name in ("a", "b", "c")))
 LEXICON = lexicon_from_factors(SPACE)
@@ -48,6 +50,28 @@ def test_estimates_become_a_misalignment() -> None:
         estimate().to_misalignment(mentioned_at=0)
     with pytest.raises(ConfigError, match=r"tolerance must be a probability in \[0, 1\]; got -1"):
         estimate().to_misalignment(tolerance=-1)
+
+
+def test_an_estimate_holds_a_misalignment_of_rates_and_channels() -> None:
+    found = noisy(0.4, mentioned=0.5)
+    bias = found.misalignment
+    assert dict(found.space) == {"a": SPACE["a"], "b": SPACE["b"]}
+    assert bias.mention["a"] == 1.0
+    assert bias.mention["b"] == pytest.approx(0.5, abs=0.05)
+    assert bias.channels["b"].probability == pytest.approx(0.4, abs=0.1)
+    assert bias.unbiased == {"a"}
+    bias.check(found.space)
+
+
+def test_where_no_redraw_explains_what_is_said_the_channel_is_its_table() -> None:
+    found = estimate(mention="ab", wrong="b")
+    assert found.misalignment.channels["b"] == Table([[0, 1], [1, 0]], ("b0", "b1"))
+    assert strength(found.space, found.misalignment, "b") == pytest.approx(1)  # always wrong in one way tells all
+    assert found.misalignment.selected == {"a", "b"}
+    labels = pd.DataFrame({"a": ["a0", "a1"] * 20})
+    lopsided = estimate_misalignment(["a1", "x"] * 20, labels, LEXICON)
+    assert lopsided.misalignment.channels == {"a": Unstated()}
+    assert not estimate(mention=()).misalignment.selected
 
 
 def test_a_factor_whose_perturbation_is_not_determined_makes_no_misalignment() -> None:
@@ -224,13 +248,13 @@ def emoji_lexicon() -> Lexicon:
 def test_omission_and_redraw_injected_into_the_embedded_set_are_recovered(omitted: float, redrawn: float) -> None:
     emoji, rng = load_emoji(), np.random.default_rng([int(100 * omitted), 1])
     captions = []
-    for concept, tone, gender in zip(emoji.concepts, emoji.labels["skin_tone"], emoji.labels["gender"], strict=True):
+    for concept, tone, gender in zip(emoji.clusters, emoji.labels["skin_tone"], emoji.labels["gender"], strict=True):
         parts = [str(concept).replace("man", "_").replace("boy", "_").replace("girl", "_").replace("men", "_")]
         for value, values, form in ((gender, ("man", "woman"), "{}"), (tone, TONES, "{} skin tone")):
             if isinstance(value, str) and rng.random() >= omitted:
                 parts.append(form.format(rng.choice(values) if rng.random() < redrawn else value))
         captions.append(": ".join(parts))
-    found = estimate_misalignment(captions, emoji.labels, emoji_lexicon(), clusters=emoji.concepts)
+    found = estimate_misalignment(captions, emoji.labels, emoji_lexicon(), clusters=emoji.clusters)
     for row in found.factors.itertuples():
         assert row.selection_low <= 1 - omitted <= row.selection_high
         assert row.rho_low <= redrawn <= row.rho_high

@@ -11,32 +11,71 @@ import torch
 
 from vergence.cli.main import main
 from vergence.errors import VergenceError
-from vergence.folders import JobFolder
-from vergence.plots.sweep import scores_over_sweep
 from vergence.random import generator
-from vergence.studies.misalignment2025 import SCALES, STUDIES, RunSpec, run_study, study_of, table
+from vergence.studies.misalignment2025 import STUDIES, RunSpec, Trial
 from vergence.studies.misalignment2025.batched import BatchedConfig
-from vergence.studies.misalignment2025.graded import fit_recovery
-from vergence.studies.misalignment2025.measure import label, two_means
-from vergence.studies.misalignment2025.runner import run_group
-from vergence.studies.misalignment2025.spec import Scale
-from vergence.studies.misalignment2025.verdicts import (
+from vergence.studies.misalignment2025.claims import (
     follows_a_curve,
     omitting_what_shifts_helps,
     paired_interval,
     reaches_it_how_fast,
     reaches_the_oracle,
 )
+from vergence.studies.misalignment2025.graded import fit_recovery
+from vergence.studies.misalignment2025.measure import label, two_means
+from vergence.studies.misalignment2025.predict import predictions
+from vergence.studies.misalignment2025.train import grouped, train_group
 from vergence.studies.progress import StudyProgress
+from vergence.studies.registry import study
+from vergence.studies.run import run_study
+from vergence.studies.study import Claim
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_run_of_a_study_has_a_name_of_its_own(name: str) -> None:
-    for scale in SCALES.values():
-        specs = STUDIES[name].runs(scale, 2)
-        assert len({spec.name for spec in specs}) == len(specs)
-        assert {spec.seed for spec in specs} == {0, 1}
-        assert all("/" not in spec.name for spec in specs)
+    of_study = STUDIES[name]
+    for scale in of_study.scales:
+        if (name, scale) == ("numeric-objectives", "paper"):
+            continue
+        trials = of_study.runs(scale, 2)
+        assert len({of_study.label(trial) for trial in trials}) == len(trials)
+        assert {trial.run.seed for trial in trials} == {0, 1}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_prediction_is_of_what_is_measured_and_says_why(name: str) -> None:
+    for trial in STUDIES[name].runs("smoke", 1):
+        rows = STUDIES[name].predict(trial)
+        keys = [(row["side"], row["factor"], row["domain"], row["outputs"]) for row in rows]
+        assert len(set(keys)) == len(keys)
+        assert all(row["reason"] for row in rows)
+        assert {row["side"] for row in rows} == {"image", "text"}
+
+
+def test_predictions_follow_the_theorem_at_the_block_and_bound_what_is_beyond_it() -> None:
+    def said(**settings: object) -> dict[str, tuple[float, float]]:
+        rows = predictions(RunSpec(seed=0, **settings))
+        return {row["factor"]: (row["predicted_low"], row["predicted_high"]) for row in rows if row["side"] == "image"}
+
+    block = said(perturbed=5)
+    assert (block["s1"], block["s10"], block["image_private"]) == ((1, 1), (0, 0), (0, 0))
+    assert said(perturbed=5, output_size=2)["s1"] == (0, 1)
+    beyond = said(perturbed=5, output_size=20)
+    assert beyond["s1"] == (1, 1)
+    assert beyond["s10"][0] > 0
+    assert beyond["image_private"] == (0, 1)
+    assert said(mention=0.1)["s1"][0] < 0.2
+    texts = {row["factor"]: row for row in predictions(RunSpec(seed=0, mention=0.1)) if row["side"] == "text"}
+    assert (texts["s1"]["predicted_low"], texts["s1"]["predicted_high"]) == (0, 1)
+
+
+def test_runs_that_start_wide_are_stacked_apart_from_those_that_do_not() -> None:
+    trials = STUDIES["numeric-encoding-size"].runs("cpu", 1)
+    for group in grouped(trials):
+        assert len(group) <= 5
+        assert len({trial.run.n_wide > trial.run.n_outputs for trial in group}) == 1
+    assert sorted(t.run.name for group in grouped(trials) for t in group) == sorted(t.run.name for t in trials)
+    assert all(len(group) == 1 for group in grouped(STUDIES["numeric-shift"].runs("paper", 1)))
 
 
 def test_runs_that_differ_in_what_learns_see_the_same_pairs() -> None:
@@ -46,9 +85,7 @@ def test_runs_that_differ_in_what_learns_see_the_same_pairs() -> None:
 
 
 def test_both_sweeps_with_three_seeds_are_a_hundred_and_twenty_trainings() -> None:
-    runs = [
-        spec for name in ("numeric-selection", "numeric-perturbation") for spec in STUDIES[name].runs(SCALES["cpu"], 3)
-    ]
+    runs = [run for name in ("numeric-selection", "numeric-perturbation") for run in STUDIES[name].runs("cpu", 3)]
     assert len(runs) == 120
 
 
@@ -95,23 +132,42 @@ def test_two_means_cut_between_two_clusters() -> None:
     assert two_means(values) == pytest.approx(2.0)
 
 
-def scores(**columns: object) -> pd.DataFrame:
-    base = {"metric": "r2", "domain": "in", "side": "image", "dependent": False, "seed": 0, "factor": "s1"}
-    return pd.DataFrame([{**base, **row} for row in columns["rows"]])
+def scores(rows: list[dict]) -> pd.DataFrame:
+    base = {"metric": "r2", "domain": "in", "side": "image", "dependent": False, "seed": 0, "factor": "s1", "share": 1}
+    base |= {"selected": 10, "perturbed": 0, "output_size": 10, "n_unbiased": 10, "perturbation_probability": 0.75}
+    base |= {"mention": 1.0, "mismatch": 0.0, "violation": "none", "objective": "l2_info_nce", "bottleneck": 0.0}
+    table = pd.DataFrame([{**base, **row} for row in rows])
+    return table.assign(predicted_low=table["expected"], predicted_high=table["expected"])
 
 
-def test_a_verdict_is_computed_from_the_table_alone() -> None:
+def by_statement(claims: list[Claim]) -> dict[str, Claim]:
+    assert len({claim.statement for claim in claims}) == len(claims)
+    return {claim.statement: claim for claim in claims}
+
+
+def test_claims_are_computed_from_the_table_alone() -> None:
     rows = [
-        {"role": "unbiased", "value": 0.97, "oracle": 1.0},
-        {"role": "omitted", "value": -0.01, "oracle": 0.0},
-        {"role": "private", "value": 0.05, "oracle": 0.0},
-        {"role": "private", "value": 0.01, "oracle": 0.0, "side": "text"},
+        {"role": "unbiased", "value": 0.97, "expected": 1.0},
+        {"role": "omitted", "value": -0.01, "expected": 0.0},
+        {"role": "private", "value": 0.05, "expected": 0.0},
+        {"role": "private", "value": 0.01, "expected": 0.0, "side": "text"},
     ]
-    claims = {claim["claim"]: claim for claim in reaches_the_oracle(scores(rows=rows))}
-    assert claims["independent: mean R2 of unbiased semantics"]["holds"]
-    assert claims["independent: mean |measured - oracle| over semantics"]["measured"] == pytest.approx(0.015)
-    assert not claims["independent: mean R2 of image-private variables"]["holds"]
-    assert claims["independent: mean R2 of text-private variables"]["holds"]
+    claims = by_statement(reaches_the_oracle(scores(rows)))
+    assert claims["independent: R² of unbiased semantics, mean"].outcome == "holds"
+    apart = claims["independent: distance of semantics to the prediction, mean"]
+    assert apart.measured == pytest.approx(0.015)
+    assert claims["independent: R² of image-private variables, mean"].outcome == "fails"
+    assert claims["independent: R² of text-private variables, mean"].outcome == "holds"
+    assert "dependent: R² of unbiased semantics, mean" not in claims
+
+
+def test_the_worst_variable_is_said_where_the_mean_hides_it() -> None:
+    rows = [{"role": "unbiased", "value": 1.0, "expected": 1.0, "factor": f"s{i}"} for i in range(1, 20)]
+    rows.append({"role": "unbiased", "value": 0.5, "expected": 1.0, "factor": "s20", "seed": 3})
+    claims = by_statement(reaches_the_oracle(scores(rows)))
+    assert claims["independent: R² of unbiased semantics, mean"].outcome == "holds"
+    worst = claims["independent: R² of unbiased semantics, worst variable of any run"]
+    assert (worst.outcome, worst.measured, worst.where) == ("fails", 0.5, "s20, seed 3")
 
 
 def test_a_curve_is_found_again_and_checked_where_it_was_not_fitted() -> None:
@@ -130,13 +186,15 @@ def test_a_curve_is_found_again_and_checked_where_it_was_not_fitted() -> None:
     for (term, value, low, high), truth in zip(intervals, (4, 2, -3, 0.5), strict=True):
         assert low < value < high
         assert value == pytest.approx(truth, abs=0.3), term
-    table = runs.assign(side="image", role="unbiased", factor="s1", share=1.0, run=range(len(runs)))
-    claims = {claim["claim"]: claim for claim in follows_a_curve(table)}
-    assert claims["held-out settings: mean |fitted - measured| R2"]["holds"]
-    assert claims["held-out settings: share inside the 95 % interval"]["holds"]
+    table = scores(runs.assign(role="unbiased", expected=1.0, run=range(len(runs))).to_dict("records"))
+    apart, inside = (
+        f"settings that were not fitted: {what}"
+        for what in ("mean distance of R² to the curve", "share within the 95 % interval")
+    )
+    claims = by_statement(follows_a_curve(table))
+    assert claims[apart].outcome == claims[inside].outcome == "holds"
     moved = table.assign(value=table["value"].where(~table["mention"].isin((0.1, 0.01)), 0.0))
-    claims = {claim["claim"]: claim for claim in follows_a_curve(moved)}
-    assert not claims["held-out settings: mean |fitted - measured| R2"]["holds"]
+    assert by_statement(follows_a_curve(moved))[apart].outcome == "fails"
 
 
 def test_the_shift_verdict_needs_an_interval_that_excludes_zero() -> None:
@@ -149,9 +207,10 @@ def test_the_shift_verdict_needs_an_interval_that_excludes_zero() -> None:
             for k, up in ((3, 0.0), (5, 0.0), (8, gain + noise), (10, 0.0))
         )
 
-    helps, not_so = ({c["claim"]: c for c in omitting_what_shifts_helps(rows(gain))} for gain in (0.1, 0.001))
-    assert helps["lower end of its paired 95 % interval"]["holds"]
-    assert not not_so["lower end of its paired 95 % interval"]["holds"]
+    helps, not_so = (by_statement(omitting_what_shifts_helps(rows(gain))) for gain in (0.1, 0.001))
+    lower = "out of domain: lower end of that gain's 95 % interval, paired over seeds"
+    assert helps[lower].outcome == "holds"
+    assert not_so[lower].outcome == "fails"
 
 
 def test_a_paired_interval_is_students() -> None:
@@ -163,88 +222,75 @@ def test_a_paired_interval_is_students() -> None:
     assert all(map(math.isnan, paired_interval(gains[:1])))
 
 
-def run(study: str, out: Path, *, present: str = "refuse", reuse: tuple[Path, ...] = ()) -> dict:
+def run(name: str, out: Path, *, present: str = "refuse") -> dict:
     with StudyProgress("test") as progress:
         return run_study(
-            study,
-            scale="smoke",
-            out=out,
-            present=present,
-            command="x",
-            progress=progress,
-            workers=1,
-            reuse=reuse,
+            STUDIES[name], scale="smoke", out=out, present=present, command="x", progress=progress, workers=1
         )
 
 
 @pytest.mark.slow
 def test_a_study_takes_over_runs_of_another_that_it_has_too(tmp_path: Path) -> None:
     run("numeric-selection", tmp_path / "selection")
-    run("numeric-shift", tmp_path / "shift", reuse=(tmp_path / "selection",))
+    verdict = run("numeric-shift", tmp_path / "shift")
+    assert verdict["taken_over"] == {"selection": 3}
     taken = sorted((tmp_path / "shift/runs").iterdir())
     assert len(taken) == 3
     for path in taken:  # with the seconds that it took
-        assert path.read_text() == (tmp_path / "selection/runs" / path.name).read_text()
+        assert (path / "run.json").read_text() == (tmp_path / "selection/runs" / path.name / "run.json").read_text()
     both = [pd.read_parquet(tmp_path / name / "table.parquet") for name in ("selection", "shift")]
     independent = both[0][~both[0]["dependent"]].reset_index(drop=True)
     pd.testing.assert_frame_equal(independent, both[1])
-
-
-def test_only_folders_of_the_same_training_are_reused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["study", "run", "numeric-shift", "--scale", "smoke", "--out", str(tmp_path / "out")]
-    assert main([*command, "--reuse", str(tmp_path)]) == 2
-    assert "holds no runs to reuse" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "job.json").write_text("{")
-    assert main([*command, "--reuse", str(tmp_path)]) == 2
-    assert "holds no runs to reuse" in capsys.readouterr().err
-    assert main(["study", "run", "forecast", "--reuse", str(tmp_path)]) == 2
-    assert "forecast shares no runs with another study; leave out --reuse" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_what_is_measured_before_the_end_is_of_the_outputs_that_there_were() -> None:
     training = BatchedConfig(steps=20, wide_steps=20, batch_size=64, width=32)
     told = []
-    (done,) = run_group(
-        [RunSpec(seed=0, selected=4, perturbed=2, milestones=3)],
-        lambda step, total: told.append((step, total)),
-        scale=Scale(seeds=1, training=training, n_probe=600),
+    spec = RunSpec(seed=0, selected=4, perturbed=2, milestones=3)
+    (done,) = train_group(
+        [Trial(run=spec, training=training, n_probe=600)], lambda step, total: told.append((step, total))
     )
     assert told == [(20, 40), (40, 40)]
-    rows = pd.DataFrame(done["rows"])
+    rows = pd.DataFrame(done)
     of_image = rows[rows["side"] == "image"]
     assert of_image.groupby("share")["outputs"].unique().explode().to_dict() == {0.25: 4, 0.5: 4, 0.75: 2, 1.0: 2}
-    assert set(of_image[of_image["outputs"] == 4]["status"]) == {"not determined"}
-    early = of_image[(of_image["outputs"] == 4) & (of_image["role"] != "unbiased")]
-    assert early["oracle"].isna().all()
-    assert of_image[of_image["share"] == 1]["oracle"].notna().all()
-    verdict = {claim["claim"]: claim["measured"] for claim in reaches_it_how_fast(of_run(done["rows"], value=0.95))}
+    predicted = {(row["side"], row["factor"], row["outputs"]) for row in predictions(spec)}
+    assert set(zip(rows["side"], rows["factor"], rows["outputs"], strict=True)) <= predicted
+    early = scores([{**row, "perturbed": 2, "output_size": 2, "value": 0.95, "expected": 1.0} for row in done])
+    verdict = {claim.statement: claim.measured for claim in reaches_it_how_fast(early)}
     (share,) = (measured for name, measured in verdict.items() if "share of the training" in name)
     assert share == 0.75  # 4 outputs do not count
-
-
-def of_run(rows: list[dict], *, value: float) -> pd.DataFrame:
-    settings = {"objective": "l2_info_nce", "perturbed": 2, "output_size": 2, "bottleneck": 0.0}
-    return pd.DataFrame([{**settings, **row, "value": value} for row in rows])
 
 
 @pytest.mark.slow
 def test_a_study_resumes_where_it_was_killed_and_comes_to_the_same(tmp_path: Path) -> None:
     whole = run("numeric-assumptions", tmp_path / "job")
-    first = (tmp_path / "job/table.csv").read_text()
-    specs = STUDIES["numeric-assumptions"].runs(SCALES["smoke"], 1)
-    kept = tmp_path / "job/runs" / f"{specs[0].name}.json"
-    before = kept.stat().st_mtime_ns
-    (tmp_path / "job/runs" / f"{specs[1].name}.json").unlink()
-    (tmp_path / "job/table.csv").unlink()
+    first = pd.read_parquet(tmp_path / "job/table.parquet")
+    one, other = sorted(tmp_path.glob("job/runs/*/run.json"))[:2]
+    before = one.stat().st_mtime_ns
+    other.unlink()
+    (tmp_path / "job/table.parquet").unlink()
     again = run("numeric-assumptions", tmp_path / "job", present="resume")
-    assert kept.stat().st_mtime_ns == before
-    assert [c["claim"] for c in again["claims"]] == [c["claim"] for c in whole["claims"]]
-    after = pd.read_csv(tmp_path / "job/table.csv")
-    assert len(after) == len(first.splitlines()) - 1
-    assert (tmp_path / "job/figure.svg").read_text().startswith("<?xml")
-    assert len(table(specs, JobFolder(tmp_path / "job"))) == len(after)
+    assert one.stat().st_mtime_ns == before
+    assert [c["statement"] for c in again["claims"]] == [c["statement"] for c in whole["claims"]]
+    after = pd.read_parquet(tmp_path / "job/table.parquet")
+    assert list(after["factor"]) == list(first["factor"])
+    assert (after["value"] - first["value"]).abs().max() < 0.1  # a stack of other company rounds otherwise
+    assert (tmp_path / "job/figures/numeric-assumptions.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "job/page.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_study_whose_claims_fail_exits_with_1_only_if_asked_to_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["study", "run", "numeric-shift", "--scale", "smoke", "--workers", "1", "--out", str(tmp_path / "job")]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "NO " in said
+    assert "fail" in said
+    assert main([*command, "--resume", "--check"]) == 1
 
 
 def test_the_command_line_lists_studies_and_refuses_unknown_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,8 +313,8 @@ def test_the_command_line_lists_studies_and_refuses_unknown_ones(capsys: pytest.
         (lambda: RunSpec(seed=0, objective="triplet"), "unknown objective 'triplet'"),
         (lambda: RunSpec(seed=0, violation="all"), "unknown violation 'all'"),
         (lambda: fit_recovery(pd.DataFrame({"mention": [1.0]})), "needs more runs than that; got 1"),
-        (lambda: study_of("numeric"), "unknown study 'numeric'"),
-        (lambda: scores_over_sweep(pd.DataFrame(), over="k", label="k"), "table needs rows and the columns"),
+        (lambda: study("numeric"), "unknown study 'numeric'"),
+        (lambda: STUDIES["numeric-objectives"].runs("paper", 1), "compares objectives; the published protocol has one"),
     ],
 )
 def test_impossible_settings_are_refused(make, message: str) -> None:

@@ -32,7 +32,7 @@ def encoded(colour: tuple[int, ...], kind: str = "PNG", mode: str = "RGB") -> by
 def parquet(folder: Path, images: list, captions: list | None = None) -> DataConfig:
     captions = [f"caption {row}" for row in range(len(images))] if captions is None else captions
     pq.write_table(pa.table({"image": images, "caption": captions}), folder / "pairs.parquet")
-    return DataConfig(parquet=str(folder / "pairs.parquet"), side=8, validation=0.25)
+    return DataConfig(source=str(folder / "pairs.parquet"), side=8, validation=0.25)
 
 
 def distinct(n: int) -> list[bytes]:
@@ -48,13 +48,13 @@ def recoded(png: bytes) -> bytes:
 def test_images_as_bytes_of_every_format_are_brought_to_one_size(tmp_path: Path) -> None:
     kinds = ["PNG", "JPEG", "WEBP", "PNG"]
     found = load_pairs(parquet(tmp_path, [encoded(c, k) for c, k in zip(COLOURS, kinds, strict=True)]), seed=0)
-    assert found.images.shape == (4, 3, 8, 8)
-    colours = found.images.float().mean((2, 3))
+    assert found.pairs.images.tensor().shape == (4, 3, 8, 8)
+    colours = found.pairs.images.tensor().float().mean((2, 3))
     torch.testing.assert_close(colours, torch.tensor(COLOURS, dtype=torch.float32), atol=6, rtol=0)
-    assert found.captions == [f"caption {row}" for row in range(4)]
+    assert found.pairs.texts == [f"caption {row}" for row in range(4)]
     assert sorted([*found.fit, *found.held_out]) == [0, 1, 2, 3]
     assert len(found.held_out) == 1
-    assert found.misalignment is None
+    assert found.pairs.misalignment is None
 
 
 def test_paths_are_relative_to_the_file_and_records_hold_either(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_paths_are_relative_to_the_file_and_records_hold_either(tmp_path: Path) 
     by_bytes = load_pairs(parquet(tmp_path, [encoded(colour) for colour in COLOURS]), seed=0)
     records = [{"bytes": encoded(COLOURS[0]), "path": None}, *({"bytes": None, "path": path} for path in paths[1:])]
     by_record = load_pairs(parquet(tmp_path, records), seed=0)
-    assert torch.equal(by_path.images, by_bytes.images)
-    assert torch.equal(by_record.images, by_bytes.images)
+    assert torch.equal(by_path.pairs.images.tensor(), by_bytes.pairs.images.tensor())
+    assert torch.equal(by_record.pairs.images.tensor(), by_bytes.pairs.images.tensor())
     assert by_path.digest() == by_bytes.digest()
 
 
@@ -89,7 +89,7 @@ def test_paths_are_relative_to_the_file_and_records_hold_either(tmp_path: Path) 
         ([encoded(COLOURS[0])] * 2, ["one", None], "row 1 of .*: no caption"),
         ([encoded(COLOURS[0])] * 2, ["one", " \t"], "row 1 of .*: empty caption"),
         ([encoded(COLOURS[0])] * 2, [1, 2], "column 'caption' holds int64; captions must be texts"),
-        ([], None, "holds no rows; training needs at least two pairs"),
+        ([], None, "holds no rows; a source needs at least one pair"),
         ([encoded(COLOURS[0])], None, "gives 1 pairs of 1 rows; training needs at least two"),
     ],
 )
@@ -104,16 +104,16 @@ def test_a_few_unreadable_rows_are_left_out_and_counted_and_more_are_refused(tmp
     config = parquet(tmp_path, images, captions)
     found = load_pairs(config, seed=0)
     assert found.skipped() == "4 of 100 rows were left out: no image (2), image cannot be read (1), empty caption (1)"
-    assert found.captions == [caption for row, caption in enumerate(captions) if row not in (37, 50, 51, 99)]
+    assert found.pairs.texts == [caption for row, caption in enumerate(captions) if row not in (37, 50, 51, 99)]
     skipped = found.split[found.split["side"] == "skipped"]
     assert skipped["row"].tolist() == [37, 50, 51, 99]
     assert "7 bytes: no whole WebP" in skipped["reason"].iloc[0]
-    kept = found.images.float().mean((1, 2, 3))
+    kept = found.pairs.images.tensor().float().mean((1, 2, 3))
     again = load_pairs(
-        parquet(tmp_path, [image for row, image in enumerate(images) if row not in skipped["row"]], found.captions),
+        parquet(tmp_path, [image for row, image in enumerate(images) if row not in skipped["row"]], found.pairs.texts),
         seed=0,
     )
-    torch.testing.assert_close(kept, again.images.float().mean((1, 2, 3)))
+    torch.testing.assert_close(kept, again.pairs.images.tensor().float().mean((1, 2, 3)))
     with pytest.raises(CorpusError, match=r"row 99 of .*: empty caption; that is 4 of 100 rows; .* allows 3.00%"):
         load_pairs(replace(parquet(tmp_path, images, captions), max_skipped=0.03), seed=0)
     with pytest.raises(CorpusError, match=r"row 37 of .*: image cannot be read: .*; data.strict stops at it"):
@@ -125,7 +125,7 @@ def test_a_file_that_is_not_whole_or_lacks_a_column_is_named(tmp_path: Path) -> 
     for name in ("caption_column", "image_column", "cluster_column"):
         with pytest.raises(CorpusError, match="unknown column 'text'; known: image, caption"):
             load_pairs(replace(config, **{name: "text"}), seed=0)
-    path = Path(config.parquet)
+    path = Path(config.source)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(CorpusError, match="cannot be read as Parquet"):
         load_pairs(config, seed=0)
@@ -185,7 +185,7 @@ def test_at_least_one_cluster_is_held_out_whatever_the_seed_and_of_one_none_can_
 )
 def test_clusters_that_do_not_say_what_belongs_together_are_refused(tmp_path: Path, clusters, message: str) -> None:
     config = parquet(tmp_path, [encoded(colour) for colour in COLOURS])
-    pq.write_table(pq.read_table(config.parquet).append_column("cluster", clusters), config.parquet)
+    pq.write_table(pq.read_table(config.source).append_column("cluster", clusters), config.source)
     with pytest.raises(CorpusError, match=message):
         load_pairs(replace(config, cluster_column="cluster"), seed=0)
 
@@ -203,7 +203,7 @@ def test_the_embedded_set_is_split_by_concept_and_drawn_by_seed() -> None:
     concepts = load_emoji().clusters[one.split["row"].astype(int)]
     assert set(concepts[one.fit]).isdisjoint(concepts[one.held_out])
     assert one.split["cluster"].tolist() == concepts.tolist()
-    assert one.misalignment.unbiased == {"skin_tone", "gender", "group", "subgroup"}
+    assert one.pairs.misalignment.unbiased == {"skin_tone", "gender", "group", "subgroup"}
     with pytest.raises(ConfigError, match="items must be <= 3372, all there are; got 9999"):
         load_pairs(DataConfig(items=9999), seed=0)
 
@@ -215,7 +215,7 @@ def test_the_split_is_written_into_the_run_and_the_export_and_what_was_left_out_
     images[7] = b"damaged"
     table = {"image": images, "caption": [f"caption {row}" for row in range(60)], "id": [f"i{r}" for r in range(60)]}
     pq.write_table(pa.table(table), tmp_path / "pairs.parquet")
-    data = {"parquet": str(tmp_path / "pairs.parquet"), "side": 16, "shift": 1, "validation": 0.3}
+    data = {"source": str(tmp_path / "pairs.parquet"), "side": 16, "shift": 1, "validation": 0.3}
     config = from_mapping(RunConfig, {**SMALL, "data": data})
     out = tmp_path / "run"
     run_training(config, out=out, present="refuse")
@@ -231,7 +231,7 @@ def test_the_split_is_written_into_the_run_and_the_export_and_what_was_left_out_
 
 
 def test_a_metric_of_held_out_pairs_needs_two_of_them_before_anything_is_written(tmp_path: Path) -> None:
-    data = {"parquet": parquet(tmp_path, distinct(20)).parquet, "side": 16, "shift": 1, "validation": 0.05}
+    data = {"source": parquet(tmp_path, distinct(20)).source, "side": 16, "shift": 1, "validation": 0.05}
     stop = {"metric": "held_out_total", "patience": 1}
     config = from_mapping(RunConfig, {**SMALL, "data": data, "train": {**SMALL["train"], "early_stop": stop}})
     with pytest.raises(
@@ -247,7 +247,7 @@ def test_a_metric_of_held_out_pairs_needs_two_of_them_before_anything_is_written
         ({"validation": 1.0}, r"validation must be a share in \[0, 1\); got 1.0"),
         ({"max_skipped": float("nan")}, r"max_skipped must be a share in \[0, 1\); got nan"),
         ({"side": 5000}, "side must be <= 4,096; got 5000"),
-        ({"cluster_column": "image"}, "cluster_column is a column of data.parquet, which is not set"),
+        ({"cluster_column": "image"}, "cluster_column is of data.source, which is not set"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict, message: str) -> None:

@@ -38,6 +38,9 @@ def run(options: Namespace) -> None:
     shuffles = generator(options.seed)
     sides = [read_embeddings(Path(file)) for file in (options.a, options.b)]
     x, y, paired_by = pair_rows(*sides, by=options.pair_by)
+    for side in sides:
+        if further := len(side.values) - len(x):
+            say(f"{side.path}: {further} further texts of the same images are not used", err=True)
     found = alignment_table(
         x,
         y,

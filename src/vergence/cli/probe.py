@@ -29,6 +29,7 @@ def run(options: Namespace) -> None:
     import numpy as np
     import torch
 
+    from vergence.data.clusters import link
     from vergence.errors import ConfigError
     from vergence.files import write_json
     from vergence.metrics.files import read_embeddings
@@ -48,8 +49,9 @@ def run(options: Namespace) -> None:
     labels = read_labels(
         Path(options.labels), embeddings, factors=factors, cluster=options.cluster_column, pair_by=options.pair_by
     )
+    of_image = None if embeddings.images is None else link(embeddings.images)  # texts of one image are not independent
     each_its_own = np.arange(len(labels.values))
-    clusters = next(one for one in (labels.clusters, of_run, each_its_own) if one is not None)
+    clusters = next(one for one in (labels.clusters, of_run, of_image, each_its_own) if one is not None)
     halves = hold_out(clusters.tolist(), options.test_fraction, generator=named(options.seed, "split"))
     labels = keep_scored(labels, *halves, named=factors is not None)
     notes += [*labels.notes, *(f"not probed: column {name!r} {reason}" for name, reason in labels.left_out.items())]

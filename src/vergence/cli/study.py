@@ -2,8 +2,6 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vergence.errors import ConfigError
-
 DESCRIPTION = "List the studies, or run one: predictions beside measurements."
 
 
@@ -15,51 +13,64 @@ def add_options(parser: ArgumentParser) -> None:
         "--scale", default="cpu", help="smoke (a minute, shows that it works), cpu; numeric studies: paper"
     )
     parser.add_argument("--seeds", type=int, help="trials of each setting (default: those of the scale)")
-    parser.add_argument("--out", metavar="DIR", help="folder for table, verdict and figure (default: build/NAME)")
-    parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
     parser.add_argument(
-        "--reuse",
-        nargs="+",
+        "--out",
         metavar="DIR",
-        default=[],
-        help="take runs over from these folders of other numerical studies at the same scale",
+        help="folder for table.parquet, verdict.json, page.html, figures and runs; runs that studies in folders beside "
+        "it have done already are taken over (default: build/NAME)",
     )
+    parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a claim fails")
     parser.add_argument("--resume", action="store_true", help="continue the same job in DIR if it was stopped")
     parser.add_argument("--overwrite", action="store_true", help="replace the job in DIR")
 
 
-def run(options: Namespace) -> None:
-    """List the studies, or run one and print its verdict."""
+def run(options: Namespace) -> int:
+    """List the studies, or run one and print its verdict; 1 if a claim fails and that was to be checked."""
     from pathlib import Path
 
+    import pandas as pd
+
     from vergence.folders import when_present
+    from vergence.studies.forecast.old import OldForecast
     from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
     from vergence.studies.registry import STUDIES, study
+    from vergence.studies.run import run_study
+    from vergence.studies.study import FAILS, HOLDS
     from vergence.terminal import say, show
 
     if options.action == "list":
         for name, entry in STUDIES.items():
             say(f"{name:24}{entry.description}")
-        return
+        return 0
     chosen = study(options.name)
-    if options.reuse and not chosen.reuses:
-        raise ConfigError(f"{options.name} shares no runs with another study; leave out --reuse")
     if options.seeds is not None:
         trials(options.seeds, 1)
     present = when_present(resume=options.resume, overwrite=options.overwrite)
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
+    command = f"vergence study run {options.name} --scale {options.scale}{seeds} --out DIR"
+    if isinstance(chosen, OldForecast):
+        asked = {"scale": options.scale, "seeds": options.seeds, "workers": options.workers}
+        with StudyProgress(options.name) as progress:
+            verdict = chosen.run(out=out, present=present, command=command, progress=progress, **asked)
+        show(chosen.show(verdict, out), soft_wrap=True)
+        return 0
     with StudyProgress(options.name) as progress:
-        verdict = chosen.run(
+        verdict = run_study(
+            chosen,
             scale=options.scale,
             out=out,
             present=present,
-            command=f"vergence study run {options.name} --scale {options.scale}{seeds} --out DIR",
+            command=command,
             progress=progress,
             seeds=options.seeds,
             workers=options.workers,
-            **({"reuse": [Path(path) for path in options.reuse]} if options.reuse else {}),
         )
-    show(chosen.show(verdict, out), soft_wrap=True)
-    say(f"Table, verdict and figure: {out.resolve()}")
+    show(chosen.show(verdict, pd.read_parquet(out / "table.parquet")), soft_wrap=True)
+    counts = verdict["counts"]
+    failed = f"; {counts[FAILS]} fail{'s' if counts[FAILS] == 1 else ''}" if counts[FAILS] else ""
+    say(f"{counts[HOLDS]} of {counts[HOLDS] + counts[FAILS]} claims hold{failed}")
+    say(f"Page: {(out / 'page.html').resolve()}")
+    return int(options.check and counts[FAILS] > 0)

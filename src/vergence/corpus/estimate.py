@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from scipy.stats import chi2
 
+from vergence.channels import Channel, Table, Unstated
 from vergence.checks import probability
+from vergence.corpus.association import associations
 from vergence.corpus.channel import said_by_shown
 from vergence.corpus.errata import DetectorError, LexiconError
 from vergence.corpus.lexicon import Group, Lexicon
@@ -24,6 +25,7 @@ from vergence.corpus.matching import Captions, compiled
 from vergence.corpus.rates import RATES, Items, rates
 from vergence.corpus.rows import caption_array, cluster_codes, label_codes
 from vergence.errors import ConfigError, FactorError, ShapeError, unknown
+from vergence.factors import Factor, FactorSpace
 from vergence.misalignment import Misalignment
 
 NOT_ASSESSABLE = "not assessable without image labels"
@@ -70,6 +72,42 @@ class BiasEstimate:
     def not_assessable(self) -> tuple[str, ...]:
         """Factors without image-side labels."""
         return tuple(self.factors.loc[self.factors["note"] == NOT_ASSESSABLE, "factor"])
+
+    @property
+    def space(self) -> FactorSpace:
+        """The factors that are estimated, those with labels and more than one value, in the lexicon's order.
+
+        Raises:
+            FactorError: If there is none.
+        """
+        names = self.factors.loc[self._estimated(), "factor"]
+        shown = self.tables.groupby("factor", sort=False)["shown"].unique()
+        return FactorSpace(tuple(Factor(name, tuple(shown[name])) for name in names))
+
+    @property
+    def misalignment(self) -> Misalignment:
+        """What captions say of the factors of `space`, by the estimates alone; their intervals stand in `factors`.
+
+        How often they mention each, brought into [0, 1] where a correction left it; and as the channel the uniform
+        redraw ρ where one explains what they say, otherwise the table of what is said by what is shown. Where captions
+        are silent about a value, the channel is not stated.
+        """
+        known = self.factors[self._estimated()].set_index("factor")
+        mention = {str(name): float(rate) for name, rate in known["selection"].clip(0, 1).items()}
+        redraw = {str(name): float(rho) for name, rho in known["rho"].dropna().clip(0, 1).items()}
+        channels = {name: self._channel(name) for name in mention if name not in redraw and mention[name] > 0}
+        return Misalignment.of_rates(mention, redraw=redraw, channels=channels)
+
+    def _estimated(self) -> pd.Series:
+        known = self.factors["note"] != NOT_ASSESSABLE
+        return known & (self.factors["values"] > 1) & self.factors["selection"].notna()
+
+    def _channel(self, factor: str) -> Channel:
+        cells = self.tables[self.tables["factor"] == factor]
+        counts = cells.pivot_table(index="said", columns="shown", values="captions", sort=False)
+        shown = list(dict.fromkeys(cells["shown"]))
+        said = counts.reindex(index=shown, columns=shown).fillna(0).clip(lower=0)
+        return Table(said / said.sum()) if (said.sum() > 0).all() and len(shown) > 1 else Unstated()
 
     def to_misalignment(self, *, mentioned_at: float = MENTIONED_AT, tolerance: float = TOLERANCE) -> Misalignment:
         """The nearest all-or-nothing description of the captions, by the estimates alone; a forecast weighs intervals.
@@ -210,7 +248,7 @@ def estimate_misalignment(
         factors=pd.DataFrame(factors).reindex(columns=_FACTORS),
         values=pd.DataFrame(values, columns=["factor", "value", "images", *RATES, "note"]),
         tables=pd.concat(tables, ignore_index=True)[list(none)] if tables else none,
-        dependence=_dependence(codes, members),
+        dependence=associations(codes, members),
         rows=len(labels),
         lost={"null": lost} if lost else {},
         level=level,
@@ -240,31 +278,3 @@ def _items(
         detected=detector is not None,
         error=error,
     )
-
-
-def _dependence(codes: Mapping[str, np.ndarray], clusters: np.ndarray) -> pd.DataFrame:
-    """Pearson's test and Cramér's V, bias-corrected as in [bergsma2013], for every pair of labelled factors.
-
-    A pair of values counts once for each cluster: five captions of one image are one image.
-    """
-    rows = []
-    names = list(codes)
-    for place, a in enumerate(names):
-        for b in names[place + 1 :]:
-            both = (codes[a] >= 0) & (codes[b] >= 0)
-            pairs = np.unique(np.stack([clusters[both], codes[a][both], codes[b][both]]), axis=1)
-            table = pd.crosstab(pairs[1], pairs[2]).to_numpy(dtype=np.float64)
-            rows.append({"a": a, "b": b, **_association(table)})
-    return pd.DataFrame(rows, columns=["a", "b", "cramers_v", "p_value"])
-
-
-def _association(table: np.ndarray) -> dict[str, float]:
-    n, (r, c) = table.sum(), table.shape
-    if min(r, c) < 2 or n < 2:  # a factor that is constant wherever both are known tells nothing of the other
-        return {"cramers_v": float("nan"), "p_value": 1.0 if n >= 2 else float("nan")}
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    spread = max(0.0, statistic / n - (r - 1) * (c - 1) / (n - 1))
-    most = min(r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)) - 1
-    v = (spread / most) ** 0.5 if most > 0 else float("nan")
-    return {"cramers_v": v, "p_value": float(chi2.sf(statistic, (r - 1) * (c - 1)))}

@@ -5,33 +5,19 @@ others: `0.url.txt` has the field `url.txt`, which is not `txt`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from vergence.corpus.records import Add, Captions, Records, leads
 from vergence.sources.encodings import utf8
 from vergence.sources.problems import Problems, short
-from vergence.sources.streams import Member
+from vergence.sources.streams import Member, split_name
 
 _APART = 1 << 16  # samples that are remembered, in case more of their members come
 _SPOILED = object()
 
 Source = tuple[str, str | None]  # a field, and the key of the JSON in it; no key where the field is text
-
-
-@lru_cache(maxsize=8)  # a member's name is asked for three times in a row
-def split(name: str) -> tuple[str, str]:
-    """The sample and the field of a member; no field for what is no member of a sample.
-
-    Example:
-        >>> split("./a/0.url.TXT"), split("b.c/0.txt"), split("a/._0.txt"), split("__MACOSX/0.txt"), split("a/README")
-        (('a/0', 'url.txt'), ('b.c/0', 'txt'), ('', ''), ('', ''), ('', ''))
-    """
-    pieces = [piece for piece in name.split("/") if piece not in ("", ".")]
-    hidden = any((piece[0] == "." and piece != "..") or piece.startswith("__") for piece in pieces)
-    base, dot, suffix = pieces[-1].partition(".") if pieces else ("", "", "")
-    return ("", "") if hidden or not dot or not suffix else ("/".join([*pieces[:-1], base]), suffix.lower())
 
 
 class _Sample(NamedTuple):
@@ -68,7 +54,7 @@ class Samples:
         """
         for key, members in groupby(entries, key=_key):
             if key:
-                yield self._group(key, [(split(member.name)[1], member) for member in members])
+                yield self._group(key, [(split_name(member.name)[1], member) for member in members])
             else:
                 self._problems.pass_over("members of no sample", sum(member.is_file for member in members))
             if len(self._samples) > _APART:
@@ -78,7 +64,7 @@ class Samples:
 
     def limit(self, name: str) -> int:
         """The most bytes that a member may have; -1 if it is not wanted."""
-        key, field = split(name)
+        key, field = split_name(name)
         return self._limits.get(field, -1) if key else -1
 
     def _group(self, key: str, found: list[tuple[str, Member]]) -> tuple[int, Captions]:
@@ -161,7 +147,7 @@ class Samples:
 
 
 def _key(member: Member) -> str:
-    return split(member.name)[0]
+    return split_name(member.name)[0]
 
 
 def _sources(column: str) -> list[Source]:

@@ -1,15 +1,22 @@
 """The default image-text set that comes with the package, ways to caption it, and readers of pairs."""
 
 from vergence.data.emoji import EncodedImages, load_emoji
+from vergence.data.layouts import LAYOUTS
 from vergence.data.policies import POLICIES, STYLE, Policy, write_captions
+from vergence.data.rows import Columns
+from vergence.data.source import Source, read_source
 from vergence.splits import split_by_concept
 
 __all__ = [
+    "LAYOUTS",
     "POLICIES",
     "STYLE",
+    "Columns",
     "EncodedImages",
     "Policy",
+    "Source",
     "load_emoji",
+    "read_source",
     "split_by_concept",
     "write_captions",
 ]

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -63,8 +64,7 @@ class Vocabulary:
         """
         if length is not None:
             at_least("length", length, 1)
-        index = {word: number for number, word in enumerate(self.words)}
-        rows = [[index.get(word, 1) for word in _words(caption)] for caption in _several(captions)]
+        rows = [[self._numbers.get(word, 1) for word in _words(caption)] for caption in _several(captions)]
         width = max((1, *map(len, rows))) if length is None else length
         tokens = torch.zeros(len(rows), width, dtype=torch.long)
         for row, numbers in zip(tokens, rows, strict=True):
@@ -72,8 +72,16 @@ class Vocabulary:
             row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
         return tokens
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words)}
+
     def __len__(self) -> int:
         return len(self.words)
+
+    def longest(self, captions: Iterable[str]) -> int:
+        """Words of the longest of some captions, at least 1: the length that keeps all of each."""
+        return max(1, max((len(_words(caption)) for caption in _several(captions)), default=1))
 
     def to_json(self) -> str:
         """Return the words as a JSON list."""

@@ -29,11 +29,25 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Embeddings:
-    """Rows of an embedding file, and the identifiers of their items if the file gives any."""
+    """Rows of an embedding file, and the identifiers of their items if the file gives any.
+
+    Where an image has several texts, `images` says of which image each text is, by that one's identifier.
+    """
 
     path: Path
     values: Float[np.ndarray, "n dim"]
     identifiers: tuple[Hashable, ...] | None
+    images: tuple[Hashable, ...] | None = None
+
+    def without_further(self) -> "Embeddings":
+        """The first text of each image alone, which has the identifier of the image."""
+        if self.images is None or self.identifiers is None:
+            return self
+        pairs = zip(self.identifiers, self.images, strict=True)
+        rows = [row for row, (identifier, image) in enumerate(pairs) if identifier == image]
+        return Embeddings(
+            path=self.path, values=self.values[rows], identifiers=tuple(self.identifiers[row] for row in rows)
+        )
 
 
 def read_embeddings(path: Path) -> Embeddings:
@@ -57,7 +71,7 @@ def read_embeddings(path: Path) -> Embeddings:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is missing"
         raise CorpusError(f"{path} {what}; pass the path of an existing file")
-    values, identifiers = READERS[form](path)
+    values, identifiers, images = READERS[form](path)
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise CorpusError(f"{path} must hold rows of numbers; got {values.dtype} of shape {values.shape}")
     if 0 in values.shape:
@@ -74,7 +88,7 @@ def read_embeddings(path: Path) -> Embeddings:
         raise CorpusError(f"{path} has {len(values)} rows and {len(identifiers)} identifiers; they must pair")
     if identifiers is not None:
         row_of_each(identifiers, where=path)
-    return Embeddings(path=path, values=values, identifiers=identifiers)
+    return Embeddings(path=path, values=values, identifiers=identifiers, images=images)
 
 
 def pair_rows(
@@ -88,13 +102,16 @@ def pair_rows(
         by: "identifier" or "position"; as `how_to_pair` decides if `None`.
 
     Returns:
-        The rows of both, and how they were paired: "identifier" or "position".
+        The rows of both, and how they were paired: "identifier" or "position". Of images with several texts each, the
+        first text is taken, unless both files are of such texts.
 
     Raises:
         ConfigError: If `by` is neither.
         CorpusError: If an item is in one file only, or only one file says which item a row is of.
         ShapeError: If rows are to be paired by position and their numbers differ.
     """
+    if x.images is None or y.images is None:  # images pair with the first text of each
+        x, y = x.without_further(), y.without_further()
     how = how_to_pair(x.identifiers, y.identifiers, by=by, x_in=x.path, y_in=y.path)
     if how == "position":
         if len(x.values) != len(y.values):

@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 
 from vergence.arrow import read_schema, read_table
 from vergence.errors import CorpusError
-from vergence.metrics.identifiers import IDENTIFIERS, identifier_column
+from vergence.metrics.identifiers import IDENTIFIERS, OF_IMAGE, identifier_column
 
-Read: TypeAlias = tuple[np.ndarray, tuple[Hashable, ...] | None]  # embeddings and identifiers
+# Embeddings, identifiers, and of which image each text is, where a file says so.
+Read: TypeAlias = tuple[np.ndarray, tuple[Hashable, ...] | None, tuple[Hashable, ...] | None]
 
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 2**16
@@ -59,7 +60,7 @@ def read_npy(path: Path) -> np.ndarray:
 def _read_npy(path: Path) -> Read:
     beside = path.with_suffix(".parquet")
     name = identifier_column(read_schema(beside).names) if beside.is_file() else None
-    return read_npy(path), None if name is None else tuple(read_table(beside, [name])[name].to_pylist())
+    return read_npy(path), None if name is None else tuple(read_table(beside, [name])[name].to_pylist()), None
 
 
 def _read_safetensors(path: Path) -> Read:
@@ -73,7 +74,7 @@ def _read_safetensors(path: Path) -> Read:
     values = tensors[_only(path, "two-dimensional tensor", found)]
     if values.is_floating_point() and (values.element_size() == 1 or str(values.dtype) == "torch.bfloat16"):
         values = values.float()  # NumPy has neither bfloat16 nor 8 bits
-    return values.numpy(), None if named is None else tuple(tensors[named].tolist())
+    return values.numpy(), None if named is None else tuple(tensors[named].tolist()), None
 
 
 def _read_parquet(path: Path) -> Read:
@@ -97,7 +98,12 @@ def _read_parquet(path: Path) -> Read:
         raise CorpusError(f"{path}: embeddings in {name!r} hold null {entries.null_count} times")
     values = np.array(entries.to_numpy(zero_copy_only=False)).reshape(len(column), lengths[0])  # a copy, to write to
     named = identifier_column(table.column_names)
-    return values, None if named is None else tuple(table[named].to_pylist())
+    if named is None:
+        return values, None, None
+    keys = tuple(table[named].to_pylist())
+    is_of_texts = OF_IMAGE in table.column_names and pa.types.is_string(table.schema.field(OF_IMAGE).type)
+    images = tuple(table[OF_IMAGE].to_pylist()) if is_of_texts else None
+    return values, keys, images if images and None not in images else None
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

@@ -10,6 +10,7 @@ from vergence.checks import one_of
 from vergence.errors import CorpusError
 
 IDENTIFIERS = ("key", "id", "ids")  # names under which identifiers are looked for, in this order
+OF_IMAGE = "image"  # says of a text which image it is of, where an image has several
 PAIRINGS = ("identifier", "position")  # how rows can be paired
 _INDEX = "__index_level_0__"  # under which pandas writes an index that has no name
 _EXACT = 2**53  # below it every whole number is a float64

@@ -9,7 +9,7 @@ from torch import Tensor
 from vergence.checks import at_least
 from vergence.encoders import DualEncoder
 from vergence.metrics.scale import unit
-from vergence.views import ViewPair
+from vergence.views import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Representations:
         return Representations(z_image=unit(self.z_image), z_text=unit(self.z_text))
 
 
-def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_size: int = 512) -> Representations:
+def encode(encoder: DualEncoder, views: Views, *, device: str = "cpu", batch_size: int = 512) -> Representations:
     """Encode views in evaluation mode and without gradients; the mode of each of its parts is put back.
 
     Args:
@@ -41,6 +41,7 @@ def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_
         ConfigError: If the batch size is below 1 or there is nothing to encode.
 
     Example:
+        >>> from vergence.views import ViewPair
         >>> encoder = DualEncoder(torch.nn.Linear(8, 4), torch.nn.Linear(3, 4))
         >>> encode(encoder, ViewPair(image=torch.zeros(5, 8), text=torch.zeros(5, 3))).z_text.shape
         torch.Size([5, 4])
@@ -52,8 +53,7 @@ def encode(encoder: DualEncoder, views: ViewPair, *, device: str = "cpu", batch_
     try:
         with torch.inference_mode():
             spans = (range(at, min(at + batch_size, len(views))) for at in range(0, len(views), batch_size))
-            batches = map(views.take, spans)
-            encoded = [encoder(batch.image.to(device), batch.text.to(device)) for batch in batches]
+            encoded = [encoder(batch.image.to(device), batch.text.to(device)) for batch in views.batches(spans)]
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -169,14 +169,19 @@ def take_held_out(embeddings: Embeddings, split: Path) -> tuple[Embeddings, Int[
                 f"with a column called {IDENTIFIERS[0]!r}"
             )
     identifiers = embeddings.identifiers or ()
-    sides = keyed["side"].reindex(list(row_of_each(identifiers, where=embeddings.path)))
+    named = identifiers if embeddings.images is None else embeddings.images
+    row_of_each(identifiers, where=embeddings.path)
+    sides = keyed["side"].reindex([name for image in named for name in row_of_each([image], where=embeddings.path)])
     held_out = np.flatnonzero(sides == "held_out")
     n, n_fit, n_unknown = len(sides), int((sides == "fit").sum()), int(sides.isna().sum())
     note = f"{len(held_out)} of {n} items were held out; left out: {n_fit} trained on, {n_unknown} that {split} lacks"
     if not len(held_out):
         raise CorpusError(f"{embeddings.path}: {note}")
     taken = replace(
-        embeddings, values=embeddings.values[held_out], identifiers=tuple(identifiers[row] for row in held_out)
+        embeddings,
+        values=embeddings.values[held_out],
+        identifiers=tuple(identifiers[row] for row in held_out),
+        images=None if embeddings.images is None else tuple(embeddings.images[row] for row in held_out),
     )
     return taken, link(keyed["cluster"].loc[sides.index[held_out]].tolist()), note
 
@@ -242,9 +247,18 @@ def _pair(
         return np.arange(len(table)), how, [] if pair_by else [warning]
     assert embeddings.identifiers is not None
     assert identifiers is not None
-    rows = match_rows(embeddings.identifiers, identifiers, wanted_in=embeddings.path, offered_in=path)
+    wanted, notes = embeddings.identifiers, list[str]()
+    if embeddings.images is not None and set(row_of_each(wanted, where=embeddings.path)) - set(
+        row_of_each(identifiers, where=path)
+    ):
+        wanted = tuple(dict.fromkeys(embeddings.images))
+        of_each = match_rows(wanted, identifiers, wanted_in=embeddings.path, offered_in=path)
+        row_of = dict(zip(wanted, of_each.tolist(), strict=True))
+        rows = np.array([row_of[image] for image in embeddings.images])
+        notes.append(f"labels are those of the image that each text is of: {len(rows)} texts of {len(wanted)} images")
+        return rows, how, notes
+    rows = match_rows(wanted, identifiers, wanted_in=embeddings.path, offered_in=path)
     kinds = kind_of(embeddings.identifiers), kind_of(identifiers)
-    notes = []
     if kinds[0] != kinds[1]:
         notes.append(f"identifiers are {kinds[0]} in {embeddings.path} and {kinds[1]} in {path}; compared by value")
     if len(table) > len(rows):

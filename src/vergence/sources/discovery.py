@@ -138,7 +138,7 @@ def _matching(pattern: Path, aside: Aside) -> list[Path]:
 
 def _folder(folder: Path, aside: Aside) -> list[Path]:
     everything = list(walk(folder, aside))
-    states = ((file.parent, _listed(file)) for file in everything if file.name == "state.json")
+    states = ((file.parent, data_files(file)) for file in everything if file.name == "state.json")
     listed = {parent: files for parent, files in states if files is not None}
     chosen = {file for files in listed.values() for file in files}
     aside.beside.update(_suffix(file) for file in everything if file.parent in listed and file not in chosen)
@@ -182,7 +182,7 @@ def _sort(file: Path) -> str:
     return "jsonl" if kind == "json" and file.suffix.lower() in _PACKED else kind
 
 
-def _listed(state: Path) -> list[Path] | None:
+def data_files(state: Path) -> list[Path] | None:
     """The data files of a Hugging Face folder: not the caches that may lie beside them, nor anything elsewhere.
 
     `None` if the file is something else of the same name.

@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -99,13 +100,34 @@ def lines(stream: Stream, *, limit: int) -> Iterator[list[bytes | None]]:
 
 @dataclass(frozen=True)
 class Member:
-    """An entry of a tar archive; `content` is `None` where it was not kept; `reason` says why, if it was wanted."""
+    """An entry of a tar archive; `content` is `None` where it was not kept; `reason` says why, if it was wanted.
+
+    `offset` and `size` say where in the uncompressed archive the content is; of what is no file, size is 0.
+    """
 
     number: int
     name: str
     is_file: bool
     content: bytes | None
     reason: str = ""
+    offset: int = 0
+    size: int = 0
+
+
+@lru_cache(maxsize=8)  # a member's name is asked for three times in a row
+def split_name(name: str) -> tuple[str, str]:
+    """The sample and the field of a member; no field for what is no member of a sample.
+
+    Example:
+        >>> split_name("./a/0.url.TXT"), split_name("b.c/0.txt")
+        (('a/0', 'url.txt'), ('b.c/0', 'txt'))
+        >>> split_name("a/._0.txt"), split_name("__MACOSX/0.txt"), split_name("a/README")
+        (('', ''), ('', ''), ('', ''))
+    """
+    pieces = [piece for piece in name.split("/") if piece not in ("", ".")]
+    hidden = any((piece[0] == "." and piece != "..") or piece.startswith("__") for piece in pieces)
+    base, dot, suffix = pieces[-1].partition(".") if pieces else ("", "", "")
+    return ("", "") if hidden or not dot or not suffix else ("/".join([*pieces[:-1], base]), suffix.lower())
 
 
 def members(stream: Stream, *, limit: Callable[[str], int]) -> Iterator[Member]:
@@ -121,6 +143,7 @@ def members(stream: Stream, *, limit: Callable[[str], int]) -> Iterator[Member]:
     Raises:
         BrokenStreamError: If the archive is cut off or a header is damaged; all entries before have been yielded.
     """
+    stream = _Counted(stream)
     number, extra, blank = 0, _Extra(), bytes(_HEADER)
     while header := _exactly(stream, _HEADER, "a header", at_end_ok=number > 0):
         if header == blank:
@@ -139,12 +162,26 @@ def members(stream: Stream, *, limit: Callable[[str], int]) -> Iterator[Member]:
         number += 1
         name, is_file = extra.name or _name(header), kind in (b"\0", b"0", b"7", b"S")
         most, sparse = limit(name), kind == b"S" or extra.sparse
-        content = _payload(stream, size if is_file else 0, keep=is_file and not sparse and size <= most)
+        offset, size = stream.position, size if is_file else 0
+        content = _payload(stream, size, keep=is_file and not sparse and size <= most)
         reason = ""
         if content is None and most >= 0 and kind != b"5":
             reason = "too long" if is_file and not sparse else "a sparse file" if is_file else "a link, not a file"
-        yield Member(number, name, is_file, content, reason)
+        yield Member(number, name, is_file, content, reason, offset, 0 if sparse else size)
         extra = _Extra()
+
+
+class _Counted:
+    """A stream that knows how far it has been read."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.close, self.position = stream.close, 0
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.position += len(data)
+        return data
 
 
 class _Extra:

@@ -1,7 +1,7 @@
 """An encoder to take away: weights, vocabulary, what it was made of, and a card that says what it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vergence.splits import SPLIT_FILE, write_split
 from vergence.tensors import read_tensors
 from vergence.training.checkpoint import whole_state, write_tensors
 from vergence.training.mapping import from_mapping
-from vergence.training.pairs import Captioned
+from vergence.training.pairs import TrainingPairs
 from vergence.training.spec import RunConfig, TermConfig
 from vergence.training.towers import EncoderConfig
 
@@ -64,14 +64,27 @@ def save_encoder(
     write_text(folder / "README.md", card, of_job=True)
 
 
-def load_encoder(folder: Path) -> tuple[DualEncoder, Vocabulary]:
+class ExportedEncoder(DualEncoder):
+    """An encoder that `vergence train` exported: it takes images and texts as they are.
+
+    `encoder, vocabulary = load_encoder(folder)` gives its vocabulary beside it.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self, self.vocabulary))
+
+    def __getitem__(self, place: int) -> Any:
+        return (self, self.vocabulary)[place]
+
+
+def load_encoder(folder: str | Path) -> ExportedEncoder:
     """Restore an encoder that `vergence train` exported.
 
     Args:
-        folder: The `encoder` folder of a run, or a copy of it.
+        folder: The folder of a run, the `encoder` folder in it, or a copy of that.
 
     Returns:
-        The encoder, in evaluation mode on the CPU, and the vocabulary to number its texts with.
+        The encoder, in evaluation mode on the CPU, with `embed_images` and `embed_texts`.
 
     Raises:
         CorpusError: If a file is missing or damaged, or files do not belong together; one line.
@@ -85,24 +98,49 @@ def load_encoder(folder: Path) -> tuple[DualEncoder, Vocabulary]:
         >>> encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_encoder(Path(folder), encoder, vocabulary, config, card="")
-        ...     same, words = load_encoder(Path(folder))
-        >>> torch.equal(same.text.head[0].weight, encoder.text.head[0].weight), words == vocabulary
-        (True, True)
+        ...     same = load_encoder(folder)
+        >>> torch.equal(same.text.head[0].weight, encoder.text.head[0].weight), same.embed_texts(["a cube"]).shape
+        (True, torch.Size([1, 16]))
     """
+    folder = _exported(Path(folder))
     try:
         vocabulary = Vocabulary.from_json(read_text(folder / _WORDS))
         shape = read_json(folder / _SHAPE)
         encoder = _unfitted(folder, shape, vocabulary)
         encoder.load_state_dict(read_tensors(folder / _WEIGHTS)[0])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CorpusError(f"{folder} holds no whole encoder ({reason}); export it again") from error
-    return encoder.eval(), vocabulary
+        reason = f"{error} is missing" if isinstance(error, KeyError) else (str(error) or type(error).__name__)
+        raise CorpusError(f"{folder} holds no whole encoder ({reason.splitlines()[0]}); export it again") from error
+    return encoder.eval()
+
+
+def _exported(folder: Path) -> Path:
+    """The folder that an encoder is in: the one that is named, or `encoder` in it.
+
+    Raises:
+        CorpusError: If there is none; says how to get one.
+    """
+    here = [place for place in (folder, folder / "encoder") if (place / _SHAPE).is_file()]
+    if here:
+        return here[0]
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}; name a training run")
+    if (folder / "job.json").is_file() and (folder / "config.yaml").is_file():
+        raise CorpusError(
+            f"{folder} holds a training that has not ended, and so no encoder yet; go on with: vergence train "
+            f"{folder / 'config.yaml'} --out {folder} --resume"
+        )
+    if any(folder.glob("*.safetensors")) or any(folder.glob("encoder/*.safetensors")):
+        raise CorpusError(
+            f"{folder} holds weights of an earlier form, without {_SHAPE}, which says what encoder they are of; train "
+            "again with: vergence train CONFIG.yaml --out DIR"
+        )
+    raise CorpusError(f"{folder} holds no encoder: no {_SHAPE}; name the folder of a run of vergence train")
 
 
 def model_card(
     config: RunConfig,
-    data: Captioned,
+    data: TrainingPairs,
     metrics: dict[str, float],
     versions: dict[str, str],
     *,
@@ -121,7 +159,7 @@ def model_card(
             f"{data.source}. {data.divided()}; `{SPLIT_FILE}` says which.",
             *([f"{skipped}."] if (skipped := data.skipped()) else []),
             "",
-            _bias(data.misalignment),
+            _bias(data.pairs.misalignment),
             "",
             "## Objective",
             *terms,
@@ -139,12 +177,14 @@ def model_card(
             "",
             "## Load",
             "```python",
-            "from pathlib import Path",
             "from vergence.training import load_encoder",
             "",
-            'encoder, vocabulary = load_encoder(Path("."))  # this folder',
-            'z_text = encoder.text(vocabulary.encode(["a red cube"]))',
+            'encoder = load_encoder(".")  # this folder',
+            'z_image = encoder.embed_images(["photo.jpg"])  # paths, bytes, Pillow images or arrays',
+            'z_text = encoder.embed_texts(["a red cube"])',
             "```",
+            "",
+            "For `vergence probe` and `align`, embeddings of a whole source: `vergence embed SOURCE --model FOLDER`.",
             "",
             f"Versions: {made_by}. Seed {config.seed}. All settings: `config.yaml` beside this folder.",
             "",
@@ -160,13 +200,14 @@ def encoder_settings(config: RunConfig) -> dict[str, Any]:
     return settings
 
 
-def _unfitted(folder: Path, shape: Mapping[str, Any], vocabulary: Vocabulary) -> DualEncoder:
+def _unfitted(folder: Path, shape: Mapping[str, Any], vocabulary: Vocabulary) -> ExportedEncoder:
     """Make what `encoder.json` says, with any weights; the file that training started from is not needed."""
     config = from_mapping(EncoderConfig, {entry.name: shape[entry.name] for entry in fields(EncoderConfig)})
     stored = Preprocessing.from_json(json.dumps(shape["preprocessing"])) if "preprocessing" in shape else None
     with torch.random.fork_rng(devices=[]):
         image = config.image.make(config.dim, side=shape["side"], preprocessing=stored, folder=folder / _MODEL)
-        return DualEncoder(image, config.text.make(len(vocabulary), config.dim))
+        text = config.text.make(len(vocabulary), config.dim)
+        return ExportedEncoder(image, text, side=shape["side"], vocabulary=vocabulary)
 
 
 def _term(term: TermConfig) -> str:

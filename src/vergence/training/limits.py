@@ -18,6 +18,8 @@ MOST: Mapping[str, int] = MappingProxyType(
         "patience": 100_000,
         "items": 1_000_000_000,
         "side": 4_096,
+        "workers": 256,
+        "memory": 1 << 24,
         "min_count": 1_000_000_000,
         "dim": 65_536,
         "features": 65_536,

@@ -39,7 +39,7 @@ from vergence.training.config import TrainConfig
 from vergence.training.optimizers import make_optimizers, set_rate
 from vergence.training.processes import Batches, join_processes, of_each_process, own_generator
 from vergence.training.step import Step, diverged
-from vergence.views import ViewPair
+from vergence.views import Views
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -65,7 +65,7 @@ class TrainResult:
 
 def train(
     encoder: DualEncoder,
-    views: ViewPair,
+    views: Views,
     objective: Objective,
     config: TrainConfig,
     *,
@@ -79,12 +79,13 @@ def train(
     callbacks: Sequence[Callable[[EpochEnd], None]] = (),
     progress: Progress | None = None,
     label: str = "training",
+    about_data: Mapping[str, object] | None = None,
 ) -> TrainResult:
     """Fit a dual encoder to paired views, on this process or on all that `torchrun` has started.
 
     Args:
         encoder: Fitted in place.
-        views: The pairs to train on.
+        views: The pairs to train on, as tensors (`ViewPair`) or decoded when they are needed (`LazyViews`).
         objective: What to minimise; what it learns, such as a temperature, is fitted too. On several processes, the
             result is that of one: losses and gradients are those of the batch of all processes, as long as encoders
             treat items one by one or use `Standardize`; a batch norm's statistics are each process's own.
@@ -101,6 +102,8 @@ def train(
             process only.
         progress: A running progress display to add a bar to; one of its own if `None`.
         label: What to call the bar.
+        about_data: What else to say of the pairs, as JSON can: such as what was left out. It stands in the first line
+            of `history.jsonl` and in the attributes of the history.
 
     Returns:
         The encoder, in evaluation mode, and its history.
@@ -113,6 +116,7 @@ def train(
     Example:
         >>> from vergence.losses import WeightedTerm, info_nce
         >>> from vergence.random import generator
+        >>> from vergence.views import ViewPair
         >>> x = torch.randn(64, 8, generator=generator(0))
         >>> result = train(
         ...     DualEncoder(nn.Linear(8, 2), nn.Linear(8, 2)),
@@ -167,18 +171,23 @@ def train(
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
-                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history), of_job=True)
+                    lines = [
+                        {**row, **(about_data or {})} if number == 0 else row for number, row in enumerate(history)
+                    ]
+                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in lines), of_job=True)
                 checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
             for callback in callbacks if accelerator.is_main_process else ():
                 callback(end)
         encoder.eval()
-    return TrainResult(encoder=encoder, history=pd.DataFrame(history), resumed_from=done)
+    table = pd.DataFrame(history)
+    table.attrs.update(about_data or {})
+    return TrainResult(encoder=encoder, history=table, resumed_from=done)
 
 
 def _epoch(
     step: Step,
     *,
-    views: ViewPair,
+    views: Views,
     batches: Batches,
     epoch: int,
     generator: torch.Generator,
@@ -192,13 +201,18 @@ def _epoch(
     torch.manual_seed(own_generator(dropout).initial_seed())
     steps = len(batches.sizes) // config.accumulation
     sums: dict[str, float] = {}
-    for number, (rows, sizes) in enumerate(batches):
+    wanted = (rows for rows, _ in batches)
+    for number, batch in enumerate(views.batches(wanted)):
         progress = (epoch * steps + number // config.accumulation) / (config.epochs * steps)
         last = (number + 1) % config.accumulation == 0
-        batch = views.take(rows)
         image = augment(batch.image, augmentation) if augment else batch.image
         found = step.add_gradient(
-            image.to(device), batch.text.to(device), sizes, last=last, progress=progress, generator=noise
+            image.to(device),
+            batch.text.to(device),
+            batches.sizes[number],
+            last=last,
+            progress=progress,
+            generator=noise,
         )
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value / len(batches.sizes)

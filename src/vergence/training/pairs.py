@@ -1,59 +1,61 @@
-"""The pairs that a configuration names: the embedded set under a caption policy, or a Parquet file of the user's."""
+"""The pairs that a configuration names, the embedded set or a source of the user's, and who of them is held out."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
-from jaxtyping import UInt8
-from PIL import Image
-from torch import Tensor
+from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-from vergence.arrow import read_schema, read_table
 from vergence.data import POLICIES, load_emoji, write_captions
 from vergence.data.clusters import cluster_values, link
+from vergence.data.held import Looked, look_at
+from vergence.data.rows import Columns
+from vergence.data.source import Source, read_source
 from vergence.errors import ConfigError, CorpusError
-from vergence.images import decode_image
-from vergence.metrics.files import IDENTIFIERS
-from vergence.misalignment import Misalignment
+from vergence.images import Images
+from vergence.pairs import Pairs
 from vergence.random import named
 from vergence.splits import hold_out
+from vergence.terminal import bars
 from vergence.training.spec import DataConfig
+
+_NAMED = 20  # rows left out that the history names
 
 
 @dataclass(frozen=True, eq=False)
-class Captioned:
-    """Images with captions, and which of them are for training.
+class TrainingPairs:
+    """Pairs, and which of them are for training.
 
     Args:
-        images: All images, brought to one size, in [0, 255].
-        captions: One for each.
+        pairs: All that can be used.
         fit: Rows to train on.
         held_out: Rows for validation; may be none. They share no cluster with `fit`.
         source: What the pairs are, in a few words.
         split: What became of every row that was drawn, also of those that cannot be used: see `write_split`.
-        misalignment: What the captions mention and may get wrong, where that is known.
+        places: Where each of these rows is, for people.
+        notes: What of the source was passed over, a line each.
     """
 
-    images: UInt8[Tensor, "n 3 side side"]
-    captions: list[str]
+    pairs: Pairs
     fit: np.ndarray
     held_out: np.ndarray
     source: str
     split: pd.DataFrame
-    misalignment: Misalignment | None = None
+    places: list[str]
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """A short hash of images, captions and what is held out, which tells two sets apart."""
-        content = hashlib.sha256(repr((self.captions, self.held_out.tolist())).encode())
-        content.update(self.images.numpy().tobytes())
-        return content.hexdigest()[:16]
+        used = self.split["image"][self.split["reason"].isna()].tolist()
+        content = repr((list(self.pairs.texts), self.held_out.tolist(), used))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def skipped(self) -> str | None:
         """How many rows were left out and why, in one line; `None` if none was."""
@@ -62,6 +64,13 @@ class Captioned:
             return None
         counts = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
         return f"{reasons.total()} of {len(self.split)} rows were left out: {counts}"
+
+    def left_out(self) -> dict[str, Any]:
+        """The same for the history: how many, and where the first of them are; empty if none was."""
+        found = [(place, why) for place, why in zip(self.places, self.split["reason"], strict=True) if why is not None]
+        if not found:
+            return {}
+        return {"left_out": len(found), "left_out_rows": [f"{place}: {why}" for place, why in found[:_NAMED]]}
 
     def divided(self) -> str:
         """How many pairs, of how many clusters, are for training and held out, in one line."""
@@ -72,167 +81,139 @@ class Captioned:
         )
 
 
-def load_pairs(config: DataConfig, *, seed: int) -> Captioned:
+def load_pairs(config: DataConfig, *, seed: int) -> TrainingPairs:
     """Load what a configuration names and split it by cluster.
+
+    Every image is decoded once, to know which can be and which are the same; as many as fit into `memory` are held,
+    of a larger set none.
 
     Args:
         config: Which data.
         seed: Seed of the choice of items, of the split and of drawn captions, >= 0.
 
     Returns:
-        The pairs. A cluster is a concept of the embedded set; in a file all rows whose images are the same pixels, or
-        that have one identifier or one value in the cluster column.
+        The pairs. A cluster is a concept of the embedded set; in a source all rows whose images are the same pixels, or
+        that have one key or one value in the cluster column.
 
     Raises:
         CorpusError: If a file is missing, damaged or lacks a column, or too many of its rows cannot be used; one line.
         ConfigError: If nothing can be held out.
 
     Example:
-        >>> load_pairs(DataConfig(policy="omit", items=64, side=8), seed=0).images.shape
+        >>> load_pairs(DataConfig(policy="omit", items=64, side=8), seed=0).pairs.images.tensor().shape
         torch.Size([64, 3, 8, 8])
     """
-    return _embedded(config, seed=seed) if config.parquet is None else _from_parquet(config, seed=seed)
+    return _embedded(config, seed=seed) if config.place is None else _from_source(config, seed=seed)
 
 
-def _embedded(config: DataConfig, *, seed: int) -> Captioned:
+def _embedded(config: DataConfig, *, seed: int) -> TrainingPairs:
     emoji = load_emoji()
     rows = _chosen(len(emoji), config.items, seed=seed)
     emoji = emoji.take(rows)
-    images = np.empty((len(emoji), 3, config.side, config.side), dtype=np.uint8)
-    for place, image in enumerate(emoji.images):
-        images[place] = _resized(image, config.side)
-    split = pd.DataFrame({"row": rows, "key": emoji.keys, "image": _digests(images), "reason": None})
-    fit, held_out = _split(split, list(emoji.clusters), config.validation, seed=seed)
-    return Captioned(
-        images=torch.from_numpy(images),
-        captions=write_captions(emoji, config.policy, seed=seed),
+    looked = _looked(emoji.images, config)
+    split = pd.DataFrame({"row": rows, "key": emoji.keys, "image": looked.digests, "reason": None})
+    fit, held_out = _split(split, emoji.clusters.tolist(), config.validation, seed=seed)
+    texts, misalignment = write_captions(emoji, config.policy, seed=seed), POLICIES[config.policy].misalignment
+    return TrainingPairs(
+        pairs=replace(emoji, images=looked.images, texts=texts, misalignment=misalignment),
         fit=fit,
         held_out=held_out,
         source=f"Fluent 3D emoji; captions: {POLICIES[config.policy].description}",
         split=split,
-        misalignment=POLICIES[config.policy].misalignment,
+        places=list(emoji.keys),
     )
 
 
-def _from_parquet(config: DataConfig, *, seed: int) -> Captioned:
-    path = Path(str(config.parquet))
-    table, keys = _read(path, config)
-    rows = _chosen(len(table), config.items, seed=seed)
-    images = np.empty((len(rows), 3, config.side, config.side), dtype=np.uint8)
-    captions: list[str] = []
-    reasons: list[str | None] = []
-    for row, (pair, reason) in zip(rows, _pairs(table, rows, path.parent, config), strict=True):
-        reasons.append(reason)
-        if pair is not None:
-            images[len(captions)], caption = pair
-            captions.append(caption)
-            continue
-        n_skipped = len(reasons) - len(captions)
-        if config.strict or n_skipped > config.max_skipped * len(rows):
-            limit = "data.strict stops at it" if config.strict else f"data.max_skipped allows {config.max_skipped:.2%}"
-            raise CorpusError(f"row {row} of {path}: {reason}; that is {n_skipped} of {len(rows)} rows; {limit}")
-    if len(captions) < 2:
-        raise CorpusError(f"{path} gives {len(captions)} pairs of {len(rows)} rows; training needs at least two")
-    images = images[: len(captions)]
-    used = [place for place, reason in enumerate(reasons) if reason is None]
-    identity = [keys[row] for row in rows]
-    split = pd.DataFrame({"row": rows, "key": identity, "image": None, "reason": reasons}, dtype=object)
-    split.loc[used, "image"] = digests = _digests(images)
-    linked: list[Sequence[Hashable | None]] = [digests, [identity[place] for place in used]]
-    if config.cluster_column:
-        column = table[config.cluster_column].take([rows[place] for place in used])
-        linked.append(cluster_values(column, where=f"{path}: {config.cluster_column}"))
-    fit, held_out = _split(split, link(*linked).tolist(), config.validation, seed=seed)
-    return Captioned(
-        images=torch.from_numpy(images),
-        captions=captions,
+def _from_source(config: DataConfig, *, seed: int) -> TrainingPairs:
+    source = read_source(str(config.place), _columns(config))
+    rows = _chosen(len(source.rows), config.items, seed=seed)
+    reasons = [source.rows[row].reason for row in rows]
+    if not config.strict:  # which names the first row that cannot be used, be it for its caption or its image
+        _check_skipped(source, rows, reasons, config)
+    sound = [place for place, reason in enumerate(reasons) if reason is None]
+    images, numbers = source.images([rows[place] for place in sound])
+    rows_of_each = np.bincount(numbers, minlength=len(images))
+
+    def too_many(found: dict[int, str]) -> bool:
+        skipped = len(rows) - len(sound) + int(rows_of_each[list(found)].sum())
+        return config.strict or skipped > config.max_skipped * len(rows)
+
+    looked = _looked(images, config, stop=too_many)
+    for place, number in zip(sound, numbers.tolist(), strict=True):
+        reasons[place] = looked.reasons.get(number)
+    _check_skipped(source, rows, reasons, config)
+    used = [(place, number) for place, number in zip(sound, numbers.tolist(), strict=True) if reasons[place] is None]
+    if len(used) < 2:
+        raise CorpusError(f"{config.place} gives {len(used)} pairs of {len(rows)} rows; training needs at least two")
+    digests = [looked.digests[number] for _, number in used]
+    pairs_of = [rows[place] for place, _ in used]
+    clusters = _clusters(source, pairs_of, digests, config)
+    keys = [source.rows[row].key for row in rows]
+    split = pd.DataFrame({"row": rows, "key": keys, "image": None, "reason": reasons}, dtype=object)
+    split.loc[[place for place, _ in used], "image"] = digests
+    fit, held_out = _split(split, clusters.tolist(), config.validation, seed=seed)
+    return TrainingPairs(
+        pairs=Pairs(
+            images=looked.images.take(np.array([number for _, number in used])),
+            texts=[source.rows[row].text for row in pairs_of],
+            keys=[str(source.rows[row].key) for row in pairs_of],
+            clusters=clusters,
+        ),
         fit=fit,
         held_out=held_out,
-        source=f"{path.name}, columns {config.image_column} and {config.caption_column}",
+        source=source.name,
         split=split,
+        places=[source.rows[row].place for row in rows],
+        notes=source.notes,
     )
 
 
-def _read(path: Path, config: DataConfig) -> tuple[pa.Table, list[str | None]]:
-    """Read the columns that are needed, and the identifiers of the rows, `None` where there are none."""
-    if not path.is_file():
-        raise CorpusError(f"{path} does not exist; set data.parquet to an existing Parquet file")
-    schema = read_schema(path)
-    key = next((name for name in IDENTIFIERS if name in schema.names and _identifies(schema.field(name).type)), None)
-    wanted = [config.image_column, config.caption_column, config.cluster_column, key]
-    table = read_table(path, list(dict.fromkeys(name for name in wanted if name is not None)))
-    if not len(table):
-        raise CorpusError(f"{path} holds no rows; training needs at least two pairs")
-    keys = [None] * len(table) if key is None else table[key].to_pylist()
-    return table, [None if value is None else str(value) for value in keys]
+def _columns(config: DataConfig) -> Columns:
+    return Columns(
+        image=config.image_column,
+        caption=config.caption_column,
+        key=config.key_column,
+        cluster=config.cluster_column,
+        root=None if config.images is None else Path(config.images),
+    )
 
 
-def _identifies(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind)) or _is_text(kind)
+def _looked(images: Images, config: DataConfig, **more: Any) -> Looked:
+    """Look at every image, with a bar where that takes a while."""
+    with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
+        bar = shown.add_task("looking at images", total=len(images))
+        return look_at(
+            images,
+            side=config.side,
+            workers=config.threads,
+            held_bytes=config.memory << 20,
+            advance=lambda n: shown.advance(bar, n),
+            **more,
+        )
 
 
-def _pairs(
-    table: pa.Table, rows: Sequence[int], folder: Path, config: DataConfig
-) -> Iterator[tuple[tuple[np.ndarray, str] | None, str | None]]:
-    """Each row's image, brought to size, and caption; or why there is none."""
-    sources, captions = _sources(table, config.image_column), table[config.caption_column]
-    if not (_is_text(captions.type) or pa.types.is_null(captions.type)):
-        raise CorpusError(f"column {config.caption_column!r} holds {captions.type}; captions must be texts")
-    for row in rows:
+def _check_skipped(source: Source, rows: Sequence[int], reasons: Sequence[str | None], config: DataConfig) -> None:
+    """Refuse the row that is one too many."""
+    skipped = 0
+    for row, reason in zip(rows, reasons, strict=True):
+        skipped += reason is not None
+        if reason is not None and (config.strict or skipped > config.max_skipped * len(rows)):
+            limit = "data.strict stops at it" if config.strict else f"data.max_skipped allows {config.max_skipped:.2%}"
+            place = source.rows[row].place
+            raise CorpusError(f"{place}: {reason}; that is {skipped} of {len(rows)} rows; {limit}")
+
+
+def _clusters(source: Source, rows: Sequence[int], digests: Sequence[str | None], config: DataConfig) -> np.ndarray:
+    """The number of each row's cluster."""
+    linked: list[Sequence[Hashable | None]] = [digests, [source.rows[row].key for row in rows]]
+    if config.cluster_column:
+        values = source.clusters(rows)
         try:
-            caption = captions[row].as_py()
-            if caption is None or not caption.strip():
-                raise CorpusError("no caption" if caption is None else "empty caption")
-            given = (source[row].as_py() for source in sources)
-            image = _image(next((value for value in given if value), None), folder)
-            yield (_resized(image, config.side), caption), None
-        except CorpusError as error:
-            yield None, str(error)
-
-
-def _sources(table: pa.Table, name: str) -> list[pa.ChunkedArray]:
-    """Where a row's image may stand: a column of bytes or paths, or these two fields of its records."""
-    column = table[name]
-    is_record = pa.types.is_struct(column.type)
-    fields = [field for field in ("bytes", "path") if is_record and column.type.get_field_index(field) >= 0]
-    found = [pc.struct_field(column, field) for field in fields] or [column]
-    for source in found:
-        if not (_is_text(source.type) or _is_bytes(source.type) or pa.types.is_null(source.type)):
-            raise CorpusError(
-                f"column {name!r} holds {column.type}; images must be bytes, paths, or records of `bytes` or `path`"
-            )
-    return found
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(test(kind) for test in tests)
-
-
-def _image(value: bytes | str | None, folder: Path) -> Image.Image:
-    """Decode an image from bytes, or from a path, relative to the folder or not."""
-    if value is None:
-        raise CorpusError("no image")
-    try:
-        return decode_image(value if isinstance(value, bytes) else folder / value)
-    except CorpusError as error:
-        raise CorpusError(f"image cannot be read: {error}") from error
-
-
-def _resized(image: Image.Image, side: int) -> np.ndarray:
-    fitted = image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(fitted, dtype=np.uint8).transpose(2, 0, 1)
-
-
-def _digests(images: np.ndarray) -> list[str]:
-    """Of what the encoder sees: one image under several paths, links or formats without loss has one digest."""
-    return [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in images]
+            column = pa.chunked_array([pa.array(values)])
+        except pa.ArrowException:
+            column = pa.chunked_array([pa.array([None if value is None else str(value) for value in values])])
+        linked.append(cluster_values(column, where=f"{config.place}: {config.cluster_column}"))
+    return link(*linked)
 
 
 def _chosen(n: int, wanted: int | None, *, seed: int) -> list[int]:

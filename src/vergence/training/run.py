@@ -1,6 +1,7 @@
 """A run of `vergence train`: data, training, metrics and export, in one folder, resumable."""
 
 import platform
+import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,8 @@ from torch import Tensor
 
 import vergence
 from vergence.encoders import DualEncoder, Vocabulary
-from vergence.errors import ConfigError
+from vergence.errors import ConfigError, CorpusError
+from vergence.files import read_json
 from vergence.folders import JobFolder, WhenPresent
 from vergence.losses import Objective, process_rank
 from vergence.metrics import retrieve
@@ -23,7 +25,7 @@ from vergence.training.pairs import load_pairs
 from vergence.training.processes import join_processes, wait_for_all
 from vergence.training.spec import HELD_OUT, RunConfig
 from vergence.training.towers import make_image_encoder, make_text_encoder
-from vergence.views import ViewPair, random_shift
+from vergence.views import LazyViews, random_shift
 
 _AT_ONCE = 512  # held-out pairs encoded together
 
@@ -50,6 +52,7 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     """
     image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)  # its weights may be refused
     pairs = load_pairs(config.data, seed=config.seed)
+    _refuse_earlier_form(out, present)
     config.train.steps_per_epoch(len(pairs.fit))
     stop = config.train.early_stop
     if stop and stop.metric in HELD_OUT and len(pairs.held_out) < 2:
@@ -57,26 +60,36 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             f"train.early_stop watches {stop.metric}, which needs at least two held-out pairs; got "
             f"{len(pairs.held_out)} ({pairs.divided()}); raise data.validation"
         )
-    vocabulary = Vocabulary.of((pairs.captions[row] for row in pairs.fit), min_count=config.encoder.min_count)
-    encoder = DualEncoder(image, make_text_encoder(config.encoder, vocabulary, seed=config.seed))
+    texts = pairs.pairs.texts
+    vocabulary = Vocabulary.of((texts[row] for row in pairs.fit), min_count=config.encoder.min_count)
+    text = make_text_encoder(config.encoder, vocabulary, seed=config.seed)
+    encoder = DualEncoder(image, text, side=config.data.side, vocabulary=vocabulary)
     versions = _versions()
-    job = {"job": "train", "settings": config.to_mapping(), "data": pairs.digest()}
-    words = vocabulary.encode(pairs.captions)[:, : getattr(encoder.text, "max_length", None)]
-    views = ViewPair(image=pairs.images, text=words)
+    job = {"job": "train", "settings": config.identity(), "data": pairs.digest()}
+    length = min(vocabulary.longest(texts), getattr(encoder.text, "max_length", sys.maxsize))  # of every batch alike
+    fit, held_out = (
+        LazyViews(
+            pairs.pairs.take(rows),
+            partial(vocabulary.encode, length=length),
+            side=config.data.side,
+            workers=config.data.threads,
+        )
+        for rows in (pairs.fit, pairs.held_out)
+    )
     objective = config.make_objective()
-    held_out = views.take(pairs.held_out)
     with join_processes(config.device):
         if process_rank() == 0:
             folder = JobFolder.claim(out, job, present=present)
             folder.write_text("config.yaml", config.to_yaml())
             folder.write_json("versions.json", versions)
             write_split(folder.path / SPLIT_FILE, pairs.split)
+            say(*(f"passed over: {note}" for note in pairs.notes), err=True)
             if skipped := pairs.skipped():
-                say(f"{config.data.parquet}: {skipped}", err=True)
+                say(f"{config.data.place}: {skipped}", err=True)
         wait_for_all()  # until the folder is what it is to be
         result = train(
             encoder,
-            views.take(pairs.fit),
+            fit,
             objective,
             config.train,
             generator=named(config.seed, "training"),
@@ -85,6 +98,7 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             resume=True,
             augment=partial(_shifted, config.data.shift) if config.data.shift else None,
             evaluate=partial(_measure, held_out, objective, config.train.batch_size) if len(held_out) > 1 else None,
+            about_data=pairs.left_out(),
         )
         last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
         card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
@@ -92,12 +106,26 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
     return result
 
 
-def _measure(held_out: ViewPair, objective: Objective, batch_size: int, end: EpochEnd) -> dict[str, float]:
+def _refuse_earlier_form(out: Path, present: WhenPresent) -> None:
+    """Say how to go on where a run of an earlier form of its settings is to be resumed."""
+    try:
+        job = read_json(out / "job.json") if present == "resume" and (out / "job.json").is_file() else None
+        known = set(job["settings"]["data"]) if job and job["job"] == "train" else {"source"}
+    except (CorpusError, KeyError, TypeError):
+        return  # claiming the folder says what is wrong with it
+    if "source" not in known:
+        raise ConfigError(
+            f"{out} holds a run of an earlier form, which cannot be resumed; its encoder can still be used: vergence "
+            f"embed SOURCE --model {out}. To train anew pass --overwrite, or choose another folder with --out"
+        )
+
+
+def _measure(held_out: LazyViews, objective: Objective, batch_size: int, end: EpochEnd) -> dict[str, float]:
     """Loss and retrieval on held-out pairs; the names are those of `HELD_OUT`."""
     device = next(end.encoder.parameters()).device
-    spans = [slice(at, at + _AT_ONCE) for at in range(0, len(held_out), _AT_ONCE)]
+    spans = [range(at, min(at + _AT_ONCE, len(held_out))) for at in range(0, len(held_out), _AT_ONCE)]
     with torch.no_grad():
-        encoded = [end.encoder(held_out.image[span].to(device), held_out.text[span].to(device)) for span in spans]
+        encoded = [end.encoder(batch.image.to(device), batch.text.to(device)) for batch in held_out.batches(spans)]
         z_image, z_text = (torch.cat(parts) for parts in zip(*encoded, strict=True))
         size = min(batch_size, len(z_image))
         batches = [slice(at, at + size) for at in range(0, len(z_image) - size + 1, size)]

@@ -1,6 +1,7 @@
 """What `vergence train` is told: data, encoders, objective, settings; checked as a whole before any of it is made."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vergence.checks import at_least, one_of
-from vergence.data import POLICIES, load_emoji
+from vergence.data import POLICIES
 from vergence.errors import ConfigError
 from vergence.files import yaml_text
 from vergence.losses import (
@@ -54,7 +55,7 @@ LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
 HELD_OUT = ("held_out_total", "held_out_recall_at_1")
 """Metrics that a run measures where pairs are held out."""
 
-_SMALL = 256  # pixels of a side; the embedded set fits into any memory then
+_MOST_THREADS = 8  # that are used without being asked for
 _LEARNED = MappingProxyType({"temperature": LearnedTemperature, "bias": LearnedScalar})
 _UNSAID = frozenset({"negatives_image", "negatives_text", "bound"})  # settings that a configuration has no words for
 
@@ -64,11 +65,17 @@ class DataConfig:
     """The pairs to train on.
 
     Args:
-        parquet: A Parquet file with an image and a caption column; the embedded set if `None`.
-        image_column: Column of WebP, PNG or JPEG files as bytes, or of their paths, relative to the Parquet file.
-        caption_column: Column of texts.
-        cluster_column: Column of that file, equal for rows that must not be both trained on and held out. Rows of one
-            image, or of one identifier (`key`, `id` or `ids`), are kept together in any case.
+        source: A file, folder or glob of images with captions, in any layout of `vergence.data.LAYOUTS`: tables of
+            paths, COCO annotations, tar shards, Parquet, folders; the embedded set if `None`.
+        parquet: The earlier name of `source`.
+        image_column: Column of WebP, PNG or JPEG files as bytes, or of their paths; in tar shards a field. Found by its
+            name if `None`: image, file_name, filepath, path and the like.
+        caption_column: Column of texts, or of lists of them; in tar shards a field, or a key of its JSON. Found by its
+            name if `None`: caption, text, title and the like.
+        key_column: Column of what each image is called; `key`, `id` or `ids` if `None`, else the image's path.
+        cluster_column: Column, equal for rows that must not be both trained on and held out. Rows of one image, or of
+            one key, are kept together in any case.
+        images: Folder that paths of images are relative to; that of the file which holds them if `None`.
         max_skipped: Largest share of the rows that may be left out since their image or caption is missing or cannot
             be read, in [0, 1); they are counted.
         strict: Whether to stop at the first such row instead.
@@ -76,6 +83,9 @@ class DataConfig:
         items: How many items of the embedded set or file to use, drawn at random, >= 2; all if `None`.
         side: Pixels of a side to which images are brought, in [8, 4096].
         shift: Pixels by which training images move at most, >= 0.
+        workers: Threads that decode images, >= 1; as many as there are cores if `None`. Results do not depend on it.
+        memory: Mebibytes of decoded images that may be held, >= 0: a set that fits is decoded once, of any other each
+            batch when it is needed. Results do not depend on it.
         validation: Share of the images (of the embedded set: concepts; of a cluster column: clusters) held out for
             metrics, in [0, 1).
 
@@ -83,16 +93,21 @@ class DataConfig:
         ConfigError: Naming the setting, what it got and what is allowed.
     """
 
+    source: str | None = None
     parquet: str | None = None
-    image_column: str = "image"
-    caption_column: str = "caption"
+    image_column: str | None = None
+    caption_column: str | None = None
+    key_column: str | None = None
     cluster_column: str | None = None
+    images: str | None = None
     max_skipped: float = 0.05
     strict: bool = False
     policy: str = "labels"
     items: int | None = None
     side: int = 64
     shift: int = 4
+    workers: int | None = None
+    memory: int = 128
     validation: float = 0.1
 
     def __post_init__(self) -> None:
@@ -106,8 +121,24 @@ class DataConfig:
         for name in ("validation", "max_skipped"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be a share in [0, 1); got {getattr(self, name)!r}")
-        if self.cluster_column is not None and self.parquet is None:
-            raise ConfigError("cluster_column is a column of data.parquet, which is not set; remove it or set both")
+        if self.workers is not None:
+            within("workers", self.workers, 1)
+        within("memory", self.memory, 0)
+        if self.source is not None and self.parquet is not None:
+            raise ConfigError("parquet is the earlier name of source; keep data.source and remove data.parquet")
+        for name in ("image_column", "caption_column", "key_column", "cluster_column", "images"):
+            if getattr(self, name) is not None and self.place is None:
+                raise ConfigError(f"{name} is of data.source, which is not set; remove it or set both")
+
+    @property
+    def place(self) -> str | None:
+        """The source, by whichever name it was given."""
+        return self.parquet if self.source is None else self.source
+
+    @property
+    def threads(self) -> int:
+        """Threads that decode images."""
+        return self.workers or min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +217,7 @@ class RunConfig:
         check_seed(self.seed)
         one_of("device", self.device, ("cpu", "auto"))
         self.encoder.check(side=self.data.side)
-        _check_pixels(self.data)
+        _check_pixels(self)
         self.make_objective()
         for name in HELD_OUT:
             if name in self.objective:
@@ -204,15 +235,24 @@ class RunConfig:
         mapping: dict[str, Any] = _plain(asdict(self))
         return mapping
 
+    def identity(self) -> dict[str, Any]:
+        """Return what results depend on: all but threads and memory."""
+        mapping = self.to_mapping()
+        for name in ("workers", "memory"):
+            del mapping["data"][name]
+        return mapping
+
     def to_yaml(self) -> str:
         """Word the configuration so that `vergence train` reads the same one back."""
         return yaml_text(self.to_mapping())
 
 
-def _check_pixels(data: DataConfig) -> None:
-    """Require the images to fit into memory, as far as their number is known before any is read."""
-    n = data.items or (len(load_emoji()) if data.parquet is None and data.side > _SMALL else 0)
-    fits_in_memory(n * 3 * data.side**2, f"holding {n:,} images of side {data.side} (make side or items smaller)")
+def _check_pixels(config: "RunConfig") -> None:
+    """Require the images of a batch to fit into memory: three batches that are decoded, and one that is encoded."""
+    n, side = config.train.batch_size, config.data.side
+    at_once = min(n, config.train.chunk_size or n)
+    needed = (3 * n + 4 * at_once) * 3 * side**2
+    fits_in_memory(needed, f"decoding batches of {n:,} images of side {side} (make side or batch_size smaller)")
 
 
 def _plain(value: Any) -> Any:

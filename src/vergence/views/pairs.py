@@ -1,7 +1,8 @@
-"""Paired views, held in memory: row i of the image and row i of the text show one item."""
+"""Paired views, what encoders see of pairs: row i of the image and row i of the text show one item."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,6 +10,22 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from vergence.errors import ShapeError
+from vergence.pairs import Pairs
+
+
+@runtime_checkable
+class Views(Protocol):
+    """Views of many items, of which some at a time are tensors."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Sequence[int] | np.ndarray | Tensor, /) -> "ViewPair":
+        """The views of these rows."""
+        ...
+
+    def batches(self, groups: Iterable[Sequence[int]], /) -> Iterator["ViewPair"]:
+        """The views of each group of rows, in order."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +61,44 @@ class ViewPair:
         if index.dtype != torch.bool:  # torch would take bytes for a mask and an empty list for floats
             index = index.long()
         return ViewPair(image=self.image[index], text=self.text[index])
+
+    def batches(self, groups: Iterable[Sequence[int]]) -> Iterator["ViewPair"]:
+        """The views of each group of rows, in order."""
+        return map(self.take, groups)
+
+
+@dataclass(frozen=True, eq=False)
+class LazyViews:
+    """Views of pairs that are made when they are asked for: pixels of one size, and numbers of words.
+
+    Args:
+        pairs: What to look at.
+        number: Makes one row of numbers, of one length, for each text.
+        side: Pixels of a side to bring images to.
+        workers: Threads that decode, >= 1; the views do not depend on their number.
+    """
+
+    pairs: Pairs
+    number: Callable[[Sequence[str]], Tensor]
+    side: int
+    workers: int = 1
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def take(self, rows: Sequence[int] | np.ndarray | Tensor) -> ViewPair:
+        """The views of these rows.
+
+        Raises:
+            CorpusError: If an image is damaged.
+        """
+        return next(self.batches([torch.as_tensor(rows).tolist()]))
+
+    def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[ViewPair]:
+        """The views of each group of rows, decoded a little ahead.
+
+        Raises:
+            CorpusError: If an image is damaged.
+        """
+        for images, texts in self.pairs.batches(groups, side=self.side, workers=self.workers):
+            yield ViewPair(image=images, text=self.number(texts))

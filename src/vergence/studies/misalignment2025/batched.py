@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from vergence.checks import at_least, positive
 from vergence.random import spawn
 from vergence.studies.misalignment2025.stacked import (
+    Whitening,
+    canonical_maps,
     fitted_l2_info_nce,
     muon_step,
     residual_block,
@@ -109,7 +111,7 @@ class BatchedEncoders:
         generators: Sequence[torch.Generator],
     ) -> None:
         self.n_blocks = config.n_blocks
-        self.whitenings = [tuple(_Whitening(views) for views in pair) for pair in pilots]
+        self.whitenings = [tuple(Whitening(views) for views in pair) for pair in pilots]
         n_inputs = [(image.shape[1], text.shape[1]) for image, text in pilots]
         self.n_inputs = tuple(max(widths) for widths in zip(*n_inputs, strict=True))
         self._resize(sizes)
@@ -135,7 +137,7 @@ class BatchedEncoders:
             maps: Sequence[Tensor] = [torch.eye(had)] * 2
             if size < had:
                 image, text = (self.of_run(run, side, views[side]) for side in (0, 1))
-                maps = _canonical_maps(image, text, size)
+                maps = canonical_maps(image, text, size)
             for name, runs in kept.items():
                 runs.append(self.others[name].detach()[run, :, :had] @ maps[int(name[-1])])
         self.others |= {name: _stack(runs).requires_grad_() for name, runs in kept.items()}
@@ -243,31 +245,6 @@ class _Optimizer:
                 weight.grad = gradient
             self.adam.param_groups[0]["lr"] = self.config.rate * share
             self.adam.step()
-
-
-def _canonical_maps(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], size: int) -> list[Tensor]:
-    """Linear maps of both sides onto their first canonical variables."""
-    sides = [(z - z.mean(0)).double() for z in (a, b)]
-    whitening = []
-    for z in sides:
-        values, vectors = torch.linalg.eigh(z.T @ z / len(z))
-        whitening.append(vectors * (values + 1e-9 * values[-1]).rsqrt())
-    left, _, right = torch.linalg.svd((sides[0] @ whitening[0]).T @ (sides[1] @ whitening[1]) / len(a))
-    return [(whitening[0] @ left[:, :size]).float(), (whitening[1] @ right.mT[:, :size]).float()]
-
-
-class _Whitening:
-    """Gives views mean 0 and the identity as covariance, as measured on a first draw."""
-
-    def __init__(self, pilot: Tensor) -> None:
-        self.mean = pilot.mean(0)
-        centred = (pilot - self.mean).double()
-        values, vectors = torch.linalg.eigh(centred.T @ centred / len(pilot))
-        self.matrix = (vectors * (values + 1e-9 * values[-1]).rsqrt()).to(pilot.dtype)
-
-    def __call__(self, views: Tensor) -> Tensor:
-        white: Tensor = (views - self.mean) @ self.matrix
-        return white
 
 
 def _weights(

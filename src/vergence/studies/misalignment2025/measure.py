@@ -1,11 +1,10 @@
-"""What a trained run holds: probes of every variable from both sides, beside what theory predicts of each."""
+"""What a trained run holds: probes of every variable from both sides."""
 
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from vergence.latent import oracle_r2
 from vergence.metrics import MLP, NystroemRidge, matthews_corrcoef, r2_score
 from vergence.random import named, spawn
 from vergence.studies.misalignment2025.spec import SPACE, RunSpec
@@ -46,24 +45,17 @@ def measure(spec: RunSpec, encoders: Encoders, run: int, *, n: int, share: float
         latents = model.sample(n, spec.misalignment, generator=stream)
         halves.append((latents, *_encoded(encoders, run, render(latents, mixings))))
     (fit, *z_fit), (test, *z_test) = halves
-    oracle = oracle_r2(model, spec.misalignment)
     rows: list[Row] = []
     for side, name in enumerate(("image", "text") if share == 1 else ("image",)):
         private = [f"{name}_private"] * fit.image_private.shape[1]
         wanted = [torch.cat([part.semantics, getattr(part, f"{name}_private")], dim=1) for part in (fit, test)]
         scores = r2_score(wanted[1], PROBE.fit(z_fit[side], wanted[0]).predict(z_test[side])).tolist()
         for factor, score in zip([*SPACE, *private], scores, strict=True):
-            row: Row = {"side": name, "factor": factor, "role": _role(spec, factor), "metric": "r2", "domain": "in"}
-            row |= {"value": score, "oracle": oracle.get(factor, 0.0), "oracle_error": oracle.errors.get(factor, 0.0)}
-            rows.append(row)
+            row: Row = {"side": name, "factor": factor, "role": role(spec, factor), "metric": "r2", "domain": "in"}
+            rows.append({**row, "value": score})
     if spec.downstream and share == 1:
         rows += _downstream(spec, encoders, run, n=n)
-    outputs = z_fit[0].shape[1]
-    for row in rows:
-        row |= {"outputs": outputs, "share": share}
-        if not _predicted(spec, row, outputs=outputs):
-            row["oracle"] = row["oracle_error"] = None
-    return rows
+    return [{**row, "outputs": z_fit[0].shape[1], "share": share} for row in rows]
 
 
 def label(semantics: Tensor, n_first: int) -> Tensor:
@@ -114,7 +106,7 @@ def _downstream(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[
     cut = two_means(targets[0][:, 1])
     classes = [(values[:, 1] > cut).long() for values in targets]
     scores: dict[str, list[dict[str, float]]] = {}
-    for source, z in (("value", measured), ("oracle", known)):
+    for source, z in (("value", measured), ("ceiling", known)):
         ridge, classifier = PROBE.fit(z[0], targets[0]), MLP().fit(z[0], classes[0])
         scores[source] = [
             dict(zip(LABELS, r2_score(targets[half], ridge.predict(z[half])).tolist(), strict=True))
@@ -129,8 +121,7 @@ def _downstream(spec: RunSpec, encoders: Encoders, run: int, *, n: int) -> list[
             "metric": "matthews" if name == "y2 class" else "r2",
             "domain": domain,
             "value": scores["value"][half][name],
-            "oracle": scores["oracle"][half][name],
-            "oracle_error": None,
+            "ceiling": scores["ceiling"][half][name],
         }
         for half, domain in enumerate(("in", "out"))
         for name in (*LABELS, "y2 class")
@@ -141,18 +132,8 @@ def _encoded(encoders: Encoders, run: int, views: ViewPair) -> tuple[Tensor, Ten
     return encoders.of_run(run, 0, views.image), encoders.of_run(run, 1, views.text)
 
 
-def _predicted(spec: RunSpec, row: Row, *, outputs: int) -> bool:
-    """Whether theory gives a number: always at the size of the block; above it only of what the block holds.
-
-    None of what one text tells where texts pass over factors or describe other images.
-    """
-    if row["side"] == "text" and (spec.mention < 1 or spec.mismatch > 0):
-        return False
-    block = len(spec.misalignment.unbiased)
-    return outputs == block or (outputs > block and row["role"] == "unbiased")
-
-
-def _role(spec: RunSpec, factor: str) -> str:
+def role(spec: RunSpec, factor: str) -> str:
+    """What a factor is to the text of a run: unbiased, perturbed, omitted, or private to one side."""
     bias = spec.misalignment
     if factor not in SPACE:
         return "private"

@@ -182,21 +182,34 @@ def _views(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A run and how it is trained and probed: all that its numbers depend on.
+
+    Args:
+        run: What is trained.
+        training: How: by our trainer, or by the published protocol, which has one objective.
+        n_probe: Points to fit probes on, and as many to score them.
+    """
+
+    run: RunSpec
+    training: BatchedConfig | PublishedConfig
+    n_probe: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How large a study is.
 
     Args:
         seeds: Trials of each setting.
-        training: How runs are trained: by our trainer, or by the published protocol, which has one objective.
+        training: How runs are trained.
         n_probe: Points to fit probes on, and as many to score them.
-        together: Runs trained at once in one process.
         stride: Of a sweep, every so many-th setting is run.
     """
 
     seeds: int
     training: BatchedConfig | PublishedConfig
     n_probe: int
-    together: int = 5
     stride: int = 1
 
 
@@ -204,7 +217,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(seeds=1, training=BatchedConfig(steps=40, wide_steps=20, batch_size=128), n_probe=512, stride=4),
         "cpu": Scale(seeds=3, training=BatchedConfig(), n_probe=4096),
-        "paper": Scale(seeds=3, training=PublishedConfig(), n_probe=20_480, together=1),
+        "paper": Scale(seeds=3, training=PublishedConfig(), n_probe=20_480),
     }
 )
 

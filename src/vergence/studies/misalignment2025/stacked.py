@@ -199,3 +199,29 @@ class _L2InfoNCE(torch.autograd.Function):
         )
         scale = gradient[:, None, None] * (2 / (a.shape[1] * temperature))
         return d_a * scale, d_b * scale, None
+
+
+def canonical_maps(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], size: int) -> list[Tensor]:
+    """Linear maps of both sides onto their first canonical variables."""
+    sides = [(z - z.mean(0)).double() for z in (a, b)]
+    whitening = []
+    for z in sides:
+        values, vectors = torch.linalg.eigh(z.T @ z / len(z))
+        whitening.append(vectors * (values + 1e-9 * values[-1]).rsqrt())
+    left, _, right = torch.linalg.svd((sides[0] @ whitening[0]).T @ (sides[1] @ whitening[1]) / len(a))
+    return [(whitening[0] @ left[:, :size]).float(), (whitening[1] @ right.mT[:, :size]).float()]
+
+
+class Whitening:
+    """Gives views mean 0 and the identity as covariance, as measured on a first draw."""
+
+    def __init__(self, pilot: Tensor) -> None:
+        self.mean = pilot.mean(0)
+        centred = (pilot - self.mean).double()
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(pilot))
+        self.matrix = (vectors * (values + 1e-9 * values[-1]).rsqrt()).to(pilot.dtype)
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Whiten views of the same kind."""
+        white: Tensor = (views - self.mean) @ self.matrix
+        return white

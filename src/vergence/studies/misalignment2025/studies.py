@@ -1,40 +1,112 @@
-"""The studies by name: which runs, what verdict, which figure. Each is decided before anything is trained."""
+"""The numerical studies by name: which runs, which claims, which figures. All is decided before anything is trained."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from vergence.errors import ConfigError, unknown
-from vergence.plots.sweep import scores_over_sweep
-from vergence.studies.misalignment2025 import verdicts
-from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS, OBJECTIVES, SPACE, VIOLATIONS, RunSpec, Scale
-from vergence.studies.misalignment2025.verdicts import Claim
+from vergence.errors import ConfigError
+from vergence.studies.misalignment2025 import claims
+from vergence.studies.misalignment2025.figures import Panels, draw
+from vergence.studies.misalignment2025.predict import beside_the_block, predictions
+from vergence.studies.misalignment2025.published import PublishedConfig
+from vergence.studies.misalignment2025.spec import (
+    HELD_OUT_MENTIONS,
+    OBJECTIVES,
+    SCALES,
+    SPACE,
+    VIOLATIONS,
+    RunSpec,
+    Trial,
+)
+from vergence.studies.misalignment2025.train import grouped, train_group
+from vergence.studies.study import Claim, Drawing, Finished, Result, Row, Study, Tell
+
+_HIDDEN = ("downstream", "milestones", "seed")  # settings that say what is measured; seed comes first
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class NumericStudy(Study[Trial]):
     """A figure's worth of runs.
 
     Args:
+        name: What the command line calls it.
         description: What it shows, in one line.
-        settings: Makes the settings of one seed.
-        verdict: Reads the claims off the table.
-        figure: Draws the table.
+        settings_of_seed: Makes the settings of one seed, every so many-th of the sweep.
+        claimed: Reads the claims off the table.
+        drawn: What its figure shows.
     """
 
+    name: str
     description: str
-    settings: Callable[[int, int], list[RunSpec]]  # seed, stride
-    verdict: Callable[[pd.DataFrame], list[Claim]]
-    figure: Callable[[pd.DataFrame], Figure]
+    settings_of_seed: Callable[[int, int], list[RunSpec]]  # seed, stride
+    claimed: Callable[[pd.DataFrame], list[Claim]]
+    drawn: Panels
 
-    def runs(self, scale: Scale, seeds: int) -> list[RunSpec]:
+    family = "misalignment2025"
+    scales = tuple(SCALES)
+    details = ("role", "domain", "outputs", "share")
+    margin = 0.05  # as of a mean in claims.py
+
+    def seeds(self, scale: str) -> int:
+        """Trials of each setting."""
+        return SCALES[scale].seeds
+
+    def job(self, scale: str) -> Mapping[str, Any]:
+        """Study, scale and how it trains. The stride is no part of it: it chooses among runs."""
+        settings = {key: value for key, value in asdict(SCALES[scale]).items() if key not in {"seeds", "stride"}}
+        return {"job": "study", "study": self.name, "scale": scale, "settings": settings}
+
+    def runs(self, scale: str, seeds: int) -> list[Trial]:
         """Every run, seed by seed."""
-        return [spec for seed in range(seeds) for spec in self.settings(seed, scale.stride)]
+        sized = SCALES[scale]
+        specs = [spec for seed in range(seeds) for spec in self.settings_of_seed(seed, sized.stride)]
+        published = isinstance(sized.training, PublishedConfig)
+        if published and any(spec.objective != "l2_info_nce" for spec in specs):
+            raise ConfigError(f"{self.name} compares objectives; the published protocol has one. Use --scale cpu")
+        return [Trial(run=spec, training=sized.training, n_probe=sized.n_probe) for spec in specs]
+
+    def key(self, spec: Trial) -> Mapping[str, Any]:
+        """The run, how it is trained, and how it is probed."""
+        return asdict(spec)
+
+    def label(self, spec: Trial) -> str:
+        """What differs from the default."""
+        return spec.run.name
+
+    def settings(self, spec: Trial) -> Row:
+        """Those of the run, with the output size and the size of the block spelt out."""
+        run = spec.run
+        said = {key: value for key, value in asdict(run).items() if key not in _HIDDEN}
+        return {"seed": run.seed, **said, "output_size": run.n_outputs, "n_unbiased": len(run.misalignment.unbiased)}
+
+    def predict(self, spec: Trial) -> list[Row]:
+        """Bounds for every variable and side."""
+        return predictions(spec.run)
+
+    def groups(self, specs: Sequence[Trial]) -> list[list[Trial]]:
+        """Stacks of runs that are trained at once."""
+        return grouped(specs)
+
+    def measure(self, group: Sequence[Trial], *, folders: Sequence[Path], tell: Tell) -> list[Result]:
+        """Train a stack and probe each run; it leaves no files, for a stack takes a minute or two."""
+        return [Result(rows) for rows in train_group(group, tell)]
+
+    def finish(self, table: pd.DataFrame, runs: Sequence[Finished[Trial]]) -> pd.DataFrame:
+        """Predict labels by what the true block gives."""
+        return beside_the_block(table)
+
+    def claims(self, table: pd.DataFrame) -> list[Claim]:
+        """What the table says of what the study was made for."""
+        return self.claimed(table)
+
+    def figures(self, table: pd.DataFrame) -> dict[str, Drawing]:
+        """One figure, named as the study."""
+        return {self.name: draw(table, self.drawn)}
 
 
 _MILESTONES = 9  # every tenth of the training
@@ -108,98 +180,115 @@ def _assumptions(seed: int, stride: int) -> list[RunSpec]:
     ]
 
 
-def _image_scores(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["side"] == "image") & (table["role"] != "label") & (table["share"] == 1)]
+_BY_DEPENDENCE = {False: "Independent factors", True: "Dependent factors"}
+_SELECTED = "factors that the text mentions, of 10"
 
 
-def _sweep(table: pd.DataFrame, *, over: str, label: str, panels: str | None) -> Figure:
-    return scores_over_sweep(_named(_image_scores(table)), over=over, label=label, panels=panels)
+def _study(name: str, description: str, **parts: Any) -> tuple[str, NumericStudy]:
+    return name, NumericStudy(name=name, description=description, **parts)
 
 
-def _labels(table: pd.DataFrame, *, over: str, label: str, panels: str) -> Figure:
-    rows = table[(table["role"] == "label") & (table["domain"] == "in") & (table["metric"] == "r2")]
-    return scores_over_sweep(_named(rows.assign(role=rows["factor"])), over=over, label=label, panels=panels)
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(semantics=table["dependent"].map({False: "independent", True: "dependent"}))
-
-
-def _domains(table: pd.DataFrame) -> Figure:
-    rows = table[table["factor"] == "y2 class"]
-    return scores_over_sweep(rows, over="selected", label="factors that the text mentions", panels="domain")
-
-
-def _compared(table: pd.DataFrame) -> Figure:
-    plain = table[(table["perturbed"] == 5) & (table["bottleneck"] == 0)]
-    return _sweep(plain, over="objective", label="objective, 5 of 10 factors perturbed", panels="output_size")
-
-
-def _described(table: pd.DataFrame, *, columns: tuple[str, ...]) -> list[Claim]:
-    return verdicts.mean_by(table, *columns)
-
-
-def study_of(name: str) -> Study:
-    """Look a study up.
-
-    Raises:
-        ConfigError: If there is none of that name, naming those that there are.
-    """
-    if name not in STUDIES:
-        raise ConfigError(unknown("study", name, STUDIES))
-    return STUDIES[name]
-
-
-_BY_DEPENDENCE = "semantics"
-STUDIES: Mapping[str, Study] = MappingProxyType(
-    {
-        "numeric-selection": Study(
-            description="recovery of every variable while the text mentions 1 to 10 factors",
-            settings=_selection,
-            verdict=verdicts.reaches_the_oracle,
-            figure=partial(_sweep, over="selected", label="factors that the text mentions", panels=_BY_DEPENDENCE),
-        ),
-        "numeric-perturbation": Study(
-            description="recovery of every variable while 0 to 9 factors are perturbed",
-            settings=_perturbation,
-            verdict=verdicts.reaches_the_oracle,
-            figure=partial(_sweep, over="perturbed", label="factors that the text perturbs", panels=_BY_DEPENDENCE),
-        ),
-        "numeric-regression": Study(
-            description="labels y1 to y4 from representations over both sweeps",
-            settings=_regression,
-            verdict=verdicts.rises_with_the_block,
-            figure=partial(_labels, over="n_unbiased", label="unbiased factors", panels=_BY_DEPENDENCE),
-        ),
-        "numeric-shift": Study(
-            description="a classifier in and out of domain, where two factors have heavy tails",
-            settings=_shift,
-            verdict=verdicts.omitting_what_shifts_helps,
-            figure=_domains,
-        ),
-        "numeric-encoding-size": Study(
-            description="what comes back when outputs outnumber the unbiased block",
-            settings=_encoding_size,
-            verdict=verdicts.comes_back_above_the_block,
-            figure=partial(_sweep, over="output_size", label="outputs", panels="perturbation_probability"),
-        ),
-        "numeric-graded": Study(
-            description="recovery against how often texts mention a factor, mismatched pairs and output size",
-            settings=_graded,
-            verdict=verdicts.follows_a_curve,
-            figure=partial(_sweep, over="mention", label="probability of a mention", panels="output_size"),
-        ),
-        "numeric-objectives": Study(
-            description="all objectives on the same pairs; how output size, bottleneck and perturbation interact",
-            settings=_objectives,
-            verdict=verdicts.reaches_it_how_fast,
-            figure=_compared,
-        ),
-        "numeric-assumptions": Study(
-            description="what breaks when an assumption of the theorem does",
-            settings=_assumptions,
-            verdict=partial(_described, columns=("violation", "selected", "perturbed")),
-            figure=partial(_sweep, over="violation", label="violated assumption", panels="perturbed"),
-        ),
-    }
+STUDIES: Mapping[str, NumericStudy] = MappingProxyType(
+    dict(
+        [
+            _study(
+                "numeric-selection",
+                "recovery of every variable while the text mentions 1 to 10 factors",
+                settings_of_seed=_selection,
+                claimed=claims.reaches_the_oracle,
+                drawn=Panels(over="selected", label=_SELECTED, column="dependent", titles=_BY_DEPENDENCE),
+            ),
+            _study(
+                "numeric-perturbation",
+                "recovery of every variable while 0 to 9 factors are perturbed",
+                settings_of_seed=_perturbation,
+                claimed=claims.reaches_the_oracle,
+                drawn=Panels(
+                    over="perturbed",
+                    label="factors that the text may get wrong, of 10",
+                    column="dependent",
+                    titles=_BY_DEPENDENCE,
+                ),
+            ),
+            _study(
+                "numeric-regression",
+                "labels y1 to y4 from representations over both sweeps",
+                settings_of_seed=_regression,
+                claimed=claims.rises_with_the_block,
+                drawn=Panels(
+                    over="n_unbiased",
+                    label="unbiased factors, of 10",
+                    column="dependent",
+                    titles=_BY_DEPENDENCE,
+                    rows="labels",
+                ),
+            ),
+            _study(
+                "numeric-shift",
+                "a classifier in and out of domain, where two factors have heavy tails",
+                settings_of_seed=_shift,
+                claimed=claims.omitting_what_shifts_helps,
+                drawn=Panels(
+                    over="selected",
+                    label=_SELECTED,
+                    column="domain",
+                    titles={"in": "In domain", "out": "Out of domain: two factors with heavy tails"},
+                    rows="classes",
+                ),
+            ),
+            _study(
+                "numeric-encoding-size",
+                "what comes back when outputs outnumber the unbiased block",
+                settings_of_seed=_encoding_size,
+                claimed=claims.comes_back_above_the_block,
+                drawn=Panels(
+                    over="output_size",
+                    label="outputs",
+                    column="perturbation_probability",
+                    titles={p: f"Wrong in {100 * p:.0f} % of pairs" for p in (0.5, 0.75, 0.95)},
+                ),
+            ),
+            _study(
+                "numeric-graded",
+                "recovery against how often texts mention a factor, mismatched pairs and output size",
+                settings_of_seed=_graded,
+                claimed=claims.follows_a_curve,
+                drawn=Panels(
+                    over="mention",
+                    label="probability of a mention (log scale)",
+                    column="output_size",
+                    titles={n: f"{n} outputs" for n in (5, 10, 20)},
+                    scale="log",
+                    where=("mismatch", 0.0),
+                ),
+            ),
+            _study(
+                "numeric-objectives",
+                "all objectives on the same pairs; how output size, bottleneck and perturbation interact",
+                settings_of_seed=_objectives,
+                claimed=claims.reaches_it_how_fast,
+                drawn=Panels(
+                    over="objective",
+                    label="objective, 5 of 10 factors perturbed",
+                    column="output_size",
+                    titles={5: "5 outputs, the size of the block", 10: "10 outputs"},
+                    scale="names",
+                    where=("bottleneck", 0.0),
+                ),
+            ),
+            _study(
+                "numeric-assumptions",
+                "what breaks when an assumption of the theorem does",
+                settings_of_seed=_assumptions,
+                claimed=claims.breaks_where_it_has_to,
+                drawn=Panels(
+                    over="violation",
+                    label="violated assumption",
+                    column="perturbed",
+                    titles={0: "5 of 10 factors omitted", 5: "5 of 10 factors perturbed"},
+                    scale="names",
+                ),
+            ),
+        ]
+    )
 )

@@ -1,0 +1,322 @@
+"""Pairs of CSV, TSV, Parquet and Arrow files and of JSON lines: a row is an image and its captions."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vergence.arrow import FILE_ERRORS, open_ipc, open_parquet
+from vergence.data.rows import Chosen, Columns, Finder, Row, Stored, captions_in, choose, key_of, wrong_with
+from vergence.errors import CorpusError
+from vergence.sources.encodings import Peeked, Recoded, Unlined, has_mac_lines
+from vergence.sources.problems import KINDS, short
+from vergence.sources.scanning import JSON
+from vergence.sources.streams import BLOCK, STREAM_ERRORS, BrokenStreamError, Stream, lines, open_stream
+from vergence.sources.tables import csv_columns
+
+_EXAMPLES = 20  # rows by which a column is known where its name says nothing
+_MOST = 1 << 26  # bytes of a record
+_SIGNS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Taker:
+    """Takes pairs out of the records of a file.
+
+    Args:
+        chosen: Its columns.
+        finder: Finds images by their paths.
+        folders: Which paths are relative to, the first first.
+    """
+
+    chosen: Chosen
+    finder: Finder
+    folders: Sequence[Path]
+
+    def pairs(self, place: str, record: Mapping[str, Any]) -> Iterator[Row]:
+        """The pairs of one record: one for each of its captions, all of one image."""
+        chosen = self.chosen
+        key = key_of(record.get(chosen.key)) if chosen.key else None
+        cluster = record.get(chosen.cluster) if chosen.cluster else None
+        try:
+            captions = list(captions_in(record.get(chosen.caption)))
+        except CorpusError as error:
+            yield Row(place, key=key, cluster=cluster, reason=str(error))
+            return
+        image, name, reason = None, None, None
+        try:
+            image, name = self._image(record.get(chosen.image))
+        except CorpusError as error:
+            reason = str(error)
+        for text in captions:
+            yield Row(place, image, text or "", key or name, cluster, wrong_with(text) or reason)
+
+    def _image(self, value: Any) -> tuple[Stored, str | None]:
+        """Where an image is, and what its path calls it."""
+        if isinstance(value, dict):
+            given = value.get("path") or value.get("file_name") or value.get("filename")
+            name = given.decode() if isinstance(given, bytes) else given
+            return (self._image(value["bytes"])[0], name) if value.get("bytes") else self._image(name)
+        if isinstance(value, list) and len(value) == 1:
+            return self._image(value[0])
+        if value is None or value in ("", b"", []):
+            raise CorpusError("no image")
+        if isinstance(value, bytes):
+            return self.finder.aside(value, sha256(value).digest()[:16]), None
+        if not isinstance(value, str):
+            raise CorpusError(f"image is {type(value).__name__}, neither a path nor bytes")
+        return self.finder.path(value, self.folders), value
+
+
+def table_columns(file: Path, columns: Columns) -> tuple[Chosen, str]:
+    """The columns of a CSV or TSV file, and what is between its fields.
+
+    Raises:
+        CorpusError: If it is no such file, or lacks a column.
+    """
+    try:
+        with closing(open_stream(file)) as stream:
+            head = Peeked(Recoded(stream), BLOCK).head
+    except STREAM_ERRORS as error:
+        raise CorpusError(f"{file} cannot be read: {short(error)}") from error
+    if not head.strip():
+        raise CorpusError(f"{file} is empty")
+    if b"\0" in head.partition(b"\n")[0]:
+        raise CorpusError(f"{file} is no text: it holds NUL bytes")
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff")
+    separator = text[4] if text.startswith("sep=") and len(text) > 4 else ""
+    text = text.partition("\n")[2] if separator else text
+    first = text.partition("\n")[0]
+    usual = "\t" if file.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv") else ","
+    sign = separator or (usual if usual in first else max(_SIGNS, key=first.count))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=False)
+    try:
+        header, *some = islice((row for row in rows if row), 1 + _EXAMPLES)
+    except (csv.Error, ValueError) as error:
+        raise CorpusError(f"{file} holds no header with the names of its columns") from error
+    names = [name.strip() for name in header]
+    examples = {name: [row[k] for row in some if len(row) == len(names)] for k, name in enumerate(names)}
+    try:
+        return choose(columns, names, examples), sign
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from error
+
+
+def table_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[Path]) -> Iterator[Row]:
+    """The pairs of a CSV or TSV file."""
+    chosen, sign = table_columns(file, columns)
+    taker = Taker(chosen, finder, folders)
+    bad: list[Row] = []
+
+    def add(kind: str, *, unit: str, numbers: Sequence[int], detail: str = "") -> None:
+        said = KINDS[kind] + (f": {detail}" if detail else "")
+        bad.extend(Row(f"{unit} {number} of {file}", reason=said) for number in numbers)
+
+    def read(stream: Stream) -> Iterator[Row]:
+        start = Peeked(Recoded(stream))
+        if start.head.startswith(b"sep="):
+            start.skip(start.head.index(b"\n") + 1)
+        lined = Unlined(start) if sign == "\t" or has_mac_lines(start) else start
+        found = csv_columns(lined, names=chosen.names, delimiter=sign, limit=_MOST, add=add)
+        while block := list(islice(found, len(chosen.names))):
+            values = [_texts(column) for column, _ in block]
+            for number, *fields in zip(block[0][1].tolist(), *values, strict=True):
+                yield from taker.pairs(f"record {number} of {file}", dict(zip(chosen.names, fields, strict=True)))
+
+    try:
+        with closing(open_stream(file)) as stream:
+            yield from read(stream)
+    except (BrokenStreamError, *STREAM_ERRORS) as error:
+        bad.append(Row(str(file), reason=f"the rest of the file cannot be read: {short(error)}"))
+    yield from bad
+
+
+def _texts(column: pa.Array) -> list[str | bytes | None]:
+    try:
+        texts: list[str | bytes | None] = column.cast(pa.string()).to_pylist()
+    except pa.ArrowException:
+        texts = [_text(value) for value in column.to_pylist()]
+    return texts
+
+
+def _text(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value  # refused where it is a caption
+
+
+def line_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[Path]) -> Iterator[Row]:
+    """The pairs of JSON lines, each an object."""
+    found = _json_lines(file)
+    first = list(islice(found, _EXAMPLES))
+    records = [record for _, record in first if isinstance(record, dict)]
+    taker = Taker(_chosen(file, columns, records), finder, folders)
+    for number, record in (*first, *found):
+        if isinstance(record, dict):
+            yield from taker.pairs(f"line {number} of {file}", record)
+        else:
+            yield Row(f"line {number} of {file}", reason=record)
+
+
+def line_columns(file: Path, columns: Columns) -> Chosen:
+    """The columns of JSON lines, by the first of them.
+
+    Raises:
+        CorpusError: If they are none, or lack a column.
+    """
+    return _chosen(file, columns, [r for _, r in islice(_json_lines(file), _EXAMPLES) if isinstance(r, dict)])
+
+
+def _chosen(file: Path, columns: Columns, records: Sequence[Mapping[str, Any]]) -> Chosen:
+    if not records:
+        raise CorpusError(f"{file} holds no JSON object in its first lines")
+    return record_columns(columns, records, where=file)
+
+
+def record_columns(columns: Columns, records: Sequence[Mapping[str, Any]], *, where: object) -> Chosen:
+    """The columns of records, by some of them.
+
+    Raises:
+        CorpusError: If one is missing.
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    try:
+        return choose(columns, names, {name: [record.get(name) for record in records] for name in names})
+    except CorpusError as error:
+        raise CorpusError(f"{where}: {error}") from error
+
+
+def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Objects, or why a line is none, with their numbers from 1."""
+    number = 0
+    try:
+        with closing(open_stream(file)) as stream:
+            for block in lines(Unlined(Recoded(stream)), limit=_MOST):
+                for line in block:
+                    number += 1
+                    if line is None or line.strip():
+                        yield number, _parsed(line)
+    except (BrokenStreamError, *STREAM_ERRORS) as error:
+        yield number + 1, f"the rest of the file cannot be read: {short(error)}"
+
+
+def _parsed(line: bytes | None) -> dict[str, Any] | str:
+    if line is None:
+        return f"longer than {_MOST:,} bytes"
+    try:
+        value = JSON.decode(line.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"malformed JSON: {short(error)}"
+    return value if isinstance(value, dict) else f"{type(value).__name__}, not a JSON object"
+
+
+def column_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[Path]) -> Iterator[Row]:
+    """The pairs of a Parquet file, or of an Arrow file or stream."""
+    number = 0
+    opened = open_ipc if is_arrow(file) else open_parquet
+    try:
+        with opened(file) as source:
+            chosen = schema_columns(file, columns, source.schema)
+            taker = Taker(chosen, finder, folders)
+            for batch in _batches(source, chosen.names):
+                read = [
+                    map(partial(_as_stored, kind=source.schema.field(name).type), batch.column(name).to_pylist())
+                    for name in chosen.names
+                ]
+                for values in zip(*read, strict=True):
+                    yield from taker.pairs(f"row {number} of {file}", dict(zip(chosen.names, values, strict=True)))
+                    number += 1
+    except FILE_ERRORS as error:
+        if not number:
+            kind = "Arrow" if is_arrow(file) else "Parquet"
+            raise CorpusError(f"{file}: cannot be read as {kind}: {short(error)}") from error
+        yield Row(f"row {number} of {file}", reason=f"the rest of the file cannot be read: {short(error)}")
+
+
+def is_arrow(file: Path) -> bool:
+    """Whether a file is one of Arrow rather than of Parquet, by its name."""
+    return file.suffix.lower() in (".arrow", ".feather")
+
+
+def stored_schema(file: Path) -> pa.Schema:
+    """The columns of a Parquet or Arrow file.
+
+    Raises:
+        CorpusError: If it cannot be read.
+    """
+    try:
+        with (open_ipc if is_arrow(file) else open_parquet)(file) as source:
+            return source.schema
+    except FILE_ERRORS as error:
+        kind = "Arrow" if is_arrow(file) else "Parquet"
+        raise CorpusError(f"{file}: cannot be read as {kind}: {short(error)}") from error
+
+
+def schema_columns(file: Path, columns: Columns, schema: pa.Schema) -> Chosen:
+    """The columns of a Parquet or Arrow file.
+
+    Raises:
+        CorpusError: If one is missing, or of a type that holds no images or no captions.
+    """
+    held = {field.name: "a.jpg" if _is_bytes(field.type) or _is_record(field.type) else "a text" for field in schema}
+    examples = {name: [value] for name, value in held.items() if value == "a.jpg" or _is_text(schema.field(name).type)}
+    try:
+        chosen = choose(columns, schema.names, examples)
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from error
+    image, caption = (schema.field(name).type for name in (chosen.image, chosen.caption))
+    fields = [image.field(k) for k in range(image.num_fields)] if pa.types.is_struct(image) else []
+    kinds = [field.type for field in fields if field.name in ("bytes", "path")] if fields else [image]
+    if not kinds or not all(_is_text(kind) or _is_bytes(kind) or pa.types.is_null(kind) for kind in kinds):
+        raise CorpusError(
+            f"{file}: column {chosen.image!r} holds {image}; images must be bytes, paths, or records of `bytes` or "
+            "`path`"
+        )
+    while pa.types.is_list(caption) or pa.types.is_large_list(caption) or pa.types.is_fixed_size_list(caption):
+        caption = caption.value_type
+    if not (_is_text(caption) or pa.types.is_struct(caption) or pa.types.is_null(caption)):
+        raise CorpusError(f"{file}: column {chosen.caption!r} holds {caption}; captions must be texts")
+    return chosen
+
+
+def _batches(source: Any, names: list[str]) -> Iterable[pa.RecordBatch]:
+    if hasattr(source, "rows"):
+        return (batch for group in range(len(source.rows)) for batch in source.batches(group, names))
+    batches: Iterable[pa.RecordBatch] = source.batches(names)
+    return batches
+
+
+def _as_stored(value: Any, kind: pa.DataType) -> Any:
+    """Texts that were read as bytes, as texts where they are some; what is no UTF-8 stays bytes."""
+    if isinstance(value, bytes) and _is_text(kind):
+        return _text(value)
+    if isinstance(value, dict):
+        return {name: _as_stored(part, kind.field(name).type) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_as_stored(part, kind.value_type) for part in value]
+    return value
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_record(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(kind)) and any(kind.get_field_index(name) >= 0 for name in ("bytes", "path"))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
