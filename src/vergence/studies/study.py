@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -253,10 +254,11 @@ class Study(ABC, Generic[Spec]):
             runs: What is done, with its extras and folders.
             pictures: The figures, by name, ready for the page.
         """
-        varying = [name for name in self.settings(runs[0].spec) if table[name].nunique() > 1] if runs else []
+        settings = list(self.settings(runs[0].spec)) if runs else []
+        telling = _telling(table, [*settings, *(name for name in self.details if name != "role")])
         return [
             *([Section("Figures", Markup("").join(pictures.values()))] if pictures else []),
-            Section("Measured beside predicted", comparison(table, settings=varying)),
+            Section("Measured beside predicted", comparison(table, settings=telling)),
         ]
 
     def show(self, verdict: Row, table: pd.DataFrame) -> RenderableType:
@@ -279,6 +281,16 @@ def bound(claim: Mapping[str, Any]) -> str:
     """
     parts = ((claim["at_least"], "≥"), (claim["at_most"], "≤"))
     return " and ".join(f"{sign} {value:g}" for value, sign in parts if value is not None)
+
+
+def _telling(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Columns that tell rows apart which those before them do not tell apart; seeds are no settings."""
+    kept: list[str] = []
+    for name in columns:
+        groups = table.groupby(kept, dropna=False)[name] if kept else table[name]
+        if name != "seed" and np.max(groups.nunique()) > 1:
+            kept.append(name)
+    return kept
 
 
 def _number(value: float | None) -> str:
