@@ -102,7 +102,6 @@ class DemoStudy(DrawingsStudy):
     def claims(self, table: pd.DataFrame) -> list[Claim]:
         """Of each captions that were run: what they teach of the tone, and what they leave of the rest."""
         rows = table.assign(share=shares(table)) if len(table) else table.assign(share=[])
-        bounded = "epochs" not in rows or not len(rows) or bool((rows["epochs"] >= Recipe().training.epochs).all())
         main = rows[rows["encoding_size"] == MAIN_SIZE] if len(rows) else rows
         found = []
         if "faithful" in self.policies:
@@ -154,7 +153,7 @@ class DemoStudy(DrawingsStudy):
                     _of(main, "labels", "skin_tone")["share"].min(),
                 )
             )
-        return found if bounded else [replace(claim, at_least=None, at_most=None) for claim in found]
+        return found if _full(table) else [replace(claim, at_least=None, at_most=None) for claim in found]
 
     def figures(self, table: pd.DataFrame) -> dict[str, Drawing]:
         """Scores at the main size, and over sizes."""
@@ -186,7 +185,8 @@ class DemoStudy(DrawingsStudy):
     def summary(self, table: pd.DataFrame, runs: Sequence[Finished[Teaching]]) -> Row:
         """The finding, and what captions do with each factor."""
         says = self.says()
-        return {"finding": headline(self.main(table), says), "captions": says}
+        quick = "" if _full(table) else "A quick run, which shows that it works, not what is learned. "
+        return {"finding": quick + headline(self.main(table), says), "captions": says}
 
     def headline(self, verdict: Row) -> str:
         """The finding."""
@@ -257,6 +257,11 @@ def _sizes(policy: str) -> tuple[int, ...]:
     if not POLICIES[policy].all_sizes:
         return (MAIN_SIZE,)
     return tuple(sorted({len(POLICIES[policy].misalignment.unbiased), MAIN_SIZE, LARGE_SIZE}))
+
+
+def _full(table: pd.DataFrame) -> bool:
+    """Whether everything was trained to the end: what is claimed is claimed of that."""
+    return bool((table["epochs"] >= Recipe().training.epochs).all())
 
 
 def _of(rows: pd.DataFrame, captions: str, factor: str, *, size: int | None = None) -> pd.DataFrame:
