@@ -106,9 +106,9 @@ def judge(prediction: Prediction, measured: Any, *, margin: float = 0.0) -> Outc
         ConfigError: If the margin is below 0.
 
     Example:
-        >>> from vergence import Factor
-        >>> space = FactorSpace((Factor("shape"), Factor("tone")))
+        >>> from vergence import Factor, FactorSpace, Misalignment
         >>> from vergence.theory import predict
+        >>> space = FactorSpace((Factor("shape"), Factor("tone")))
         >>> said = predict(space, Misalignment({"shape"}), encoding_size=1)
         >>> judge(said["shape"], Measured(0.97, 0.9, 1.0)).value, judge(said["tone"], 0.4).value
         ('as predicted', 'above the prediction')
