@@ -154,7 +154,7 @@ def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
         _room_below(unbiased[unbiased["output_size"] < unbiased["n_unbiased"]]),
     ]
     settings = ["run", "seed", "mention", "mismatch", "output_size", "n_unbiased"]
-    runs = unbiased.groupby(settings, as_index=False)["value"].mean()
+    runs = unbiased.groupby(settings, as_index=False)["value"].mean().dropna(subset=["value"])
     held_out = runs["mention"].isin(HELD_OUT_MENTIONS)
     slope = TERMS[1]
     if (~held_out).sum() > len(TERMS):
