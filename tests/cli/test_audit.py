@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.browser import open_page
+from tests.browser import check_page, open_page
 from tests.corpus.common import tar
 
 from vergence.cli.main import main
@@ -338,3 +338,27 @@ def test_a_result_that_cannot_be_written_leaves_the_one_before(
     assert main(command) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
+
+
+@pytest.mark.slow
+def test_the_first_screen_says_what_captions_leave_out_and_a_phone_shows_all_of_it(tmp_path: Path) -> None:
+    """Labels, a long name, words that do not break, and captions in German."""
+    long = "the_colour_of_the_largest_thing_in_the_picture_" * 2
+    table = {"caption": ["ein Hund auf der Straße", "a dog in the " + "w" * 200] * 200, long: ["red", "blue"] * 200}
+    pq.write_table(pa.table(table), tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text(f"group,concept,form\n{long},red,red\n{long},blue,blue\npet,dog,dog\npet,cat,cat\n")
+    command = ["audit", str(tmp_path / "l.parquet"), "--lexicon", str(tmp_path / "l.csv"), "--encoding-size", "1"]
+    assert main([*command, "--labels", str(tmp_path / "l.parquet"), "--out", str(tmp_path / "out")]) == 0
+    check_page(tmp_path / "out" / "report.html")
+    with open_page(tmp_path / "out" / "report.html", width=1280) as (page, complaints):
+        said = page.get_by_text("look German").first
+        for place in (page.locator("h1"), said):
+            box = place.bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] < 800
+        assert page.locator("h1").text_content().startswith(f"Captions leave out {long}")
+        page.set_viewport_size({"width": 400, "height": 800})
+        cut = """[...document.querySelectorAll("main *, header *")].filter(e => !e.closest(".scroll, details")
+            && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 100))"""
+        assert page.evaluate(cut) == []
+        assert complaints == []

@@ -129,6 +129,23 @@ def test_wilson_reproduces_published_limits_and_knows_its_extremes() -> None:
     np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718, 1], atol=5e-5)
 
 
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8), st.booleans())
+def test_damaged_counts_are_refused_or_read(edits: list[tuple[int, int]], packed: bool) -> None:
+    """Wherever they are damaged, packed or not yet: no other error, and what is read can be shown."""
+    data = of(["a dog", "a red puppy", "no cat"]).to_bytes()
+    plain = bytearray(data if packed else pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
+    for place, value in edits:
+        plain[place % len(plain)] = value
+    sink = pa.BufferOutputStream()
+    if not packed:
+        with pa.CompressedOutputStream(sink, "zstd") as stream:
+            stream.write(bytes(plain))
+    try:
+        json.dumps(Coverage.from_bytes(bytes(plain) if packed else bytes(sink.getvalue()), PETS).to_dict())
+    except CorpusError as error:
+        assert str(error).startswith(("damaged counts", "these counts come from another lexicon"))  # noqa: PT017
+
+
 def test_contradictions_are_refused() -> None:
     with pytest.raises(CorpusError, match="cannot merge coverage by"):
         of([]).merge(Coverage(PETS, match="substring"))

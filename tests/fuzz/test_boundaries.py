@@ -32,6 +32,7 @@ from vergence.metrics import cka, mutual_knn, r2_score, retrieve, uniformity
 from vergence.metrics.files import pair_rows, read_embeddings
 from vergence.probes.labels import read_labels
 from vergence.random import generator
+from vergence.reports.audit import audit_html
 from vergence.training.mapping import check_keys, from_mapping
 from vergence.training.pairs import load_pairs
 from vergence.training.spec import DataConfig, RunConfig
@@ -72,6 +73,7 @@ def test_a_corpus_is_counted_or_refused(file: tuple[str, bytes], columns: tuple[
     with written(*file) as path, documented():
         coverage = audit([path], PETS, options=ReadOptions(columns=columns, strict=strict))
         json.dumps(coverage.to_dict(), allow_nan=False)
+        audit_html(coverage.to_dict())
 
 
 @thorough

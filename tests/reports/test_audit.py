@@ -61,7 +61,7 @@ def test_the_headline_says_what_is_left_out_and_what_is_wrong(hue: str, size: st
     assert found(hue, size).headline == headline
 
 
-def test_what_a_model_of_the_given_size_learns_is_among_the_first_points_and_every_open_point_has_its_reason() -> None:
+def test_what_a_model_learns_comes_first_and_what_is_open_has_its_reason() -> None:
     results, estimate, _ = labelled([""], ["="])
     said = [
         ("hue", "will be missed", "it is left out"),

@@ -167,7 +167,7 @@ class Coverage:
 
     def examples(self) -> list[list[str]]:
         """Per concept a uniform sample of the different captions that mention it, in a fixed order."""
-        return [list(texts) for texts in self._examples.texts]
+        return self._examples.texts()
 
     def to_dict(self) -> dict[str, Any]:
         """What `coverage.json` holds: counts, shares with intervals, and everything skipped."""
@@ -198,7 +198,7 @@ class Coverage:
             "total_length": self.total_length,
             "longest": self.longest,
             "problems": self.problems.to_dict(),
-            "texts": {str(concept): texts for concept, texts in enumerate(self._examples.texts) if texts},
+            "texts": {str(concept): texts for concept, texts in enumerate(self.examples()) if texts},
         }
         return pack(
             {

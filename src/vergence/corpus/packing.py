@@ -1,13 +1,28 @@
 """Counts as bytes: NumPy's arrays, packed with zstd; nothing in them is executed on reading."""
 
+import zlib
 from collections.abc import Mapping
 from io import BytesIO
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
 
 from vergence.errors import CorpusError
+
+# What zstd, zip and NumPy's headers raise where bytes are not as they were written.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    TokenError,
+    zlib.error,
+)
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -29,5 +44,5 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         plain = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
         with np.load(BytesIO(plain), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except _DAMAGE as error:
         raise CorpusError(f"damaged counts: {error}") from error

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int64, UInt64
 
-SIZE = 1 << 12
-"""Different captions kept: shares near 1 % are known to within 0.3 points, at the cost of a hundredth of an audit."""
+SIZE = 1 << 11
+"""Different captions kept: shares near 1 % are known to within 0.5 points, near 35 % to within 2, at 4 % of an audit's
+time (twice as many: 9 %)."""
 
 _LONGEST = 512  # bytes of a caption that are kept
 
@@ -45,11 +46,16 @@ class CaptionSample:
             seen: The smallest different digests of all captions seen, these included, in order; at least `SIZE` of
                 them, or all. Whoever counts different captions has them, and they say at once which captions are kept.
         """
-        chosen = np.flatnonzero(digests <= seen[:SIZE][-1]) if len(digests) else np.arange(0)
-        if len(chosen):
-            kept, first, counts = np.unique(digests[chosen], return_index=True, return_counts=True)
-            texts = captions.take(pa.array(chosen[first])).cast(pa.large_binary())
-            self._join(kept, counts, pc.binary_slice(texts, 0, _LONGEST))
+        if not len(digests):
+            return
+        chosen = np.flatnonzero(digests <= seen[:SIZE][-1])
+        chosen = chosen[np.argsort(digests[chosen])]
+        ordered = digests[chosen]
+        starts = _starts(ordered)
+        texts = captions.take(pa.array(chosen[starts])).cast(pa.large_binary())
+        if (pc.max(pc.binary_length(texts)).as_py() or 0) > _LONGEST:
+            texts = pc.binary_slice(texts, 0, _LONGEST)
+        self._join(ordered[starts], np.diff(starts, append=len(ordered)), texts)
 
     def merge(self, other: "CaptionSample") -> None:
         """Add what another sample has seen."""
@@ -107,7 +113,12 @@ class CaptionSample:
             texts = pa.concat_arrays([self.texts, texts])
             order = np.argsort(digests, kind="stable")
             digests = digests[order]
-            starts = np.flatnonzero(np.concatenate([[True], digests[1:] != digests[:-1]]))
+            starts = _starts(digests)
             counts = np.add.reduceat(counts[order], starts)[:SIZE]
             digests, texts = digests[starts[:SIZE]], texts.take(pa.array(order[starts[:SIZE]]))
         self.digests, self.counts, self.texts = digests, counts, texts
+
+
+def _starts(ordered: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " different"]:
+    """Where each digest comes first, among digests in order."""
+    return np.flatnonzero(np.concatenate([[len(ordered) > 0], ordered[1:] != ordered[:-1]]))

@@ -32,11 +32,13 @@ class DistinctSketch:
             digests = digests[digests < self.smallest[-1]]
         if not len(digests):
             return
-        both = np.concatenate([self.smallest, digests])
         found = np.empty(0, dtype=np.uint64)
-        if len(both) > 2 * _SIZE:
-            found = _different(np.partition(both, _ENOUGH)[:_ENOUGH])
-        self.smallest = (found if len(found) >= _SIZE else _different(both))[:_SIZE]
+        if len(self.smallest) + len(digests) > 2 * _SIZE:
+            both = np.concatenate([self.smallest, digests])
+            found = _different(np.sort(np.partition(both, _ENOUGH)[:_ENOUGH]))
+        if len(found) < _SIZE:  # two runs in order: a stable sort merges them
+            found = _different(np.sort(np.concatenate([self.smallest, np.sort(digests)]), kind="stable"))
+        self.smallest = found[:_SIZE]
 
     def merge(self, other: "DistinctSketch") -> None:
         """Add what another sketch has seen."""
@@ -49,8 +51,7 @@ class DistinctSketch:
         return (_SIZE - 1) / (float(self.smallest[-1]) / 2.0**64)
 
 
-def _different(digests: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " different"]:
-    """The digests in order, each once; faster than np.unique, which hashes."""
-    ordered = np.sort(digests)
+def _different(ordered: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " different"]:
+    """Digests in order, each once; faster than np.unique, which hashes."""
     different: np.ndarray = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
     return different

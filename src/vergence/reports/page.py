@@ -75,6 +75,7 @@ def build_page(
     sections: Sequence[Section],
     about: Mapping[str, object],
     notes: Sequence[str] = (),
+    first: Sequence[Section] = (),
 ) -> str:
     """Lay out the page of a study: the finding, its claims with bounds and outcomes, then what the study shows.
 
@@ -86,6 +87,7 @@ def build_page(
         sections: What follows, in order.
         about: How it was made, by what each entry is called: command, versions, seeds.
         notes: What the reader must know before believing it.
+        first: What stands before the claims.
 
     Returns:
         HTML that needs no other file and no network.
@@ -102,6 +104,7 @@ def build_page(
             bounded=[*by_outcome["fails"], *by_outcome["holds"]],
             described=by_outcome[None],
             sections=sections,
+            first=first,
             about=about,
         )
     )

@@ -234,6 +234,16 @@ class Study(ABC, Generic[Spec]):
         which = "All" if not counts[FAILS] else f"{counts[HOLDS]} of"
         return f"{which} {bounded} claims hold: {self.description}"
 
+    def lede(self, verdict: Row, table: pd.DataFrame) -> str:
+        """What stands behind the headline, in a sentence or two."""
+        counts = [f"{count:,} are {name}" for name, count in verdict["outcomes"].items() if count]
+        said = f"{self.description[:1].upper()}{self.description[1:]}."
+        return f"{said} Of {len(table):,} measurements, {', '.join(counts)}." if counts else said
+
+    def opening(self, table: pd.DataFrame, runs: Sequence[Finished[Spec]]) -> list[Section]:
+        """What the page shows before the claims: the finding itself, where a glance can take it in."""
+        return []
+
     def sections(
         self, table: pd.DataFrame, runs: Sequence[Finished[Spec]], pictures: Mapping[str, Markup]
     ) -> list[Section]:
