@@ -45,6 +45,8 @@ def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture[
 
 def test_a_folder_with_a_job_asks_what_to_do_with_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"job": "demo", "seed": 1}')
+    assert "holds results of another form" in refused(capsys, "demo", "--out", str(tmp_path), "--resume")
+    (tmp_path / "job.json").write_text('{"job": "demo", "form": 2, "seed": 1}')
     assert "--resume" in refused(capsys, "demo", "--out", str(tmp_path))
     line = refused(capsys, "demo", "--out", str(tmp_path), "--resume")
     assert "holds a job with another seed, settings, data" in line

@@ -25,6 +25,6 @@ def test_the_wheel_runs_the_demo_where_nothing_else_is_installed(tmp_path: Path)
     lock = ROOT / "requirements.lock"
     run(python, "-m", "pip", "install", "--quiet", wheel, "--constraint", lock, cwd=tmp_path)
     vergence = tmp_path / "empty" / "bin" / "vergence"
-    assert "Report:" in run(vergence, "demo", "--quick", "--policies", "labels", "--out", "out", cwd=tmp_path)
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert list(results["policies"]) == ["labels"]
+    assert "Page:" in run(vergence, "demo", "--quick", "--policies", "labels", "--out", "out", cwd=tmp_path)
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert list(verdict["captions"]) == ["labels"]

@@ -1,193 +1,141 @@
-"""Closing the loop: what is injected is found, what a forecast means, and the whole way through the command line."""
+"""Closing the loop: what is injected is found, forecasts follow from captions alone, tables refute the claims."""
 
 import json
-from math import isnan
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from tests.reports.scores import scores
 
 from vergence.cli.main import main
-from vergence.corpus.forecast import CANNOT, IGNORED, LEARNED, MISSED, OPEN, PARTLY, THROUGH_OTHERS
-from vergence.data import POLICIES, Policy, write_captions
+from vergence.data import POLICIES, Policy
 from vergence.errors import ConfigError
 from vergence.plots import forecast_beside_measurement
-from vergence.studies.demo.corpus import Corpus, load_corpus
-from vergence.studies.forecast import SCALES, SETTINGS, Scale
-from vergence.studies.forecast.audit import audit_setting
-from vergence.studies.forecast.rules import MEANINGS, judge
-from vergence.studies.forecast.runner import compare, summary
-from vergence.studies.forecast.spec import REFERENCE, UNTRAINED, injected
+from vergence.studies.demo.spec import CEILING, Recipe
+from vergence.studies.forecast.audit import Audit, audit_of, recovered
+from vergence.studies.forecast.spec import FAITHFUL, SETTINGS
+from vergence.studies.forecast.study import ForecastStudy
+from vergence.studies.study import FAILS, HOLDS
+from vergence.theory import Outcome, judge
 
 
 @pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return load_corpus(SCALES["cpu"].training, seed=0)
-
-
-@pytest.fixture(scope="module")
-def audits(corpus: Corpus) -> dict[str, dict]:
-    return {
-        name: audit_setting(corpus, write_captions(corpus.emoji, policy, seed=0), policy, Scale())
-        for name, policy in SETTINGS.items()
-    }
+def audits() -> dict[str, Audit]:
+    return {name: audit_of(policy, seed=0, recipe=Recipe()) for name, policy in SETTINGS.items()}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_audit_of_the_captions_recovers_what_was_injected(audits: dict, name: str) -> None:
-    audit = audits[name]
-    for row in audit["estimate"]:
-        selection, rho = injected(SETTINGS[name], row["factor"])
-        assert row["selection_low"] <= selection <= row["selection_high"]
-        assert row["rho_low"] <= rho <= row["rho_high"]
-    assert all(row["covered"] for row in audit["recovered"])
-    assert audit["sizes"] == sorted({audit["block"], 16, 64})
-    json.dumps(audit, allow_nan=False)
+    rows = recovered(audits[name], SETTINGS[name])
+    assert all(row["covered"] for row in rows), rows
+    assert bool(rows) == (name != FAITHFUL)
+    json.dumps(rows, allow_nan=False)
 
 
 @pytest.mark.parametrize("policy", [*SETTINGS.values(), *POLICIES.values()], ids=[*SETTINGS, *POLICIES])
 def test_what_is_selected_and_perturbed_is_what_is_mentioned_and_redrawn_at_all(policy: Policy) -> None:
-    rates = {factor: injected(policy, factor) for factor in ("skin_tone", "gender", "group", "subgroup")}
-    assert policy.misalignment.selected == {factor for factor, (mentioned, _) in rates.items() if mentioned > 0}
-    assert policy.misalignment.perturbed == {factor for factor, (_, redrawn) in rates.items() if redrawn > 0}
-
-
-def said(audit: dict) -> dict[tuple[int | None, str], str]:
-    return {(row["encoding_size"], row["factor"]): row["statement"] for row in audit["statements"]}
+    bias = policy.misalignment
+    assert bias.selected == {name for name, rate in bias.mention.items() if rate > 0}
+    assert bias.perturbed == {name for name, channel in bias.channels.items() if channel.probability > 0}
 
 
 def test_forecasts_follow_from_the_captions_alone(audits: dict) -> None:
-    faithful, gone, both = (said(audits[name]) for name in (REFERENCE, "tone omitted 1", "both omitted 1"))
-    assert {faithful[size, factor] for size in (4, 16, 64) for factor in ("group", "subgroup")} == {LEARNED}
-    assert [gone[size, "skin_tone"] for size in (None, 3, 16)] == [CANNOT, OPEN, OPEN]
-    assert [both[2, factor] for factor in ("skin_tone", "gender", "group")] == [MISSED, MISSED, LEARNED]
+    ends = {"floor": dict.fromkeys(POLICIES[FAITHFUL].misalignment.selected, 0.2)}
+    ends["ceiling"] = dict.fromkeys(ends["floor"], 0.8)
+    faithful, gone, both = (audits[name] for name in (FAITHFUL, "tone omitted 1", "both omitted 1"))
+    for size in (4, 16, 64):
+        said = faithful.predict(encoding_size=size, **ends)
+        assert {said[name].low for name in ("group", "subgroup")} == {0.8}
+    tone = gone.predict(encoding_size=16, **ends)["skin_tone"]
+    assert judge(tone, 0.15) == Outcome.AGREES
+    assert judge(tone, 0.8) == Outcome.ABOVE
+    for size in (2, 16):
+        said = both.predict(encoding_size=size, **ends)
+        assert max(said[name].high for name in ("skin_tone", "gender")) < 0.5
 
 
 def test_few_concepts_leave_open_whether_a_tone_is_ever_wrong(audits: dict) -> None:
-    rows = [row for row in audits[REFERENCE]["statements"] if row["encoding_size"] == 4]
-    assert [row["statement"] for row in rows] == [OPEN, OPEN, LEARNED, LEARNED]
-    assert "239 independent labelled images whose captions say no wrong value would settle it" in rows[0]["reason"]
-
-
-def test_a_rate_on_the_threshold_leaves_the_tone_open_at_every_size(audits: dict) -> None:
-    half = said(audits["tone omitted 0.5"])
-    assert {statement for (_, factor), statement in half.items() if factor == "skin_tone"} == {OPEN}
-    assert half[64, "group"] == LEARNED
-
-
-@pytest.mark.parametrize(
-    ("statement", "measured", "given", "outcome"),
-    [
-        (LEARNED, (0.65, 0.7), (0.8, 0.0), "hit"),
-        (LEARNED, (0.64, 0.9), (0.8, 0.0), "miss"),
-        (MISSED, (0.2, 0.28), (0.8, 0.0), "hit"),
-        (MISSED, (0.2, 0.29), (0.8, 0.0), "miss"),
-        (MISSED, (0.2, 0.29), (0.8, 0.5), "miss"),
-        (IGNORED, (0.2, 0.28), (0.8, 0.0), "hit"),
-        (CANNOT, (0.2, 0.29), (0.8, 0.0), "miss"),
-        (THROUGH_OTHERS, (0.3, 0.4), (0.8, 0.2), "hit"),
-        (THROUGH_OTHERS, (0.3, 0.4), (0.8, -0.2), "miss"),
-        (THROUGH_OTHERS, (0.3, 0.4), (0.8, 0.4), "no number"),
-        (LEARNED, (0.2, 0.3), (0.2, 0.0), "no number"),
-        (MISSED, (0.0, 0.01), (0.2, 0.0), "no number"),
-        (OPEN, (0.5, 0.6), (0.8, 0.0), "no number"),
-        (PARTLY, (0.5, 0.6), (0.8, 0.0), "no number"),
-    ],
-)
-def test_each_statement_means_what_the_rules_say(
-    statement: str, measured: tuple[float, float], given: tuple[float, float], outcome: str
-) -> None:
-    (value, high), (reference, told) = measured, given
-    judged = judge(statement, {"value": value, "low": 0.0, "high": high}, reference=reference, told=told)
-    assert judged.outcome == outcome
-    assert isnan(judged.at_least) + isnan(judged.at_most) == (2 if outcome == "no number" else 1)
-    assert (statement in MEANINGS) or outcome == "no number"
+    said = audits[FAITHFUL].predict(encoding_size=4)
+    assert said["skin_tone"].is_open
+    assert said["skin_tone"].reason.startswith("the audit leaves two cases open: ")
+    assert not said["group"].is_open
 
 
 def table() -> pd.DataFrame:
-    def row(statement: str, value: float, factor: str, **more: object) -> dict[str, object]:
-        base = {"seed": 0, "setting": "a", "encoding_size": 3, "block": 3, "factor": factor, "given_size": True}
-        base |= {"statement": statement, "reason": "because", "value": value, "low": value, "high": value}
-        judged = judge(statement, base, reference=0.8)
-        return base | {"reference": 0.8, "told": 0.0, "untrained": 0.1, **vars(judged), **more}
+    """Captions with tone and without it at 16 outputs, as trainings that keep to the forecast give them."""
+    names = {"omit": "tone omitted 1", "perturb": "tone redrawn 0.9"}
+    rows = scores("faithful", "omit", "perturb", seeds=2).replace({"captions": names})
+    named = (rows["captions"] == "faithful") | (rows["factor"] != "skin_tone")
+    return rows.assign(
+        block=np.where(rows["captions"] == "faithful", 4, 3),
+        predicted_low=np.where(named, rows["ceiling"] - 0.1, 0.0),
+        predicted_high=np.where(named, 1.0, rows["floor"] + 0.05),
+        statement="said",
+    )
 
-    return pd.DataFrame([row(LEARNED, 0.7, "x"), row(MISSED, 0.7, "y"), row(OPEN, 0.7, "z"), row(MISSED, 0.1, "w")])
+
+def outcomes(rows: pd.DataFrame) -> list[str | None]:
+    return [claim.outcome for claim in ForecastStudy().claims(rows)]
 
 
-def test_a_summary_counts_by_statement_and_beside_a_forecast_that_never_warns() -> None:
-    found = summary(table())
-    assert found["overall"] == {"hit": 2, "miss": 1, "no number": 1}
-    assert found["by_statement"][MISSED] == {"hit": 1, "miss": 1, "no number": 0}
-    assert found["hits_if_all_were_said_to_be_learned"] == 2
-    assert [(row["factor"], row["at_most"], row["at_least"]) for row in found["misses"]] == [("y", 0.28, None)]
+def against(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table with outcomes that follow from its scores."""
+    low, high = rows["value"] + 0.05 < rows["predicted_low"], rows["value"] - 0.05 > rows["predicted_high"]
+    said = np.where(low, str(Outcome.BELOW), np.where(high, str(Outcome.ABOVE), str(Outcome.AGREES)))
+    return rows.assign(outcome=said)
+
+
+def test_the_claims_hold_of_a_table_that_keeps_to_the_forecast() -> None:
+    found = outcomes(against(table()))
+    assert found.count(HOLDS) == 3
+    assert FAILS not in found
+
+
+def test_empty_constant_and_shuffled_tables_refute_the_claims() -> None:
+    assert HOLDS not in outcomes(table().iloc[:0])
+    assert FAILS in outcomes(table().iloc[:0])
+    for value in (0.0, 0.5, 1.0):
+        assert FAILS in outcomes(against(table().assign(value=value)))
+    for seed in range(5):
+        mixed = np.random.default_rng(seed).permutation(table()["value"])
+        assert FAILS in outcomes(against(table().assign(value=mixed)))
+    assert FAILS in outcomes(table().assign(outcome=str(Outcome.OPEN)))
+
+
+def test_one_epoch_claims_nothing() -> None:
+    assert set(outcomes(against(table()).assign(epochs=1))) == {None}
 
 
 def test_the_figure_has_a_panel_for_each_factor_and_size() -> None:
-    larger = table().assign(encoding_size=16)
-    titles = [axes.get_title("left") for axes in forecast_beside_measurement(pd.concat([table(), larger])).axes]
-    assert titles[:2] == ["x, as the block", "y, as the block"]
-    assert titles[4] == "x, 16 outputs"
-    with pytest.raises(ConfigError, match="missing: reference"):
-        forecast_beside_measurement(table().drop(columns="reference"))
+    rows = against(table().query("seed == 0"))
+    block = rows.assign(encoding_size=rows["block"])
+    titles = [axes.get_title("left") for axes in forecast_beside_measurement(pd.concat([rows, block])).axes]
+    assert titles[:2] == ["skin tone, as the block", "gender, as the block"]
+    assert titles[4] == "skin tone, 16 outputs"
+    with pytest.raises(ConfigError, match="missing: ceiling"):
+        forecast_beside_measurement(rows.drop(columns="ceiling"))
     with pytest.raises(ConfigError, match="missing: rows"):
-        forecast_beside_measurement(table().assign(given_size=False))
-
-
-def test_scales_hold_the_reference_and_refuse_no_trials() -> None:
-    assert all(scale.settings[0] == REFERENCE for scale in SCALES.values())
-    with pytest.raises(ConfigError, match="seeds must be >= 1; got 0"):
-        Scale(seeds=0)
-
-
-COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "forecast"
-
-
-def test_the_committed_verdict_follows_from_the_committed_table_by_the_rules() -> None:
-    table, verdict = pd.read_csv(COMMITTED / "table.csv"), json.loads((COMMITTED / "verdict.json").read_text())
-    found = summary(table)
-    assert {key: verdict[key] for key in found} == found
-    assert set(table["setting"]) == set(SETTINGS)
-    for _, row in table[~((table["setting"] == REFERENCE) & (table["encoding_size"] == 64))].iterrows():
-        assert (
-            judge(row["statement"], dict(row), reference=row["reference"], told=row["told"]).outcome == row["outcome"]
-        )
-
-
-def test_the_committed_forecasts_follow_from_captions_and_labels_alone(audits: dict) -> None:
-    for audit in json.loads((COMMITTED / "forecasts.json").read_text()):
-        assert audit["statements"] == json.loads(json.dumps(audits[audit["setting"]]["statements"]))
-
-
-def test_the_committed_table_is_what_is_said_today_beside_what_was_measured(audits: dict) -> None:
-    table = pd.read_csv(COMMITTED / "table.csv")
-    measured: dict = {}
-    for row in table[table["given_size"]].to_dict("records"):
-        size, factor = row["encoding_size"], row["factor"]
-        measured.setdefault((0, row["setting"], size), {})[factor] = {key: row[key] for key in ("value", "low", "high")}
-        measured.setdefault((0, UNTRAINED, size), {})[factor] = {"value": row["untrained"]}
-    again = compare({(0, name): audit for name, audit in audits.items()}, measured)
-    pd.testing.assert_frame_equal(again, table, check_dtype=False, rtol=1e-4)
+        forecast_beside_measurement(rows.iloc[:0])
+    with pytest.raises(ConfigError, match="select one seed"):
+        forecast_beside_measurement(pd.concat([rows, rows]))
 
 
 @pytest.mark.slow
 def test_the_loop_closes_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    command = ["study", "run", "forecast", "--scale", "smoke", "--out", str(out), "--workers", "1"]
+    command = ["study", "run", "forecast", "--scale", "smoke", "--out", str(out)]
     assert main(command) == 0
-    assert "forecasts hit" in capsys.readouterr().out
-    verdict, first = json.loads((out / "verdict.json").read_text()), (out / "table.csv").read_text()
-    judged = pd.read_csv(out / "table.csv")
-    assert verdict["overall"] == judged["outcome"].value_counts().reindex(verdict["overall"], fill_value=0).to_dict()
-    assert sorted(judged["encoding_size"].unique()) == [3, 4, 16, 64]
-    assert (out / "forecasts.json").stat().st_mtime_ns < min(
-        path.stat().st_mtime_ns for path in out.glob("runs/*/run.json")
-    )
+    assert "came true" in capsys.readouterr().out
+    first = pd.read_parquet(out / "table.parquet")
+    assert sorted(first["encoding_size"].unique()) == [3, 4, 16, 64]
+    assert first.loc[first["captions"] != CEILING, ["floor", "ceiling"]].notna().all(axis=None)
     runs = sorted(out.glob("runs/*/run.json"))
+    assert (out / "predictions.json").stat().st_mtime_ns < min(path.stat().st_mtime_ns for path in runs)
     kept = runs[0].stat().st_mtime_ns
     runs[-1].unlink()
-    (out / "table.csv").unlink()
     assert main([*command, "--resume"]) == 0
     assert runs[0].stat().st_mtime_ns == kept
-    assert (out / "table.csv").read_text() == first
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "table.parquet"), first)
     assert main(["study", "run", "forecast", "--scale", "paper", "--out", str(tmp_path / "other")]) == 2
     assert "unknown scale 'paper'; known: smoke, cpu" in capsys.readouterr().err

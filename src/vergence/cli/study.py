@@ -32,7 +32,6 @@ def run(options: Namespace) -> int:
     import pandas as pd
 
     from vergence.folders import when_present
-    from vergence.studies.forecast.old import OldForecast
     from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
     from vergence.studies.registry import STUDIES, study
@@ -51,12 +50,6 @@ def run(options: Namespace) -> int:
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
     command = f"vergence study run {options.name} --scale {options.scale}{seeds} --out DIR"
-    if isinstance(chosen, OldForecast):
-        asked = {"scale": options.scale, "seeds": options.seeds, "workers": options.workers}
-        with StudyProgress(options.name) as progress:
-            verdict = chosen.run(out=out, present=present, command=command, progress=progress, **asked)
-        show(chosen.show(verdict, out), soft_wrap=True)
-        return 0
     with StudyProgress(options.name) as progress:
         verdict = run_study(
             chosen,

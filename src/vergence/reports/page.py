@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -74,6 +75,7 @@ def build_page(
     sections: Sequence[Section],
     about: Mapping[str, object],
     notes: Sequence[str] = (),
+    first: Sequence[Section] = (),
 ) -> str:
     """Lay out the page of a study: the finding, its claims with bounds and outcomes, then what the study shows.
 
@@ -85,6 +87,7 @@ def build_page(
         sections: What follows, in order.
         about: How it was made, by what each entry is called: command, versions, seeds.
         notes: What the reader must know before believing it.
+        first: What stands before the claims.
 
     Returns:
         HTML that needs no other file and no network.
@@ -101,6 +104,7 @@ def build_page(
             bounded=[*by_outcome["fails"], *by_outcome["holds"]],
             described=by_outcome[None],
             sections=sections,
+            first=first,
             about=about,
         )
     )
@@ -172,28 +176,26 @@ def comparison(table: pd.DataFrame, *, settings: Sequence[str], of: str | None =
     """
     if table.empty:
         return prose("The table is empty.")
-    by = [*(name for name in settings if name != "seed"), "side", of or ("role" if "role" in table else "factor")]
-    groups = table.groupby(by, sort=False, dropna=False)
+    by = ["side", *(name for name in settings if name != "seed"), of or ("role" if "role" in table else "factor")]
+    reasons = list(dict.fromkeys(table["reason"].dropna()))
     rows = []
-    for keys, part in groups:
-        values = part["value"].dropna()
-        measured = ("–", "") if values.empty else (f"{values.mean():.2f}", f"{values.min():.2f} to {values.max():.2f}")
-        low, high = part["predicted_low"].mean(), part["predicted_high"].mean()
-        predicted = "–" if pd.isna(low) else f"{low:.2f}" if high - low < 0.005 else f"{low:.2f} to {high:.2f}"
+    for keys, part in table.sort_values("side", kind="stable").groupby(by, sort=False, dropna=False):
+        values, low, high = part["value"].dropna(), part["predicted_low"].mean(), part["predicted_high"].mean()
+        why = ", ".join(str(reasons.index(reason) + 1) for reason in dict.fromkeys(part["reason"].dropna()))
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in part["outcome"].value_counts().items())
-        reasons = part["reason"].dropna()
-        reason = reasons.mode().iloc[0] if len(reasons) else ""
-        rows.append([*(keys if isinstance(keys, tuple) else (keys,)), *measured, predicted, outcomes, reason])
+        measured = "–" if values.empty else _score(values.mean()), _range(values.min(), values.max())
+        rows.append([*(_plain(key) for key in keys), *measured, _range(low, high), outcomes, why])
     headings = [name.replace("_", " ") for name in by]
     shown = grid(
-        [*headings, "mean", "range", "predicted", "outcomes", "reason"],
+        [*headings, "mean", "range", "predicted", "outcomes", "why"],
         rows[:_MOST_ROWS],
         label="Measured beside predicted",
         numbers=("mean", "range", "predicted"),
     )
     if len(rows) > _MOST_ROWS:
         shown = prose(f"The first {_MOST_ROWS} of {len(rows):,} rows; all are in table.parquet.") + shown
-    return shown
+    listed = Markup("").join(Markup("<li>{}</li>").format(_clean(reason)) for reason in reasons)
+    return shown + Markup('<p>Why it was predicted so:</p><ol class="prose">{}</ol>').format(listed)
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -213,6 +215,25 @@ def themed(figure: str) -> str:
     )
     style = f"<style>svg{{{light_rule}}}@media(prefers-color-scheme:dark){{svg{{{dark_rule}}}}}</style>"
     return re.sub(r"(<svg\b[^>]*>)", lambda match: match[1] + style, figure, count=1)
+
+
+def _score(value: float) -> str:
+    """Two digits, with a minus that is one, and no 0 below 0."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def _range(low: float, high: float) -> str:
+    if pd.isna(low) or pd.isna(high):
+        return "–"
+    ends = dict.fromkeys((_score(low), _score(high)))
+    return " to ".join(ends).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _plain(key: object) -> object:
+    if isinstance(key, bool | np.bool_):
+        return "yes" if key else "no"
+    return f"{key:g}" if isinstance(key, float) else key
 
 
 def _clean(value: object) -> Markup:

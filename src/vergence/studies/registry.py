@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from vergence.errors import ConfigError, unknown
-from vergence.studies.forecast.old import OldForecast
+from vergence.studies.demo.study import DemoStudy
+from vergence.studies.forecast.study import ForecastStudy
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
 
 
@@ -22,4 +23,4 @@ def study(name: str | None) -> Any:
     return STUDIES[name]
 
 
-STUDIES: Mapping[str, Any] = MappingProxyType({**NUMERIC, "forecast": OldForecast()})
+STUDIES: Mapping[str, Any] = MappingProxyType({**NUMERIC, "demo": DemoStudy(), "forecast": ForecastStudy()})

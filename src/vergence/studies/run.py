@@ -158,13 +158,11 @@ def page(
     pictures: Mapping[str, Markup],
 ) -> str:
     """The page of a study."""
-    outcomes = {name: count for name, count in verdict["outcomes"].items() if count}
-    lede = f"{study.description}. Of {len(table):,} measurements, " if outcomes else study.description
-    lede += ", ".join(f"{count:,} are {name}" for name, count in outcomes.items())
     return build_page(
         kicker=f"vergence · study {study.name} · {verdict['date']}",
         headline=study.headline(verdict),
-        lede=f"{lede[:1].upper()}{lede[1:]}.",
+        lede=study.lede(verdict, table),
+        first=study.opening(table, runs),
         claims=verdict["claims"],
         sections=study.sections(table, runs, pictures),
         about={

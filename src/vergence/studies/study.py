@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -233,6 +234,16 @@ class Study(ABC, Generic[Spec]):
         which = "All" if not counts[FAILS] else f"{counts[HOLDS]} of"
         return f"{which} {bounded} claims hold: {self.description}"
 
+    def lede(self, verdict: Row, table: pd.DataFrame) -> str:
+        """What stands behind the headline, in a sentence or two."""
+        counts = [f"{count:,} are {name}" for name, count in verdict["outcomes"].items() if count]
+        said = f"{self.description[:1].upper()}{self.description[1:]}."
+        return f"{said} Of {len(table):,} measurements, {', '.join(counts)}." if counts else said
+
+    def opening(self, table: pd.DataFrame, runs: Sequence[Finished[Spec]]) -> list[Section]:
+        """What the page shows before the claims: the finding itself, where a glance can take it in."""
+        return []
+
     def sections(
         self, table: pd.DataFrame, runs: Sequence[Finished[Spec]], pictures: Mapping[str, Markup]
     ) -> list[Section]:
@@ -243,10 +254,11 @@ class Study(ABC, Generic[Spec]):
             runs: What is done, with its extras and folders.
             pictures: The figures, by name, ready for the page.
         """
-        varying = [name for name in self.settings(runs[0].spec) if table[name].nunique() > 1] if runs else []
+        settings = list(self.settings(runs[0].spec)) if runs else []
+        telling = _telling(table, [*settings, *(name for name in self.details if name != "role")])
         return [
             *([Section("Figures", Markup("").join(pictures.values()))] if pictures else []),
-            Section("Measured beside predicted", comparison(table, settings=varying)),
+            Section("Measured beside predicted", comparison(table, settings=telling)),
         ]
 
     def show(self, verdict: Row, table: pd.DataFrame) -> RenderableType:
@@ -269,6 +281,16 @@ def bound(claim: Mapping[str, Any]) -> str:
     """
     parts = ((claim["at_least"], "≥"), (claim["at_most"], "≤"))
     return " and ".join(f"{sign} {value:g}" for value, sign in parts if value is not None)
+
+
+def _telling(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Columns that tell rows apart which those before them do not tell apart; seeds are no settings."""
+    kept: list[str] = []
+    for name in columns:
+        groups = table.groupby(kept, dropna=False)[name] if kept else table[name]
+        if name != "seed" and np.max(groups.nunique()) > 1:
+            kept.append(name)
+    return kept
 
 
 def _number(value: float | None) -> str:

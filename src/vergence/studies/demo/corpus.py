@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from vergence.data import Policy, load_emoji, split_by_concept, write_captions
 from vergence.encoders import Vocabulary
 from vergence.pairs import Pairs
 from vergence.random import named
-from vergence.studies.demo.spec import DemoSpec
+from vergence.studies.demo.spec import Recipe
 from vergence.views import ViewPair
 
 
@@ -42,25 +43,30 @@ class Captioned:
     vocabulary: Vocabulary
     views: ViewPair
 
+    def digest(self) -> str:
+        """A short hash of the captions: all that a policy does to a training."""
+        return hashlib.sha256("\n".join(self.captions).encode()).hexdigest()[:16]
 
-def load_corpus(spec: DemoSpec, *, seed: int, data: Path | None = None) -> Corpus:
+
+@lru_cache(maxsize=4)  # decoding takes a second, and a study asks for one set many times
+def load_corpus(recipe: Recipe, *, seed: int, data: Path | None = None) -> Corpus:
     """Load the set, or a random share of its concepts, and split it by concept, every group in both halves."""
     emoji = load_emoji(data)
-    if spec.concepts is not None:
+    if recipe.concepts is not None:
         names = np.unique(emoji.clusters)
-        if spec.concepts < len(names):
-            chosen = torch.randperm(len(names), generator=named(seed, "concepts"))[: spec.concepts].numpy()
+        if recipe.concepts < len(names):
+            chosen = torch.randperm(len(names), generator=named(seed, "concepts"))[: recipe.concepts].numpy()
             emoji = emoji.take(np.flatnonzero(np.isin(emoji.clusters, names[chosen])))
     split = split_by_concept(
         emoji.clusters,
-        {"train": 1 - spec.test_fraction, "test": spec.test_fraction},
+        {"train": 1 - recipe.test_fraction, "test": recipe.test_fraction},
         generator=named(seed, "split"),
         strata=emoji.labels["group"],
     )
     return Corpus(emoji=emoji, pixels=emoji.images.tensor(), **split)
 
 
-def caption(corpus: Corpus, policy: str | Policy, *, seed: int) -> Captioned:
+def caption(corpus: Corpus, policy: Policy, *, seed: int) -> Captioned:
     """Write the captions of a policy and number their words; words that no training caption has are unknown."""
     captions = write_captions(corpus.emoji, policy, seed=seed)
     vocabulary = Vocabulary.of(captions[row] for row in corpus.train)

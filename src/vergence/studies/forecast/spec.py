@@ -1,24 +1,18 @@
-"""Which biases are injected into the captions of the embedded set, and how much is trained."""
+"""Which biases are injected into the captions of the embedded set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 from vergence.channels import Redraw
-from vergence.checks import at_least
 from vergence.data import POLICIES, Policy
 from vergence.misalignment import Misalignment
-from vergence.studies.demo import DemoSpec
+from vergence.studies.demo.spec import Recipe
 from vergence.training import TrainConfig
 
-REFERENCE = "faithful"
-"""The setting that injects nothing: what it teaches at the largest size is what the others are compared with."""
+FAITHFUL = "faithful"
+"""The setting that injects nothing."""
 
-UNTRAINED = "untrained"
-"""Encoders before any training: what probes read from images that no caption has taught."""
-
-_EVERYTHING = POLICIES[REFERENCE].misalignment.selected
+_EVERYTHING = POLICIES[FAITHFUL].misalignment.selected
 
 
 def _omitted(**rates: float) -> Policy:
@@ -36,7 +30,7 @@ def _redrawn(factor: str, rate: float) -> Policy:
 
 SETTINGS: Mapping[str, Policy] = MappingProxyType(
     {
-        REFERENCE: POLICIES[REFERENCE],
+        FAITHFUL: POLICIES[FAITHFUL],
         "tone omitted 0.5": _omitted(skin_tone=0.5),
         "tone omitted 0.9": _omitted(skin_tone=0.9),
         "tone omitted 1": _omitted(skin_tone=1.0),
@@ -47,49 +41,9 @@ SETTINGS: Mapping[str, Policy] = MappingProxyType(
     }
 )
 
-
-def injected(policy: Policy, factor: str) -> tuple[Any, float]:
-    """The rates at which a policy mentions a factor, and redraws it where it does.
-
-    Example:
-        >>> injected(POLICIES["omit"], "skin_tone"), injected(POLICIES["perturb"], "skin_tone")
-        ((0.0, 0.0), (1.0, 0.9))
-    """
-    bias = policy.misalignment
-    return bias.mention.get(factor, 0.0), getattr(bias.channels.get(factor), "probability", 0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How much is trained.
-
-    Args:
-        settings: Names of `SETTINGS`; the reference among them.
-        seeds: Trials of each setting, with another split of the set each.
-        training: How each is trained, and which concepts are used.
-
-    Raises:
-        ConfigError: If there are no seeds.
-    """
-
-    settings: tuple[str, ...] = tuple(SETTINGS)
-    seeds: int = 1
-    training: DemoSpec = field(default_factory=DemoSpec)
-
-    def __post_init__(self) -> None:
-        at_least("seeds", self.seeds, 1)
-
-    def sizes(self, block: int) -> tuple[int, ...]:
-        """Output sizes to train at: that of the unbiased block, as the audit finds it, and the demo's two."""
-        return tuple(sorted({block, self.training.main_size, self.training.large_size}))
-
-
-SCALES: Mapping[str, Scale] = MappingProxyType(
-    {
-        "smoke": Scale(
-            settings=(REFERENCE, "tone omitted 1"),
-            training=DemoSpec(concepts=150, training=TrainConfig(epochs=1, batch_size=64)),
-        ),
-        "cpu": Scale(),
-    }
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {"smoke": Recipe(concepts=150, training=TrainConfig(epochs=1, batch_size=64)), "cpu": Recipe()}
 )
+
+SMOKE = (FAITHFUL, "tone omitted 1")
+"""Settings of scale smoke."""
