@@ -158,7 +158,8 @@ def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
         room_below(unbiased[unbiased["output_size"] < unbiased["n_unbiased"]]),
     ]
     settings = ["run", "seed", "mention", "mismatch", "output_size", "n_unbiased"]
-    runs = unbiased.groupby(settings, as_index=False)["value"].mean().dropna(subset=["value"])
+    measured = unbiased[unbiased["value"].notna()]
+    runs: pd.DataFrame = measured.groupby(settings, as_index=False)["value"].mean()
     held_out = runs["mention"].isin(HELD_OUT_MENTIONS)
     slope = TERMS[1]
     if (~held_out).sum() > len(TERMS):
