@@ -56,6 +56,7 @@ class Case:
         peer: The other side; `None` if nothing else can do it here.
         repeats: Timed calls per process.
         rounds: Processes per side.
+        items: How many items a call goes through, where a rate says more than a time.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     peer: Side | None = None
     repeats: int = 3
     rounds: int = 3
+    items: int | None = None
 
 
 def measure(cases: Iterable[Case]) -> Iterator[Result]:
@@ -74,7 +76,7 @@ def measure(cases: Iterable[Case]) -> Iterator[Result]:
         for _ in range(case.rounds):
             for name, done in runs.items():
                 done.append(_in_fresh_process(sides[name], case.repeats))
-        result = _summary(runs)
+        result = _summary(runs, case.items)
         print(json.dumps(result), file=sys.stderr, flush=True)
         yield {"name": case.name, **result}
 
@@ -98,13 +100,15 @@ def _version(package: str) -> str:
         return "absent"
 
 
-def _summary(runs: Mapping[str, list[Result]]) -> Result:
+def _summary(runs: Mapping[str, list[Result]], items: int | None) -> Result:
     sides = {}
     for name, results in runs.items():
         sides[name] = {
             "seconds": float(f"{median(second for result in results for second in result['seconds']):.4g}"),
             "peak_mb": round(median(result["peak_mb"] for result in results), 1),
         }
+        if items is not None:
+            sides[name]["items_per_second"] = round(items / sides[name]["seconds"])
         if results[0]["value"] is not None:
             sides[name]["value"] = results[0]["value"]
     if "peer" not in sides:

@@ -1,157 +1,18 @@
-r"""The theorem, once: between which bounds each factor's score falls, and why; and what a measurement makes of that.
-
-[cai2025] Thm 4.1 speaks of one output size, that of the block $I_\theta \setminus I_\rho$. Elsewhere a factor's
-*strength* orders what a representation keeps: the largest correlation between a reading of the image and a reading of
-the text that are both of that factor. It is 1 in the block, 0 for what is never mentioned, in between for the rest.
-Every prediction says whether its bounds are proved or expected.
-"""
+"""Between which bounds each factor's score falls at an output size, what is expected, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from math import isfinite, isnan, nan, sqrt
+from math import isfinite, isnan
 from typing import Any
 
-import numpy as np
-
-from vergence.channels import AdditiveNoise, Redraw, Unstated
 from vergence.checks import at_least, non_negative, positive
 from vergence.errors import ConfigError, FactorError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
+from vergence.theory.outcomes import Measured, Prediction, as_measured
+from vergence.theory.strengths import strength
 
 _EQUAL = 1e-9  # strengths closer than this are equal
-
-
-class Outcome(StrEnum):
-    """What a measurement makes of a prediction."""
-
-    AGREES = "as predicted"
-    BELOW = "below the prediction"
-    ABOVE = "above the prediction"
-    OPEN = "not determined"
-    UNMEASURED = "not measured"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A score with its interval.
-
-    Args:
-        value: The score; NaN if there is none.
-        low: Lower end of its interval; the score itself if `None`.
-        high: Upper end.
-
-    Raises:
-        ConfigError: If the ends are not in order.
-
-    Example:
-        >>> Measured(0.8).interval, Measured(0.8, 0.7, 0.9).interval
-        ((0.8, 0.8), (0.7, 0.9))
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ConfigError(f"an interval needs its lower end first; got {self.low} to {self.high}")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Both ends."""
-        low, high = (self.value if end is None or isnan(end) else end for end in (self.low, self.high))
-        return low, high
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """Bounds of one factor's score, on the scale from floor to ceiling.
-
-    Args:
-        low: The score is at least this.
-        high: And at most this.
-        expected: What a large model with many pairs tends to; `None` where that is not known.
-        reason: Why, in a sentence without its full stop.
-        proved: Whether the bounds follow from a theorem; if not, they are expected, and the reason says so.
-        floor: Score of an encoder before any training.
-        ceiling: Score of the same encoder trained with the labels themselves.
-    """
-
-    low: float
-    high: float
-    expected: float | None
-    reason: str
-    proved: bool
-    floor: Measured = Measured(0.0)
-    ceiling: Measured = Measured(1.0)
-
-    def __str__(self) -> str:
-        bounds = f"{self.low:.2f}" if self.low == self.high else f"{self.low:.2f} to {self.high:.2f}"
-        return f"{bounds}: {self.reason}"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the bounds exclude nothing that lies between floor and ceiling."""
-        return self.low <= self.floor.interval[0] and self.high >= self.ceiling.interval[1]
-
-    def position(self, score: float) -> float:
-        """Where a score lies between floor (0) and ceiling (1); NaN if they do not differ."""
-        width = self.ceiling.value - self.floor.value
-        return (score - self.floor.value) / width if width > 0 else nan
-
-
-def strength(space: FactorSpace, misalignment: Misalignment, name: str) -> float:
-    r"""Correlation of the best reading of a factor in the image with the best reading of it in the text.
-
-    Of the singular values of $p(\text{said}, \text{shown}) / \sqrt{p(\text{said})\, p(\text{shown})}$ the largest but
-    the first, which is 1. "Nothing said" is one of the things said. Mentioned with probability q and
-    redrawn uniformly with probability ρ, it is $\sqrt q\,(1 - ρ)$; a continuous factor of unit variance under noise of
-    variance v with probability p has at least $1 / \sqrt{1 + p v}$ of it, by its linear reading. Values count as
-    equally frequent. Source: maximal correlation [renyi1959].
-
-    Args:
-        space: All factors.
-        misalignment: What the text says of them.
-        name: Which factor.
-
-    Returns:
-        In [0, 1]; NaN where the misalignment does not state it: for a channel of its own kind, or a rate that is a
-        function.
-
-    Raises:
-        FactorError: If the factor is unknown, or the misalignment does not fit the space.
-
-    Example:
-        >>> from vergence import Factor
-        >>> space = FactorSpace((Factor("size", ("small", "large")),))
-        >>> round(strength(space, Misalignment.of_rates({"size": 0.64}, redraw={"size": 0.5}), "size"), 6)
-        0.4
-    """
-    factor = space[name]
-    misalignment.check(space)
-    if name not in misalignment.selected:
-        return 0.0
-    rate, channel = misalignment.mention[name], misalignment.channels.get(name)
-    if channel is None and rate == 1.0:
-        return 1.0
-    if callable(rate) or isinstance(channel, Unstated):
-        return nan
-    if factor.values is not None:
-        k = len(factor.values)
-        said = np.eye(k) if channel is None else channel.table(factor)
-        return nan if said is None else _largest(np.asarray(said), np.broadcast_to(rate, k))
-    assert isinstance(rate, float)  # a continuous factor has no rates per value
-    if channel is None:
-        return sqrt(rate)
-    if isinstance(channel, Redraw):
-        return sqrt(rate) * (1 - channel.probability)
-    if isinstance(channel, AdditiveNoise):
-        place = space.names.index(name)
-        variance = channel.scale**2 * (1.0 if channel.covariance is None else float(channel.covariance[place, place]))
-        return sqrt(rate / (1 + channel.probability * variance))
-    return nan
 
 
 def predict(
@@ -228,41 +89,6 @@ def predict(
             room = {other: _dimensions(space, other) for other in space}
             predictions[name] = _spare(scale, encoding_size, strengths[name], others, room)
     return predictions
-
-
-def judge(prediction: Prediction, measured: Any, *, margin: float = 0.0) -> Outcome:
-    """Hold a measurement against its prediction.
-
-    Args:
-        prediction: From `predict`.
-        measured: The score: a number, `Measured`, or a mapping with value and, if there is an interval, low and high.
-        margin: How far outside the bounds an interval may end and still be as predicted: what training on a budget
-            leaves, stated beforehand. At least 0.
-
-    Returns:
-        As predicted if interval and bounds, widened by the margin, have a point in common; below or above them
-        otherwise; not determined if the bounds exclude nothing, not measured if there is no score.
-
-    Raises:
-        ConfigError: If the margin is below 0.
-
-    Example:
-        >>> from vergence import Factor
-        >>> space = FactorSpace((Factor("shape"), Factor("tone")))
-        >>> said = predict(space, Misalignment({"shape"}), encoding_size=1)
-        >>> judge(said["shape"], Measured(0.97, 0.9, 1.0)).value, judge(said["tone"], 0.4).value
-        ('as predicted', 'above the prediction')
-    """
-    non_negative("margin", margin)
-    found = _measured(measured)
-    if found is None or not isfinite(found.value):
-        return Outcome.UNMEASURED
-    if prediction.is_open:
-        return Outcome.OPEN
-    low, high = found.interval
-    if high + margin < prediction.low:
-        return Outcome.BELOW
-    return Outcome.ABOVE if low - margin > prediction.high else Outcome.AGREES
 
 
 @dataclass(frozen=True)
@@ -353,15 +179,6 @@ def _spare(scale: _Scale, n: int, sigma: float, others: Mapping[str, float], roo
     return scale.prediction(max(low, scale.at(sigma**2)), 1.0, scale.ceiling.value, reason, proved=False)
 
 
-def _largest(said: np.ndarray, rate: np.ndarray) -> float:
-    """Largest singular value but the first, of a channel (said by shown) whose every value is mentioned at a rate."""
-    joint = np.vstack([said * rate, 1 - rate]) / said.shape[1]
-    joint = joint[joint.sum(axis=1) > 0]
-    normalised = joint / np.sqrt(np.outer(joint.sum(axis=1), joint.sum(axis=0)))
-    values = np.linalg.svd(normalised, compute_uv=False)
-    return float(np.clip(values[1], 0, 1)) if len(values) > 1 else 0.0
-
-
 def _dimensions(space: FactorSpace, name: str) -> int:
     values = space[name].values
     return 1 if values is None else len(values) - 1
@@ -376,19 +193,7 @@ def _score(what: str, scores: Mapping[str, Any] | None, name: str, otherwise: fl
         return Measured(otherwise)
     if name not in scores:
         raise FactorError(f"the {what} lacks {name!r}; it is known of: {', '.join(scores) or 'nothing'}")
-    found = _measured(scores[name])
+    found = as_measured(scores[name])
     if found is None or not isfinite(found.value):
         raise ConfigError(f"{what} of factor {name!r} must be a finite score; got {scores[name]!r}")
     return found
-
-
-def _measured(given: Any) -> Measured | None:
-    """A score in any of the forms that are allowed; `None` if there is none."""
-    if given is None or isinstance(given, Measured):
-        return given
-    if isinstance(given, Mapping):
-        if "value" not in given:
-            raise ConfigError(f"a measurement needs a value; got {', '.join(map(str, given)) or 'nothing'}")
-        ends = (None if given.get(end) is None else float(given[end]) for end in ("low", "high"))
-        return None if given["value"] is None else Measured(float(given["value"]), *ends)
-    return Measured(float(given))
