@@ -9,6 +9,8 @@ from vergence.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from vergence.corpus import BiasEstimate, Coverage, Lexicon, Progress, ReadOptions
 
 DESCRIPTION = "Count which concepts captions mention; estimate what they omit and get wrong."
@@ -75,10 +77,8 @@ def run(options: Namespace) -> int:
 
     from vergence.corpus import concepts_146, forecast, load_lexicon, merge_audits
     from vergence.corpus.store import claim_results
-    from vergence.reports.audit import audit_html, audit_table, finding_table
-    from vergence.reports.bias import estimate_lines, factor_tables, said_tables
-    from vergence.reports.findings import findings
-    from vergence.terminal import plain, say, show
+    from vergence.reports.audit import audit_html
+    from vergence.terminal import say
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
@@ -109,6 +109,21 @@ def run(options: Namespace) -> int:
             "labels": {"rows": estimate.rows, "lost": dict(estimate.lost)},
             "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
         }
+    if options.out:  # before anything is printed, which may go to a pipe that ends early
+        _write(out, coverage, results, audit_html(results, estimate=estimate, forecast=said))
+    _show(results, estimate, said)
+    if options.out:
+        say(f"report: {out / 'report.html'}")
+    return _verdict(coverage, floors)
+
+
+def _show(results: dict[str, Any], estimate: "BiasEstimate | None", said: "pd.DataFrame | None") -> None:
+    """Print what was found, then the tables behind it."""
+    from vergence.reports.audit import audit_table, finding_table
+    from vergence.reports.bias import estimate_lines, factor_tables, said_tables
+    from vergence.reports.findings import findings
+    from vergence.terminal import plain, show
+
     found = findings(results, estimate, results.get("forecast"))
     show(plain(found.headline, style="bold"), finding_table(found), "")
     if estimate is not None and said is not None:
@@ -116,14 +131,10 @@ def run(options: Namespace) -> int:
         show(*map(plain, estimate_lines(estimate)), "")
     show("Share of captions that mention a group, with Wilson's interval", audit_table(results), "")
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in results["skipped"].items()) or "nothing"
-    show(plain(f"{coverage.captions:,} captions; skipped: {skipped}"))
+    show(plain(f"{results['captions']:,} captions; skipped: {skipped}"))
     for title, counts in (("fields of samples", results["fields"]), ("not captions", results["passed_over"])):
         if counts:
             show(plain(f"{title}: {_listed(counts)}"))
-    if options.out:
-        _write(out, coverage, results, audit_html(results, estimate=estimate, forecast=said))
-        say(f"report: {out / 'report.html'}")
-    return _verdict(coverage, floors)
 
 
 def _listed(counts: dict[str, int]) -> str:
