@@ -5,28 +5,32 @@ single setting's mean 0.1; of one variable in one run 0.2. Where theory is silen
 study set out to show.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from vergence.studies.misalignment2025.cases import (
+    OF_A_MEAN,
+    OF_A_RUN,
+    OF_A_SETTING,
+    final_scores,
+    mean_of,
+    room_below,
+    words,
+    worst_of,
+    worst_row,
+    worst_setting,
+)
 from vergence.studies.misalignment2025.graded import TERMS, fit_recovery
 from vergence.studies.misalignment2025.spec import HELD_OUT_MENTIONS, SPACE
 from vergence.studies.study import Claim
 
-OF_A_MEAN, OF_A_SETTING, OF_A_RUN = 0.05, 0.1, 0.2
 _ABOVE_NOTHING = 0.001  # a gain or a slope that is more than none
-_SETTINGS = (
-    *("selected", "perturbed", "output_size", "perturbation_probability", "mention", "mismatch"),
-    *("violation", "objective", "bottleneck"),
-)
 _SEMANTICS = ("unbiased", "perturbed", "omitted")
 
 
 def reaches_the_oracle(table: pd.DataFrame) -> list[Claim]:
     """Unbiased semantics recovered, all others as the oracle says, nothing of what is private; by dependence."""
-    rows = _final(table)
+    rows = final_scores(table)
     rows = rows[rows["predicted_low"].eq(rows["predicted_high"])]
     rows = rows.assign(apart=(rows["value"].clip(lower=0) - rows["expected"]).abs())
     claims = []
@@ -38,44 +42,44 @@ def reaches_the_oracle(table: pd.DataFrame) -> list[Claim]:
         unbiased = semantics[semantics["role"] == "unbiased"]
         r2, apart = f"{kind}: R² of unbiased semantics", f"{kind}: distance of semantics to the prediction"
         claims += [
-            _mean(f"{r2}, mean", unbiased["value"], at_least=0.92 if dependent else 0.95),
-            _worst_setting(f"{r2}, worst setting", unbiased, at_least=1 - OF_A_SETTING),
-            _worst_row(f"{r2}, worst variable of any run", unbiased, at_least=1 - OF_A_RUN),
-            _mean(f"{apart}, mean", semantics["apart"], at_most=0.08 if dependent else 0.03),
-            _worst_setting(f"{apart}, worst setting", semantics, at_most=OF_A_SETTING, column="apart"),
-            _worst_row(f"{apart}, worst variable of any run", semantics, at_most=OF_A_RUN, column="apart"),
+            mean_of(f"{r2}, mean", unbiased["value"], at_least=0.92 if dependent else 0.95),
+            worst_setting(f"{r2}, worst setting", unbiased, at_least=1 - OF_A_SETTING),
+            worst_row(f"{r2}, worst variable of any run", unbiased, at_least=1 - OF_A_RUN),
+            mean_of(f"{apart}, mean", semantics["apart"], at_most=0.08 if dependent else 0.03),
+            worst_setting(f"{apart}, worst setting", semantics, at_most=OF_A_SETTING, column="apart"),
+            worst_row(f"{apart}, worst variable of any run", semantics, at_most=OF_A_RUN, column="apart"),
         ]
         for side in ("image", "text"):
             private = part[(part["role"] == "private") & (part["side"] == side)]
             private = private.assign(value=private["value"].clip(lower=0))
             claims += [
-                _mean(f"{kind}: R² of {side}-private variables, mean", private["value"], at_most=0.02),
-                _worst_setting(f"{kind}: R² of {side}-private variables, worst setting", private, at_most=OF_A_SETTING),
+                mean_of(f"{kind}: R² of {side}-private variables, mean", private["value"], at_most=0.02),
+                worst_setting(f"{kind}: R² of {side}-private variables, worst setting", private, at_most=OF_A_SETTING),
             ]
     return claims
 
 
 def comes_back_above_the_block(table: pd.DataFrame) -> list[Claim]:
     """Perturbed variables are absent at the size of the block and present above; says from which size on."""
-    rows = _final(table)
+    rows = final_scores(table)
     rows = rows[rows["side"] == "image"]
     at_block = rows["output_size"] == rows["n_unbiased"]
     above = rows["output_size"] > rows["n_unbiased"]
     unbiased, perturbed = rows["role"] == "unbiased", rows["role"] == "perturbed"
     claims = [
-        _worst_setting("R² of unbiased semantics at the block's size or above, worst setting",
+        worst_setting("R² of unbiased semantics at the block's size or above, worst setting",
                        rows[unbiased & (at_block | above)], at_least=1 - OF_A_SETTING),
-        _worst_setting("R² of perturbed semantics at the block's size, worst setting",
+        worst_setting("R² of perturbed semantics at the block's size, worst setting",
                        rows[perturbed & at_block], at_most=OF_A_SETTING),
-        _worst_row("R² of perturbed semantics at the block's size, worst variable of any run",
+        worst_row("R² of perturbed semantics at the block's size, worst variable of any run",
                    rows[perturbed & at_block], at_most=OF_A_RUN),
-        _worst_setting("R² of private variables at the block's size, worst setting",
+        worst_setting("R² of private variables at the block's size, worst setting",
                        rows[(rows["role"] == "private") & at_block], at_most=OF_A_SETTING),
-        _room_below(rows[unbiased & ~at_block & ~above]),
+        room_below(rows[unbiased & ~at_block & ~above]),
     ]  # fmt: skip
     largest = rows["output_size"].max()
     back = rows[perturbed & (rows["output_size"] == largest)]
-    claims.append(_worst_setting("R² of perturbed semantics at the largest number of outputs, worst setting",
+    claims.append(worst_setting("R² of perturbed semantics at the largest number of outputs, worst setting",
                                  back, at_least=0.5))  # fmt: skip
     for probability, part in rows[perturbed].groupby("perturbation_probability"):
         by_size = part[part["output_size"] > part["n_unbiased"]].groupby("output_size")["value"].mean()
@@ -103,8 +107,8 @@ def omitting_what_shifts_helps(table: pd.DataFrame) -> list[Claim]:
         Claim(statement="out of domain: lower end of that gain's 95 % interval, paired over seeds", measured=low,
               at_least=_ABOVE_NOTHING),
         Claim(statement="out of domain: upper end of it", measured=high),
-        _worst("out of domain: the gain in the worst seed", gain.rename_axis("seed"), at_least=None),
-        _worst("in domain: smallest rise from one factor more, up to the 5 that the label is made of", rising,
+        worst_of("out of domain: the gain in the worst seed", gain.rename_axis("seed"), at_least=None),
+        worst_of("in domain: smallest rise from one factor more, up to the 5 that the label is made of", rising,
                at_least=_ABOVE_NOTHING),
     ]  # fmt: skip
     for k, apart in (inside - outside).items():
@@ -123,8 +127,8 @@ def rises_with_the_block(table: pd.DataFrame) -> list[Claim]:
         by_setting = part.groupby(["factor", "n_unbiased"])["apart"].mean()
         apart = f"{kind}: distance of label R² to that of the true block"
         claims += [
-            _mean(f"{apart}, mean", part["apart"], at_most=OF_A_MEAN),
-            _worst(f"{apart}, worst label and size of the block", by_setting, at_most=OF_A_SETTING),
+            mean_of(f"{apart}, mean", part["apart"], at_most=OF_A_MEAN),
+            worst_of(f"{apart}, worst label and size of the block", by_setting, at_most=OF_A_SETTING),
             Claim(
                 statement=f"{kind}: correlation of label R² with the size of the block",
                 measured=_correlation(by_block),
@@ -136,25 +140,26 @@ def rises_with_the_block(table: pd.DataFrame) -> list[Claim]:
 
 def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
     """Recovery against mention, mismatch and size follows a fitted curve, also where it was not fitted."""
-    rows = _final(table)
+    rows = final_scores(table)
     rows = rows[rows["side"] == "image"]
     at_block = rows[(rows["mention"] == 1) & (rows["mismatch"] == 0) & (rows["output_size"] == rows["n_unbiased"])]
     told, private = (at_block[at_block["role"] == role] for role in ("unbiased", "private"))
     unbiased = rows[rows["role"] == "unbiased"]
     claims = [
-        _mean("always mentioned, as many outputs as factors: R², mean", told["value"], at_least=1 - OF_A_MEAN),
-        _worst_row(
+        mean_of("always mentioned, as many outputs as factors: R², mean", told["value"], at_least=1 - OF_A_MEAN),
+        worst_row(
             "always mentioned, as many outputs as factors: R², worst variable of any run", told, at_least=1 - OF_A_RUN
         ),
-        _mean(
+        mean_of(
             "always mentioned, as many outputs as factors: R² of what only the image has, mean",
             private["value"],
             at_most=OF_A_MEAN,
         ),
-        _room_below(unbiased[unbiased["output_size"] < unbiased["n_unbiased"]]),
+        room_below(unbiased[unbiased["output_size"] < unbiased["n_unbiased"]]),
     ]
     settings = ["run", "seed", "mention", "mismatch", "output_size", "n_unbiased"]
-    runs = unbiased.groupby(settings, as_index=False)["value"].mean()
+    measured = unbiased[unbiased["value"].notna()]
+    runs: pd.DataFrame = measured.groupby(settings, as_index=False)["value"].mean()
     held_out = runs["mention"].isin(HELD_OUT_MENTIONS)
     slope = TERMS[1]
     if (~held_out).sum() > len(TERMS):
@@ -178,7 +183,7 @@ def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
         claims.append(Claim(statement=low_end, measured=None, at_least=_ABOVE_NOTHING))
         apart, inside = pd.Series(dtype=float), np.nan
     claims += [
-        _mean("settings that were not fitted: mean distance of R² to the curve", apart, at_most=0.1),
+        mean_of("settings that were not fitted: mean distance of R² to the curve", apart, at_most=0.1),
         Claim(statement="settings that were not fitted: share within the 95 % interval", measured=inside, at_least=0.8),
     ]
     return claims + mean_by(table, "output_size", "mismatch", "mention")
@@ -191,7 +196,7 @@ def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
     """
     settings = ["objective", "perturbed", "output_size", "bottleneck"]
     rows = table[table["side"] == "image"]
-    final = _final(rows)
+    final = final_scores(rows)
     of_theorem = final[
         (final["objective"] == "l2_info_nce")
         & (final["bottleneck"] == 0)
@@ -199,12 +204,14 @@ def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
     ]
     unbiased, perturbed = (of_theorem[of_theorem["role"] == role] for role in ("unbiased", "perturbed"))
     claims = [
-        _mean("InfoNCE at the block's size: R² of unbiased semantics, mean", unbiased["value"], at_least=1 - OF_A_MEAN),
-        _worst_setting(
+        mean_of(
+            "InfoNCE at the block's size: R² of unbiased semantics, mean", unbiased["value"], at_least=1 - OF_A_MEAN
+        ),
+        worst_setting(
             "InfoNCE at the block's size: R² of unbiased semantics, worst setting", unbiased, at_least=1 - OF_A_SETTING
         ),
-        _mean("InfoNCE at the block's size: R² of perturbed semantics, mean", perturbed["value"], at_most=OF_A_MEAN),
-        _worst_setting(
+        mean_of("InfoNCE at the block's size: R² of perturbed semantics, mean", perturbed["value"], at_most=OF_A_MEAN),
+        worst_setting(
             "InfoNCE at the block's size: R² of perturbed semantics, worst setting", perturbed, at_most=OF_A_SETTING
         ),
         *mean_by(table, *settings),
@@ -213,14 +220,14 @@ def reaches_it_how_fast(table: pd.DataFrame) -> list[Claim]:
     for keys, part in counting.groupby(settings):
         by_share = part.groupby("share")["value"].mean()
         there = by_share.index[by_share >= 0.9]
-        what = f"{_words(settings, keys)}: share of the training until R² 0.9"
+        what = f"{words(settings, keys)}: share of the training until R² 0.9"
         claims.append(Claim(statement=what, measured=float(there.min()) if len(there) else None))
     return claims
 
 
 def breaks_where_it_has_to(table: pd.DataFrame) -> list[Claim]:
     """With all assumptions the theorem holds; what a mixing hides is lost, and nothing else; the rest is described."""
-    rows = _final(table)
+    rows = final_scores(table)
     rows = rows[rows["side"] == "image"]
     unbiased, perturbed = (rows[rows["role"] == role] for role in ("unbiased", "perturbed"))
     hidden = SPACE.names[0]
@@ -230,21 +237,21 @@ def breaks_where_it_has_to(table: pd.DataFrame) -> list[Claim]:
         wrong = perturbed[perturbed["violation"] == violation]
         title = "assumptions hold" if violation == "none" else "the image hides the sign of one"
         claims += [
-            _worst_setting(f"{title}: R² of unbiased semantics{' but for it' if lost else ''}, worst setting", seen,
+            worst_setting(f"{title}: R² of unbiased semantics{' but for it' if lost else ''}, worst setting", seen,
                            at_least=1 - OF_A_SETTING),
-            _worst_setting(f"{title}: R² of perturbed semantics, worst setting", wrong, at_most=OF_A_SETTING),
+            worst_setting(f"{title}: R² of perturbed semantics, worst setting", wrong, at_most=OF_A_SETTING),
         ]  # fmt: skip
     lost_rows = unbiased[(unbiased["violation"] == "not injective") & (unbiased["factor"] == hidden)]
-    claims.append(_worst_row("the image hides the sign of one: its R²", lost_rows, at_most=OF_A_MEAN))
+    claims.append(worst_row("the image hides the sign of one: its R²", lost_rows, at_most=OF_A_MEAN))
     return claims + mean_by(table, "violation", "selected", "perturbed")
 
 
 def mean_by(table: pd.DataFrame, *columns: str) -> list[Claim]:
     """Describe, without a bound: mean R² of unbiased and perturbed semantics by some settings."""
-    rows = _final(table)
+    rows = final_scores(table)
     rows = rows[(rows["side"] == "image") & rows["role"].isin(("unbiased", "perturbed"))]
     return [
-        Claim(statement=f"{_words(columns, keys[:-1])}: mean R² of {keys[-1]} semantics", measured=part["value"].mean())
+        Claim(statement=f"{words(columns, keys[:-1])}: mean R² of {keys[-1]} semantics", measured=part["value"].mean())
         for keys, part in rows.groupby([*columns, "role"])
     ]
 
@@ -259,74 +266,7 @@ def paired_interval(gains: np.ndarray) -> tuple[float, float]:
     return float(gains.mean() - half), float(gains.mean() + half)
 
 
-def _final(table: pd.DataFrame) -> pd.DataFrame:
-    """Scores of variables, in domain, at the end of the training."""
-    return table[
-        (table["metric"] == "r2") & (table["domain"] == "in") & (table["role"] != "label") & (table["share"] == 1)
-    ]
-
-
-def _mean(statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None) -> Claim:
-    return Claim(statement=statement, measured=values.mean(), at_least=at_least, at_most=at_most)
-
-
-def _worst(statement: str, values: pd.Series, *, at_least: float | None = None, at_most: float | None = None) -> Claim:
-    """A claim of the worst of some values: the largest if they are to be small, else the smallest."""
-    values = values.dropna()
-    if values.empty:
-        return Claim(statement=statement, measured=None, at_least=at_least, at_most=at_most)
-    at: Any = values.idxmax() if at_most is not None else values.idxmin()
-    keys = at if isinstance(at, tuple) else (at,)
-    where = _words([str(name) for name in values.index.names], keys)
-    return Claim(statement=statement, measured=values[at], at_least=at_least, at_most=at_most, where=where)
-
-
-def _worst_setting(
-    statement: str,
-    rows: pd.DataFrame,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    column: str = "value",
-) -> Claim:
-    """Of the means of settings over seeds and variables, the worst."""
-    by = _varying(rows) or ["selected"]
-    return _worst(statement, rows.groupby(by)[column].mean(), at_least=at_least, at_most=at_most)
-
-
-def _worst_row(
-    statement: str,
-    rows: pd.DataFrame,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    column: str = "value",
-) -> Claim:
-    """Of all variables in all runs, the worst."""
-    by = ["factor", *_varying(rows), "seed"]
-    values = rows.groupby(by)[column]
-    return _worst(statement, values.max() if at_most is not None else values.min(), at_least=at_least, at_most=at_most)
-
-
-def _varying(rows: pd.DataFrame) -> list[str]:
-    """Settings that tell these rows apart; the output size is none if it is that of the block."""
-    follows = rows["output_size"].eq(rows["n_unbiased"]).all() and rows["n_unbiased"].nunique() > 1
-    return [name for name in _SETTINGS if rows[name].nunique() > 1 and not (follows and name == "output_size")]
-
-
-def _room_below(rows: pd.DataFrame) -> Claim:
-    """Of runs with fewer outputs than the block: how many of its dimensions they hold at most, for each output."""
-    total = rows.assign(value=rows["value"].clip(lower=0)).groupby(["run", "output_size"])["value"].sum(min_count=1)
-    share = total / total.index.get_level_values("output_size")
-    return _worst("fewer outputs than the block: sum of R² for each output, largest run", share, at_most=1.05)
-
-
 def _correlation(by_block: pd.Series) -> float | None:
     if len(by_block) < 3 or by_block.std() < 1e-9:
         return None
     return float(np.corrcoef(by_block.index.astype(float), by_block)[0, 1])
-
-
-def _words(names: Sequence[str], values: Iterable[object]) -> str:
-    parts = ((name.replace("_", " "), value) for name, value in zip(names, values, strict=True))
-    return ", ".join(str(value) if name in {"factor", "run"} else f"{name} {value}" for name, value in parts)
