@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from vergence.data import load_emoji
+from vergence.decoding import decode_image
 from vergence.errors import CorpusError, FactorError, ShapeError
 from vergence.factors import Factor, FactorSpace
-from vergence.images import Images, decode_image
+from vergence.images import Images
 from vergence.pairs import Pairs
 
 

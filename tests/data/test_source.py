@@ -85,6 +85,8 @@ def test_several_captions_of_an_image_are_pairs_of_one_image_under_one_key(tmp_p
         assert [row.reason for row in source.rows] == [None] * 5 + ["no image has the id 7"]
         images, numbers = source.images(range(5))
         assert (len(images), numbers.tolist()) == (4, [0, 1, 2, 3, 1])
+    with pytest.raises(CorpusError, match=r"captions_val2017.json: unknown column 'text'; known: file_name, caption"):
+        read_source(path, Columns(caption="text"))
     table = pa.table({"image": [encoded(0), encoded(1)], "captions": [["a", "b"], ["c", ""]]})
     pq.write_table(table, tmp_path / "p.parquet")
     rows = read_source(tmp_path / "p.parquet").rows
@@ -129,6 +131,12 @@ def test_samples_of_several_shards_that_are_called_alike_are_told_apart(tmp_path
     rows = read_source(tmp_path / "x").rows
     assert [row.key for row in rows] == ["one/00000", "one/00001", "two/00000", "two/00003"]
     assert [row.text for row in read_source(str(tmp_path / "x" / "*.tar")).rows] == [TEXTS[k] for k in (0, 1, 0, 3)]
+    for part in range(3):
+        shard(tmp_path / "y" / f"{part:05d}.tar", [part])
+    rows = read_source(str(tmp_path / "y" / "{00000..00002}.tar")).rows
+    assert [row.key for row in rows] == ["00000", "00001", "00002"]
+    with pytest.raises(CorpusError, match="no such file"):
+        read_source(str(tmp_path / "y" / "{00000..00003}.tar"))
 
 
 def test_a_shard_that_is_cut_off_gives_what_is_whole_and_says_so(tmp_path: Path) -> None:

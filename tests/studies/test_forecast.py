@@ -17,6 +17,7 @@ from vergence.studies.forecast.audit import Audit, audit_of, recovered
 from vergence.studies.forecast.spec import FAITHFUL, SETTINGS
 from vergence.studies.forecast.study import ForecastStudy
 from vergence.studies.study import FAILS, HOLDS
+from vergence.studies.table import judged
 from vergence.theory import Outcome, judge
 
 
@@ -139,3 +140,14 @@ def test_the_loop_closes_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixtu
     pd.testing.assert_frame_equal(pd.read_parquet(out / "table.parquet"), first)
     assert main(["study", "run", "forecast", "--scale", "paper", "--out", str(tmp_path / "other")]) == 2
     assert "unknown scale 'paper'; known: smoke, cpu" in capsys.readouterr().err
+
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "forecast"
+
+
+def test_the_committed_claims_follow_from_the_committed_table() -> None:
+    rows = pd.read_parquet(COMMITTED / "table.parquet")
+    verdict = json.loads((COMMITTED / "verdict.json").read_text())
+    assert [claim.record() for claim in ForecastStudy().claims(rows)] == verdict["claims"]
+    pd.testing.assert_series_equal(judged(rows, margin=ForecastStudy.margin)["outcome"], rows["outcome"])
+    assert set(SETTINGS) < set(rows["captions"])

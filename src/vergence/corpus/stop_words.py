@@ -59,7 +59,7 @@ _LISTS = {
     ),
     "Slavic (such as Czech)": (
         "na se je do za ve po pro ale před nad pod jsou dva který která jako při od své nebo že ze si sa"
-        " so zo pri sú ako ř ě ů č ž š ý ľ"
+        " so zo pri sú ako ř ě ů č ž š ý ľ á í é"
     ),
     "Turkish": (
         "bir ve bu ile için üzerinde olan iki da de çok en gibi var içinde yanında önünde daha ne kadar olarak ya veya"
@@ -73,7 +73,7 @@ _LISTS = {
         "de și în o un cu pe la din a care se este sunt pentru doi două nu mai sau al ale lui ce lângă nişte niște iar"
         " fi ș ț ă î ş ţ"
     ),
-    "Hungarian": "a az egy és van nem hogy is két egyik mellett meg ez volt vagy alatt előtt csak de ő ű ö ü",
+    "Hungarian": "a az egy és van nem hogy is két egyik mellett meg ez volt vagy alatt előtt csak de ő ű ö ü á é í",
     "Finnish": (
         "ja on joka jossa sekä kanssa vieressä kaksi ovat ei se että hän edessä päällä kuin myös tai ole voi jos mutta"
         " ä ö"

@@ -7,7 +7,7 @@ from typing import Any
 
 from vergence.data.rows import Chosen, Columns, Finder, Row, captions_in, is_image, key_of, wrong_with
 from vergence.data.tabular import Taker, line_rows, record_columns
-from vergence.errors import CorpusError
+from vergence.errors import CorpusError, unknown
 from vergence.sources.encodings import Peeked, Recoded
 from vergence.sources.problems import short
 from vergence.sources.scanning import JSON, Scanner, Skipped
@@ -34,8 +34,10 @@ def document_rows(file: Path, columns: Columns, finder: Finder, folders: Sequenc
     folders = _folders(file, folders)
     images, annotations = content.get("images"), content.get("annotations")
     if isinstance(images, list) and isinstance(annotations, list):
+        _refuse_other_columns(file, columns, image="file_name", caption="caption")
         yield from _coco(file, images, annotations, finder, folders)
     elif isinstance(images, list) and any("sentences" in entry for entry in images):
+        _refuse_other_columns(file, columns, image="filename", caption="sentences")
         yield from _karpathy(file, images, finder, folders)
     elif records := _records(content):
         chosen = record_columns(columns, records[:_EXAMPLES], where=file)
@@ -52,6 +54,18 @@ def document_rows(file: Path, columns: Columns, finder: Finder, folders: Sequenc
         taker = Taker(Chosen("image", "caption", None, None), finder, folders)
         for number, (name, value) in enumerate(by_name.items(), 1):
             yield from taker.pairs(f"item {number} of {file}", {"image": name, "caption": value})
+
+
+def _refuse_other_columns(file: Path, columns: Columns, *, image: str, caption: str) -> None:
+    """Of annotations in a fixed form, no other columns can be asked for than those that they have."""
+    for asked, known in (
+        (columns.image, image),
+        (columns.caption, caption),
+        (columns.key, None),
+        (columns.cluster, None),
+    ):
+        if asked is not None and asked != known:
+            raise CorpusError(f"{file}: {unknown('column', asked, [image, caption])}")
 
 
 def _coco(

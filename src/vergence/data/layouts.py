@@ -1,5 +1,6 @@
 """Which files of a source hold pairs, and in which of the layouts that are read."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,17 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vergence.data.annotations import document_rows, sidecar_of, sidecar_rows
+from vergence.data.columnar import column_rows, schema_columns, stored_schema
 from vergence.data.rows import Columns, Finder, Row, is_image
 from vergence.data.shards import shard_rows
-from vergence.data.tabular import (
-    column_rows,
-    line_columns,
-    line_rows,
-    schema_columns,
-    stored_schema,
-    table_columns,
-    table_rows,
-)
+from vergence.data.tabular import line_columns, line_rows, table_columns, table_rows
 from vergence.errors import CorpusError
 from vergence.sources.discovery import data_files
 from vergence.sources.walking import Aside, expand, is_glob, is_ours, status_of, walk
@@ -36,6 +30,8 @@ _KINDS: Mapping[str, str] = MappingProxyType(
         ".parquet": "columns", ".arrow": "columns", ".tar": "shard", ".tgz": "shard",
     }
 )  # fmt: skip
+_BRACES = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
+_MOST_FILES = 100_000
 _PACKED = (".gz", ".zst", ".zstd")
 _NO_PAIRS = (  # documents that are known to hold none, and may be large
     "instances", "person_keypoints", "stuff_", "panoptic", "image_info", "dataset_info", "dataset_dict", "state",
@@ -64,7 +60,7 @@ def find(source: str | Path, columns: Columns) -> Found:
     """Find out what a source is.
 
     Args:
-        source: A file, a folder, or a glob of files of one kind.
+        source: A file, a folder, or several files of one kind: a glob, or a range such as `{00000..00009}.tar`.
         columns: Which columns its files must have.
 
     Raises:
@@ -76,6 +72,8 @@ def find(source: str | Path, columns: Columns) -> Found:
     if "://" in text:
         raise CorpusError(f"{text!r} is a URL, and nothing is downloaded; download it and name the file or folder")
     path = Path(source).expanduser()
+    if (braces := _BRACES.search(text)) and not path.exists():
+        return _of_range(text, braces, columns)
     if is_glob(text) and not path.exists():
         return _of_glob(path, columns)
     status_of(path)
@@ -133,6 +131,17 @@ def _check(file: tuple[str, Path], columns: Columns) -> None:
         line_columns(path, columns)
     elif kind == "columns":
         schema_columns(path, columns, stored_schema(path))
+
+
+def _of_range(text: str, braces: re.Match[str], columns: Columns) -> Found:
+    """The files that WebDataset writes as `{000000..000009}`; each must exist."""
+    first, last, width = int(braces[1]), int(braces[2]), len(braces[1])
+    if not 0 <= last - first < _MOST_FILES:
+        raise CorpusError(f"{text!r} must count upwards over at most {_MOST_FILES:,} files")
+    found = Found()
+    for number in range(first, last + 1):
+        found.files += find(f"{text[: braces.start()]}{number:0{width}d}{text[braces.end() :]}", columns).files
+    return found
 
 
 def _of_glob(pattern: Path, columns: Columns) -> Found:

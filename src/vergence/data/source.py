@@ -11,9 +11,10 @@ from PIL import Image
 
 from vergence.data.layouts import find, rows_of
 from vergence.data.rows import Columns, Finder, Row, Span, Stored
+from vergence.decoding import decode_image
 from vergence.errors import CorpusError
 from vergence.files import Scratch, read_bytes, read_part
-from vergence.images import Images, decode_image
+from vergence.images import Images
 
 _MOST = 1 << 30  # bytes of an image file
 

@@ -1,12 +1,11 @@
-"""Pairs of CSV, TSV, Parquet and Arrow files and of JSON lines: a row is an image and its captions."""
+"""Pairs of CSV and TSV files and of JSON lines: a row is an image and its captions."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from vergence.arrow import FILE_ERRORS, open_ipc, open_parquet
 from vergence.data.rows import Chosen, Columns, Finder, Row, Stored, captions_in, choose, key_of, wrong_with
 from vergence.errors import CorpusError
 from vergence.sources.encodings import Peeked, Recoded, Unlined, has_mac_lines
@@ -144,15 +142,16 @@ def _texts(column: pa.Array) -> list[str | bytes | None]:
     try:
         texts: list[str | bytes | None] = column.cast(pa.string()).to_pylist()
     except pa.ArrowException:
-        texts = [_text(value) for value in column.to_pylist()]
+        texts = [decoded(value) for value in column.to_pylist()]
     return texts
 
 
-def _text(value: bytes | None) -> str | bytes | None:
+def decoded(value: bytes | None) -> str | bytes | None:
+    """Bytes as text where they are UTF-8; other bytes as they are, to be refused where they are a caption."""
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
-        return value  # refused where it is a caption
+        return value
 
 
 def line_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[Path]) -> Iterator[Row]:
@@ -218,105 +217,3 @@ def _parsed(line: bytes | None) -> dict[str, Any] | str:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         return f"malformed JSON: {short(error)}"
     return value if isinstance(value, dict) else f"{type(value).__name__}, not a JSON object"
-
-
-def column_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[Path]) -> Iterator[Row]:
-    """The pairs of a Parquet file, or of an Arrow file or stream."""
-    number = 0
-    opened = open_ipc if is_arrow(file) else open_parquet
-    try:
-        with opened(file) as source:
-            chosen = schema_columns(file, columns, source.schema)
-            taker = Taker(chosen, finder, folders)
-            for batch in _batches(source, chosen.names):
-                read = [
-                    map(partial(_as_stored, kind=source.schema.field(name).type), batch.column(name).to_pylist())
-                    for name in chosen.names
-                ]
-                for values in zip(*read, strict=True):
-                    yield from taker.pairs(f"row {number} of {file}", dict(zip(chosen.names, values, strict=True)))
-                    number += 1
-    except FILE_ERRORS as error:
-        if not number:
-            kind = "Arrow" if is_arrow(file) else "Parquet"
-            raise CorpusError(f"{file}: cannot be read as {kind}: {short(error)}") from error
-        yield Row(f"row {number} of {file}", reason=f"the rest of the file cannot be read: {short(error)}")
-
-
-def is_arrow(file: Path) -> bool:
-    """Whether a file is one of Arrow rather than of Parquet, by its name."""
-    return file.suffix.lower() in (".arrow", ".feather")
-
-
-def stored_schema(file: Path) -> pa.Schema:
-    """The columns of a Parquet or Arrow file.
-
-    Raises:
-        CorpusError: If it cannot be read.
-    """
-    try:
-        with (open_ipc if is_arrow(file) else open_parquet)(file) as source:
-            return source.schema
-    except FILE_ERRORS as error:
-        kind = "Arrow" if is_arrow(file) else "Parquet"
-        raise CorpusError(f"{file}: cannot be read as {kind}: {short(error)}") from error
-
-
-def schema_columns(file: Path, columns: Columns, schema: pa.Schema) -> Chosen:
-    """The columns of a Parquet or Arrow file.
-
-    Raises:
-        CorpusError: If one is missing, or of a type that holds no images or no captions.
-    """
-    held = {field.name: "a.jpg" if _is_bytes(field.type) or _is_record(field.type) else "a text" for field in schema}
-    examples = {name: [value] for name, value in held.items() if value == "a.jpg" or _is_text(schema.field(name).type)}
-    try:
-        chosen = choose(columns, schema.names, examples)
-    except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from error
-    image, caption = (schema.field(name).type for name in (chosen.image, chosen.caption))
-    fields = [image.field(k) for k in range(image.num_fields)] if pa.types.is_struct(image) else []
-    kinds = [field.type for field in fields if field.name in ("bytes", "path")] if fields else [image]
-    if not kinds or not all(_is_text(kind) or _is_bytes(kind) or pa.types.is_null(kind) for kind in kinds):
-        raise CorpusError(
-            f"{file}: column {chosen.image!r} holds {image}; images must be bytes, paths, or records of `bytes` or "
-            "`path`"
-        )
-    while pa.types.is_list(caption) or pa.types.is_large_list(caption) or pa.types.is_fixed_size_list(caption):
-        caption = caption.value_type
-    if not (_is_text(caption) or pa.types.is_struct(caption) or pa.types.is_null(caption)):
-        raise CorpusError(f"{file}: column {chosen.caption!r} holds {caption}; captions must be texts")
-    return chosen
-
-
-def _batches(source: Any, names: list[str]) -> Iterable[pa.RecordBatch]:
-    if hasattr(source, "rows"):
-        return (batch for group in range(len(source.rows)) for batch in source.batches(group, names))
-    batches: Iterable[pa.RecordBatch] = source.batches(names)
-    return batches
-
-
-def _as_stored(value: Any, kind: pa.DataType) -> Any:
-    """Texts that were read as bytes, as texts where they are some; what is no UTF-8 stays bytes."""
-    if isinstance(value, bytes) and _is_text(kind):
-        return _text(value)
-    if isinstance(value, dict):
-        return {name: _as_stored(part, kind.field(name).type) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_as_stored(part, kind.value_type) for part in value]
-    return value
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_record(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_struct(kind)) and any(kind.get_field_index(name) >= 0 for name in ("bytes", "path"))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(test(kind) for test in tests)

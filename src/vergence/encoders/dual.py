@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vergence.checks import at_least
+from vergence.decoding import as_image
 from vergence.encoders.text import Vocabulary
 from vergence.errors import ConfigError
-from vergence.images import as_image, stacked
+from vergence.images import stacked
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class DualEncoder(nn.Module):
 
         Args:
             images: Paths, bytes of files, Pillow images, arrays or tensors of whole numbers in [0, 255], mixed or not:
-                see `vergence.images.as_image`. They are taken as they are needed, so a generator will do.
+                see `vergence.decoding.as_image`. They are taken as they are needed, so a generator will do.
             batch_size: Images at once, >= 1.
 
         Returns:

@@ -198,7 +198,11 @@ def _check_skipped(source: Source, rows: Sequence[int], reasons: Sequence[str | 
     for row, reason in zip(rows, reasons, strict=True):
         skipped += reason is not None
         if reason is not None and (config.strict or skipped > config.max_skipped * len(rows)):
-            limit = "data.strict stops at it" if config.strict else f"data.max_skipped allows {config.max_skipped:.2%}"
+            limit = (
+                "data.strict stops at it"
+                if config.strict
+                else f"data.max_skipped allows {config.max_skipped:.2%}; raise it to train without"
+            )
             place = source.rows[row].place
             raise CorpusError(f"{place}: {reason}; that is {skipped} of {len(rows)} rows; {limit}")
 

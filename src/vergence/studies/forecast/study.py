@@ -29,6 +29,7 @@ FORECASTS_TRUE = 0.8
 wrong more often than once in five."""
 
 _MISSED = (str(Outcome.BELOW), str(Outcome.ABOVE))
+_OPEN = (str(Outcome.OPEN), str(Outcome.UNMEASURED))
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,13 @@ class ForecastStudy(DrawingsStudy):
             ],
             "by_statement": counts,
             "missed": missed[columns].to_dict("records"),
+            "called_learned": _bold(told[~told["outcome"].isin(_OPEN)]),
         }
 
     def claims(self, table: pd.DataFrame) -> list[Claim]:
         """Of forecasts that bound a score: how many came true, and of which settings the fewest."""
         told = self.captioned(table) if len(table) else table
-        bounded = told[~told["outcome"].isin((str(Outcome.OPEN), str(Outcome.UNMEASURED)))] if len(told) else told
+        bounded = told[~told["outcome"].isin(_OPEN)] if len(told) else told
         true = (bounded["outcome"] == str(Outcome.AGREES)).groupby(bounded["captions"]).mean() if len(bounded) else None
         share = float(true.mean()) if true is not None else np.nan
         lower = bounded[bounded["predicted_high"] < bounded["ceiling"]] if len(bounded) else bounded
@@ -153,6 +155,7 @@ class ForecastStudy(DrawingsStudy):
                 measured=up,
                 at_most=UNTAUGHT_STAYS if full else None,
             ),
+            Claim(statement="the bounded scores, had each been called learned: share", measured=_bold(bounded)),
             Claim(
                 statement="scores of captions that a forecast bounds: share", measured=len(bounded) / max(1, len(told))
             ),
@@ -163,10 +166,12 @@ class ForecastStudy(DrawingsStudy):
         counts = pd.DataFrame(verdict["by_statement"]).sum(axis=1)
         agreed = int(counts.get(str(Outcome.AGREES), 0))
         bounded = agreed + int(sum(counts.get(name, 0) for name in _MISSED))
+        bold = verdict["called_learned"] or 0.0
+        bold = 0.0 if np.isnan(bold) else bold
         covered = sum(row["covered"] for row in verdict["recovered"])
         return (
-            f"{agreed} of {bounded} forecasts from captions alone came true; the audit found {covered} of "
-            f"{len(verdict['recovered'])} injected rates"
+            f"{agreed} of {bounded} forecasts from captions alone came true, {round(bold * bounded)} had all been "
+            f"called learned; the audit found {covered} of {len(verdict['recovered'])} injected rates"
         )
 
     def figures(self, table: pd.DataFrame) -> dict[str, Drawing]:
@@ -213,6 +218,13 @@ class ForecastStudy(DrawingsStudy):
             for row in verdict["missed"]
         ]
         return Group(rates, "", counts, "", *missed, self.headline(verdict))
+
+
+def _bold(bounded: pd.DataFrame) -> float:
+    """Share of scores whose interval comes near the ceiling: what a forecast that never warns would get right."""
+    if not len(bounded):
+        return np.nan
+    return float((bounded["high"] + DrawingsStudy.margin >= bounded["ceiling"]).mean())
 
 
 _RATES = ("captions", "factor", "rate", "injected", "found", "95 %", "inside")

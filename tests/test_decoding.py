@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vergence.decoding import decode_image
 from vergence.errors import CorpusError
-from vergence.images import decode_image
 
 GREY, RGB = 0, 2  # colour types of PNG
 
