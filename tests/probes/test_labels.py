@@ -329,3 +329,16 @@ def test_only_items_that_a_run_held_out_are_taken_with_its_clusters(tmp_path: Pa
     write_split(tmp_path / "split.parquet", split.assign(key=None))
     with pytest.raises(CorpusError, match="does not say which item a row is of, so what was held out cannot be found"):
         take_held_out(given, tmp_path)
+
+
+def test_a_column_that_holds_all_identifiers_pairs_rows_whatever_it_is_called(tmp_path: Path) -> None:
+    keys = [f"img/{row}.png" for row in range(6)]
+    embeddings = Embeddings(path=tmp_path / "e.parquet", values=np.zeros((6, 2)), identifiers=tuple(keys))
+    rows = [f"{key},{'red' if row % 2 else 'blue'}\n" for row, key in enumerate(keys)]
+    (tmp_path / "labels.csv").write_text("filepath,colour\n" + "".join(reversed(rows)))
+    found = read_labels(tmp_path / "labels.csv", embeddings)
+    assert found.paired_by == "identifier"
+    assert found.values["colour"].tolist() == ["blue", "red"] * 3
+    (tmp_path / "labels.csv").write_text("filepath,colour\n" + "".join(rows[:5]))
+    with pytest.raises(CorpusError, match="must say which item each row is of"):
+        read_labels(tmp_path / "labels.csv", embeddings)

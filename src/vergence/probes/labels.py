@@ -81,7 +81,7 @@ def read_labels(
     table = _read(path)
     if not len(table):
         raise CorpusError(f"{path} holds no rows; it must have one for each embedded item")
-    identifiers = identifier_column(table.column_names)
+    identifiers = identifier_column(table.column_names) or _holding_all(table, embeddings)
     named = None if factors is None else _checked(factors, cluster)
     for name in [*(named or ()), *([cluster] if cluster is not None else [])]:
         if name not in table.column_names:
@@ -89,7 +89,7 @@ def read_labels(
             raise CorpusError(f"{path}: {unknown('column', name, known)}")
     rows, paired_by, notes = _pair(path, table, identifiers, embeddings, pair_by)
     table = table.take(rows)
-    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster}
+    own = {*IDENTIFIERS, _UNNAMED_INDEX, cluster, identifiers}
     left_out = {}
     wanted = []
     for name in named or [name for name in table.column_names if name not in own]:
@@ -209,6 +209,14 @@ def _read(path: Path) -> pa.Table:
     if repeated := [name for name, count in Counter(table.column_names).items() if count > 1]:
         raise CorpusError(f"{path}: two columns are called {repeated[0]!r}; rename one")
     return table
+
+
+def _holding_all(table: pa.Table, embeddings: Embeddings) -> str | None:
+    """A column of text that holds every identifier of the embeddings, whatever it is called: paths of images, say."""
+    wanted = {one for one in embeddings.images or embeddings.identifiers or () if isinstance(one, str)}
+    texts = [name for name in table.column_names if table[name].type in (pa.string(), pa.large_string())]
+    holding = [name for name in texts if wanted and wanted <= set(table[name].to_pylist())]
+    return holding[0] if len(holding) == 1 else None
 
 
 def _checked(factors: Sequence[str], cluster: str | None) -> list[str]:

@@ -123,7 +123,8 @@ def _refuse_earlier_form(out: Path, present: WhenPresent) -> None:
 def _measure(held_out: LazyViews, objective: Objective, batch_size: int, end: EpochEnd) -> dict[str, float]:
     """Loss and retrieval on held-out pairs; the names are those of `HELD_OUT`."""
     device = next(end.encoder.parameters()).device
-    spans = [range(at, min(at + _AT_ONCE, len(held_out))) for at in range(0, len(held_out), _AT_ONCE)]
+    at_once = min(_AT_ONCE, batch_size)  # what training has memory for, so has this
+    spans = [range(at, min(at + at_once, len(held_out))) for at in range(0, len(held_out), at_once)]
     with torch.no_grad():
         encoded = [end.encoder(batch.image.to(device), batch.text.to(device)) for batch in held_out.batches(spans)]
         z_image, z_text = (torch.cat(parts) for parts in zip(*encoded, strict=True))

@@ -1,8 +1,9 @@
-"""The pairs of the main job: who is in which split, and what each caption policy writes about them."""
+"""The pairs of the main job: who is in which half, and what each caption policy writes about them."""
 
 import hashlib
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,67 +12,61 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vergence.data import Policy, load_emoji, split_by_concept, write_captions
+from vergence.data import Policy, load_emoji, write_captions
 from vergence.encoders import Vocabulary
 from vergence.pairs import Pairs
 from vergence.random import named
 from vergence.studies.demo.spec import Recipe
-from vergence.views import ViewPair
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
-    """The set, decoded once, and its split by concept."""
+class Split:
+    """Pairs, and the rows of both halves; images are decoded once."""
 
-    emoji: Pairs
-    pixels: UInt8[Tensor, "n 3 64 64"]
+    pairs: Pairs
     train: np.ndarray
     test: np.ndarray
 
+    @cached_property
+    def pixels(self) -> UInt8[Tensor, "n 3 64 64"]:
+        """All images."""
+        return self.pairs.images.tensor()
+
+    @cached_property
     def digest(self) -> str:
         """A short hash of images and labels, which tells two sets apart."""
-        content = hashlib.sha256(repr((self.emoji.keys, self.emoji.texts)).encode())
+        content = hashlib.sha256(repr((self.pairs.keys, self.pairs.texts)).encode())
         content.update(self.pixels.numpy().tobytes())
         return content.hexdigest()[:16]
 
 
-@dataclass(frozen=True, eq=False)
-class Captioned:
-    """A corpus under one policy: the captions, the words of the training half, and the pairs."""
-
-    captions: list[str]
-    vocabulary: Vocabulary
-    views: ViewPair
-
-    def digest(self) -> str:
-        """A short hash of the captions: all that a policy does to a training."""
-        return hashlib.sha256("\n".join(self.captions).encode()).hexdigest()[:16]
-
-
 @lru_cache(maxsize=4)  # decoding takes a second, and a study asks for one set many times
-def load_corpus(recipe: Recipe, *, seed: int, data: Path | None = None) -> Corpus:
+def load_split(recipe: Recipe, *, seed: int, data: Path | None = None) -> Split:
     """Load the set, or a random share of its concepts, and split it by concept, every group in both halves."""
-    emoji = load_emoji(data)
+    pairs = load_emoji(data)
     if recipe.concepts is not None:
-        names = np.unique(emoji.clusters)
+        names = np.unique(pairs.clusters)
         if recipe.concepts < len(names):
             chosen = torch.randperm(len(names), generator=named(seed, "concepts"))[: recipe.concepts].numpy()
-            emoji = emoji.take(np.flatnonzero(np.isin(emoji.clusters, names[chosen])))
-    split = split_by_concept(
-        emoji.clusters,
-        {"train": 1 - recipe.test_fraction, "test": recipe.test_fraction},
-        generator=named(seed, "split"),
-        strata=emoji.labels["group"],
-    )
-    return Corpus(emoji=emoji, pixels=emoji.images.tensor(), **split)
+            pairs = pairs.take(np.flatnonzero(np.isin(pairs.clusters, names[chosen])))
+    fractions = {"train": 1 - recipe.test_fraction, "test": recipe.test_fraction}
+    rows = pairs.split(fractions, generator=named(seed, "split"), strata=pairs.labels["group"])
+    return Split(pairs, **rows)
 
 
-def caption(corpus: Corpus, policy: Policy, *, seed: int) -> Captioned:
-    """Write the captions of a policy and number their words; words that no training caption has are unknown."""
-    captions = write_captions(corpus.emoji, policy, seed=seed)
-    vocabulary = Vocabulary.of(captions[row] for row in corpus.train)
-    views = ViewPair(image=corpus.pixels, text=vocabulary.encode(captions))
-    return Captioned(captions=captions, vocabulary=vocabulary, views=views)
+def caption(pairs: Pairs, policy: Policy, *, seed: int) -> Pairs:
+    """The same pairs with the captions of a policy."""
+    return replace(pairs, texts=write_captions(pairs, policy, seed=seed), misalignment=policy.misalignment)
+
+
+def vocabulary_of(texts: Sequence[str], rows: np.ndarray) -> Vocabulary:
+    """Number the words of some rows; words that none of them has are unknown."""
+    return Vocabulary.of(texts[row] for row in rows)
+
+
+def text_digest(texts: Sequence[str]) -> str:
+    """A short hash of captions: all that a policy does to a training."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def queries(labels: pd.DataFrame) -> list[dict[str, str]]:

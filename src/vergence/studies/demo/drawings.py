@@ -15,7 +15,7 @@ from vergence.probes import oracle_scores
 from vergence.probes.floors import beside
 from vergence.reports.page import grid
 from vergence.reports.words import show, words
-from vergence.studies.demo.corpus import load_corpus
+from vergence.studies.demo.corpus import load_split
 from vergence.studies.demo.spec import CEILING, FLOOR, Teaching
 from vergence.studies.demo.training import halves, key_of, teach
 from vergence.studies.study import Finished, Result, Row, Study, Tell
@@ -53,9 +53,9 @@ class DrawingsStudy(Study[Teaching]):
         """What theory says of every factor where the floor is 0 and the ceiling 1: neither has been measured yet."""
         if spec.policy is None:
             return []
-        corpus = load_corpus(spec.recipe, seed=spec.seed, data=spec.data)
-        space, bias = corpus.emoji.space, spec.policy.misalignment
-        told = oracle_scores(*halves(corpus, torch.zeros(len(corpus.emoji), 0)), space, bias)
+        split = load_split(spec.recipe, seed=spec.seed, data=spec.data)
+        space, bias = split.pairs.space, spec.policy.misalignment
+        told = oracle_scores(*halves(split, torch.zeros(len(split.pairs), 0)), space, bias)
         said = predict(space, bias, encoding_size=spec.encoding_size, oracle=told)
         return [
             {
@@ -134,7 +134,7 @@ def scaled(
     Returns:
         Columns predicted_low, predicted_high, expected and reason, in the order of the rows.
     """
-    space = load_corpus(spec.recipe, seed=spec.seed, data=spec.data).emoji.space
+    space = load_split(spec.recipe, seed=spec.seed, data=spec.data).pairs.space
     floor, ceiling = ends_of(rows, ends)
     known = rows.dropna(subset=["told"])
     told = {str(name): float(score) for name, score in zip(known["factor"], known["told"], strict=True)}

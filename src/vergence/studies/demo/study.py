@@ -21,7 +21,7 @@ from vergence.reports import drawings
 from vergence.reports.finding import headline, terminal
 from vergence.reports.page import Section, prose
 from vergence.studies.demo.caveats import CAVEATS, said_of
-from vergence.studies.demo.corpus import load_corpus
+from vergence.studies.demo.corpus import load_split
 from vergence.studies.demo.drawings import DrawingsStudy
 from vergence.studies.demo.spec import CEILING, FLOOR, LARGE_SIZE, MAIN_SIZE, Recipe, Teaching
 from vergence.studies.study import Claim, Drawing, Finished, Row
@@ -76,9 +76,9 @@ class DemoStudy(DrawingsStudy):
 
     def job(self, scale: str) -> Mapping[str, Any]:
         """What is trained, on what."""
-        corpus = load_corpus(_RECIPES[scale], seed=self.first_seed, data=self.data)
+        split = load_split(_RECIPES[scale], seed=self.first_seed, data=self.data)
         settings = {"policies": list(self.policies), "scale": scale, **asdict(_RECIPES[scale])}
-        return {"job": "demo", "seed": self.first_seed, "settings": settings, "data": corpus.digest()}
+        return {"job": "demo", "seed": self.first_seed, "settings": settings, "data": split.digest}
 
     def runs(self, scale: str, seeds: int) -> list[Teaching]:
         """All captions at all their sizes; after the first seed, at the main size alone.
@@ -194,7 +194,7 @@ class DemoStudy(DrawingsStudy):
 
     def says(self) -> dict[str, dict[str, str]]:
         """What each captions do with each factor."""
-        space = load_corpus(Recipe(), seed=self.first_seed, data=self.data).emoji.space
+        space = load_split(Recipe(), seed=self.first_seed, data=self.data).pairs.space
         return {name: said_of(POLICIES[name].misalignment, space) for name in self.policies}
 
     def lede(self, verdict: Row, table: pd.DataFrame) -> str:
@@ -244,8 +244,8 @@ class DemoStudy(DrawingsStudy):
         """Pictures that the page shows, by code."""
         shown = {item["hexcode"] for run in runs for item in run.result.extras["captions"]}
         shown |= {hit["hexcode"] for run in runs for query in run.result.extras["retrieval"] for hit in query["hits"]}
-        emoji = load_corpus(Recipe(), seed=self.first_seed, data=self.data).emoji
-        return {code: emoji.images.file(row) for row, code in enumerate(emoji.keys) if code in shown}
+        pairs = load_split(Recipe(), seed=self.first_seed, data=self.data).pairs
+        return {code: pairs.images.file(row) for row, code in enumerate(pairs.keys) if code in shown}
 
     def show(self, verdict: Row, table: pd.DataFrame) -> RenderableType:
         """The finding, and every factor at the main size."""

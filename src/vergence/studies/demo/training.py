@@ -5,7 +5,7 @@ image encoder, see the same batches and are probed on the same concepts, so that
 floor is that encoder before any step, the ceiling the same one taught by the labels themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from rich.progress import Progress
 from torch import Tensor
 
 from vergence.data import STYLE
-from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder
+from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder, Vocabulary
 from vergence.losses import Objective, WeightedTerm, alignment_penalty, info_nce
 from vergence.metrics.scale import unit
 from vergence.probes import Labelled, encode, probe
 from vergence.random import named
-from vergence.studies.demo.corpus import Captioned, Corpus, caption, load_corpus, queries
+from vergence.studies.demo.corpus import Split, caption, load_split, queries, text_digest, vocabulary_of
 from vergence.studies.demo.spec import FLOOR, Recipe, Teaching
 from vergence.studies.study import Tell
 from vergence.training import train
@@ -53,14 +53,14 @@ class Taught:
 
 def key_of(teaching: Teaching) -> Mapping[str, Any]:
     """Everything that a training's result depends on; captions count by what they say, not by what they are called."""
-    corpus = load_corpus(teaching.recipe, seed=teaching.seed, data=teaching.data)
-    taught_by = _captioned(corpus, teaching).digest() if teaching.policy else teaching.name
+    split = load_split(teaching.recipe, seed=teaching.seed, data=teaching.data)
+    texts = caption(split.pairs, teaching.policy, seed=teaching.seed).texts if teaching.policy else None
     return {
-        "taught_by": taught_by,
+        "taught_by": teaching.name if texts is None else text_digest(texts),
         "encoding_size": teaching.encoding_size,
         "seed": teaching.seed,
         "recipe": asdict(teaching.recipe),
-        "data": corpus.digest(),
+        "data": split.digest,
     }
 
 
@@ -77,20 +77,22 @@ def teach(teaching: Teaching, *, folder: Path, tell: Tell) -> Taught:
     """
     recipe, size, seed = teaching.recipe, teaching.encoding_size, teaching.seed
     tell(0, recipe.training.epochs)
-    corpus = load_corpus(recipe, seed=seed, data=teaching.data)
-    captioned = _captioned(corpus, teaching) if teaching.policy else None
+    split = load_split(recipe, seed=seed, data=teaching.data)
+    pairs = caption(split.pairs, teaching.policy, seed=seed) if teaching.policy else split.pairs
+    words = vocabulary_of(pairs.texts, split.train) if teaching.policy else None
     with torch.random.fork_rng(devices=[]):  # torch's own stream is left as it was
         torch.manual_seed(named(seed, size, "weights").initial_seed())
         image = ConvEncoder(size)  # first, so that no captions change its weights
-        text = BagOfWordsEncoder(len(captioned.vocabulary), size) if captioned else Labels()
-        objective = _contrastive(recipe) if captioned else supervised(size, corpus.emoji.space)
-    views = captioned.views if captioned else _labelled(corpus)
+        text = BagOfWordsEncoder(len(words), size) if words else Labels()
+        objective = _contrastive(recipe) if words else supervised(size, pairs.space)
+    said = words.encode(pairs.texts) if words else label_codes(pairs.labels, pairs.space)
+    views = ViewPair(image=split.pixels, text=said)
     encoder = DualEncoder(image, text)
     losses: dict[str, float] = {}
     if teaching.name != FLOOR:
         result = train(
             encoder,
-            views.take(corpus.train),
+            views.take(split.train),
             objective,
             recipe.training,
             generator=named(seed, size, "training"),
@@ -102,21 +104,19 @@ def teach(teaching: Teaching, *, folder: Path, tell: Tell) -> Taught:
         )
         losses = {str(key): float(value) for key, value in result.history.iloc[-1].drop("epoch").items()}
     z_image = unit(encode(encoder, views).z_image)
-    words = {"vocabulary": captioned.vocabulary.to_json()} if captioned else {}
-    write_tensors(folder / "encoder.safetensors", encoder.state_dict(), words)
+    vocabulary = {"vocabulary": words.to_json()} if words else {}
+    write_tensors(folder / "encoder.safetensors", encoder.state_dict(), vocabulary)
     return Taught(
-        rows=probe_images(corpus, z_image, generator=named(seed, size, "intervals")),
+        rows=probe_images(split, z_image, generator=named(seed, size, "intervals")),
         losses=losses,
-        captions=_examples(captioned, corpus) if captioned else [],
-        retrieval=_retrieve(encoder, captioned, corpus, z_image) if captioned else [],
+        captions=_examples(split, pairs.texts) if words else [],
+        retrieval=_retrieve(encoder, words, split, z_image) if words else [],
     )
 
 
-def probe_images(
-    corpus: Corpus, z_image: Float[Tensor, "n dim"], *, generator: torch.Generator
-) -> list[dict[str, Any]]:
+def probe_images(split: Split, z_image: Float[Tensor, "n dim"], *, generator: torch.Generator) -> list[dict[str, Any]]:
     """Probe representations of all images for every factor, as JSON can hold it."""
-    table = probe(*halves(corpus, z_image), corpus.emoji.space, generator=generator)
+    table = probe(*halves(split, z_image), split.pairs.space, generator=generator)
     return [
         {
             "side": "image",
@@ -133,24 +133,11 @@ def probe_images(
     ]
 
 
-def halves(corpus: Corpus, z: Tensor) -> tuple[Labelled, Labelled]:
+def halves(split: Split, z: Tensor) -> tuple[Labelled, Labelled]:
     """Concepts that probes are fitted on, those of training, and concepts that nothing has seen."""
-    emoji = corpus.emoji
-    fit, test = (
-        Labelled(z[rows], emoji.labels.iloc[rows].reset_index(drop=True), emoji.clusters[rows])
-        for rows in (corpus.train, corpus.test)
-    )
+    parts = ((rows, split.pairs.take(rows)) for rows in (split.train, split.test))
+    fit, test = (Labelled(z[rows], pairs.labels, pairs.clusters) for rows, pairs in parts)
     return fit, test
-
-
-def _captioned(corpus: Corpus, teaching: Teaching) -> Captioned:
-    assert teaching.policy is not None
-    return caption(corpus, teaching.policy, seed=teaching.seed)
-
-
-def _labelled(corpus: Corpus) -> ViewPair:
-    """Images beside their labels, where no captions are read."""
-    return ViewPair(image=corpus.pixels, text=label_codes(corpus.emoji.labels, corpus.emoji.space))
 
 
 def _contrastive(recipe: Recipe) -> Objective:
@@ -166,33 +153,32 @@ def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
     return random_shift(images, pixels=pixels, generator=generator)
 
 
-def _examples(captioned: Captioned, corpus: Corpus) -> list[dict[str, str]]:
+def _examples(split: Split, texts: Sequence[str]) -> list[dict[str, str]]:
     """Captions of the same few images under every policy: the first ones of training that state tone and gender."""
-    labels = corpus.emoji.labels.iloc[corpus.train]
-    people = corpus.train[labels[["skin_tone", "gender"]].notna().all(axis=1).to_numpy()]
-    things = corpus.train[labels["skin_tone"].isna().to_numpy()]
+    pairs, train = split.pairs, split.train
+    labels = pairs.labels.iloc[train]
+    people = train[labels[["skin_tone", "gender"]].notna().all(axis=1).to_numpy()]
+    things = train[labels["skin_tone"].isna().to_numpy()]
     shown = [*people[:: max(1, len(people) // (_EXAMPLES - 1))][: _EXAMPLES - 1], *things[len(things) // 2 :][:1]]
-    emoji = corpus.emoji
-    return [
-        {"hexcode": emoji.keys[row], "label": emoji.texts[row], "caption": captioned.captions[row]} for row in shown
-    ]
+    return [{"hexcode": pairs.keys[row], "label": pairs.texts[row], "caption": texts[row]} for row in shown]
 
 
-def _retrieve(encoder: DualEncoder, captioned: Captioned, corpus: Corpus, z_image: Tensor) -> list[dict[str, Any]]:
+def _retrieve(
+    encoder: DualEncoder, words: Vocabulary, split: Split, z_image: Float[Tensor, "n dim"]
+) -> list[dict[str, Any]]:
     """The images of unseen concepts nearest to each query, by cosine."""
-    labels = corpus.emoji.labels.iloc[corpus.test].reset_index(drop=True)
-    gallery = z_image[corpus.test]
+    unseen, gallery = split.pairs.take(split.test), z_image[split.test]
     found = []
-    for wanted in queries(labels):
+    for wanted in queries(unseen.labels):
         query = ", ".join(STYLE.word(factor, value) for factor, value in wanted.items())
-        text = ViewPair(image=captioned.views.image[:1], text=captioned.vocabulary.encode([query]))
+        text = ViewPair(image=split.pixels[:1], text=words.encode([query]))
         z_text = encode(encoder, text).normalized().z_text[0]
         best = (gallery @ z_text).topk(min(_HITS, len(gallery))).indices.tolist()
         hits = [
             {
-                "hexcode": corpus.emoji.keys[corpus.test[row]],
-                "label": corpus.emoji.texts[corpus.test[row]],
-                "factors": labels.iloc[row].dropna().to_dict(),
+                "hexcode": unseen.keys[row],
+                "label": unseen.texts[row],
+                "factors": unseen.labels.iloc[row].dropna().to_dict(),
             }
             for row in best
         ]

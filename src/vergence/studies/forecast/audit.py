@@ -17,7 +17,7 @@ from vergence.data import STYLE, Policy
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
 from vergence.probes import oracle_scores
-from vergence.studies.demo.corpus import caption, load_corpus
+from vergence.studies.demo.corpus import caption, load_split
 from vergence.studies.demo.spec import Recipe
 from vergence.studies.demo.training import halves
 from vergence.theory import Prediction, predict
@@ -86,18 +86,12 @@ def audit_of(policy: Policy, *, seed: int, recipe: Recipe) -> Audit:
         seed: Seed of split and captions.
         recipe: Which concepts are used.
     """
-    corpus = load_corpus(recipe, seed=seed)
-    captions = caption(corpus, policy, seed=seed).captions
-    emoji, rows = corpus.emoji, corpus.train
-    estimate = estimate_misalignment(
-        [captions[row] for row in rows],
-        emoji.labels.iloc[rows].reset_index(drop=True),
-        lexicon_of(emoji.space),
-        clusters=emoji.clusters[rows],
-    )
-    fit, test = halves(corpus, torch.zeros(len(emoji), 0))
-    told = {block: _told(fit, test, emoji.space, block) for block in _blocks(estimate.factors)}
-    return Audit(estimate, emoji.space, told)
+    split = load_split(recipe, seed=seed)
+    seen = caption(split.pairs, policy, seed=seed).take(split.train)
+    estimate = estimate_misalignment(seen.texts, seen.labels, lexicon_of(seen.space), clusters=seen.clusters)
+    fit, test = halves(split, torch.zeros(len(split.pairs), 0))
+    told = {block: _told(fit, test, seen.space, block) for block in _blocks(estimate.factors)}
+    return Audit(estimate, seen.space, told)
 
 
 def lexicon_of(space: FactorSpace) -> Lexicon:

@@ -4,7 +4,8 @@ A run of the numerical study is so small that an ordinary training loop spends i
 and on a loss that passes over the distance matrix fourteen times. Choices here, each measured in docs/speed.md:
 
 - views are whitened by a first draw: a mixing can stretch some directions a thousand times more than others;
-- parameters of all runs are stacked, and each layer is one batched product in bfloat16 with float32 sums and residuals;
+- parameters of all runs are stacked, and each layer is one batched product, in bfloat16 where the processor has it,
+  with float32 sums and residuals;
 - hidden matrices are updated by Muon ([jordan2024]), the rest by Adam; outputs are standardised over the batch;
 - the temperature follows the noise between both sides, so that what is compared becomes finer as they agree;
 - runs learn wide first, with as many outputs as the text has factors: all of them help to undo the mixing, also those

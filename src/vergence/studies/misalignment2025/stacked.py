@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,16 @@ _POLAR = (
     (3.3184196573706015, -2.488488024314874, 0.51004894012372),
     (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
 )
+
+
+@cache
+def product_type() -> torch.dtype:
+    """What hidden layers are multiplied in: bfloat16 where the processor does, else float32.
+
+    A processor without it emulates it, and takes 17 times as long as for float32 (docs/speed.md).
+    """
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
 def batched_l2_info_nce(
@@ -95,11 +106,11 @@ def standardize_batches(z: Float[Tensor, "runs batch dim"]) -> Float[Tensor, "ru
 
 
 def orthogonalize(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """Replace singular values by about 1, in five steps of matrix products in bfloat16.
+    """Replace singular values by about 1, in five steps of matrix products of `product_type`.
 
     Source: [jordan2024] with the coefficients of [amsel2025].
     """
-    x = matrices.bfloat16()
+    x = matrices.to(product_type())
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) * _SAFETY + 1e-7)
     for a, b, c in _POLAR:
         gram = x @ x.mT
@@ -122,28 +133,29 @@ def residual_block(
     bias: Float[Tensor, "runs 1 width"],
     down: Float[Tensor, "runs width width"],
 ) -> Float[Tensor, "runs batch width"]:
-    """`hidden + relu(rms_norm(hidden) up + bias) down`, with products in bfloat16."""
+    """`hidden + relu(rms_norm(hidden) up + bias) down`, with products of `product_type`."""
     output: Tensor = _Block.apply(hidden, up, bias, down)  # type: ignore[no-untyped-call]
     return output
 
 
 class _Block(torch.autograd.Function):
-    """hidden + relu(norm(hidden) up + bias) down, with the root-mean-square norm; products in bfloat16."""
+    """hidden + relu(norm(hidden) up + bias) down, with the root-mean-square norm."""
 
     @staticmethod
     def forward(ctx, hidden, up, bias, down):  # type: ignore[no-untyped-def]
-        up, down = up.bfloat16(), down.bfloat16()
+        kind = product_type()
+        up, down = up.to(kind), down.to(kind)
         norm = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).clamp_min_(1e-6)
         scale = norm.reciprocal_().mul_(hidden.shape[-1] ** 0.5)
-        normed = (hidden * scale).bfloat16()
-        active = torch.baddbmm(bias.bfloat16(), normed, up).relu_()
+        normed = (hidden * scale).to(kind)
+        active = torch.baddbmm(bias.to(kind), normed, up).relu_()
         ctx.save_for_backward(scale, normed, active, up, down)
         return torch.bmm(active, down).float().add_(hidden)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         scale, normed, active, up, down = ctx.saved_tensors
-        outer = gradient.bfloat16()
+        outer = gradient.to(normed.dtype)
         d_down = torch.bmm(active.mT, outer)
         d_active = torch.ops.aten.threshold_backward(torch.bmm(outer, down.mT), active, 0)
         d_up, d_bias = torch.bmm(normed.mT, d_active), d_active.sum(1, keepdim=True)
