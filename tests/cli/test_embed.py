@@ -1,6 +1,7 @@
 """vergence embed: what is written, what is left out, and what align and probe make of it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,9 @@ def test_a_run_that_has_not_ended_and_one_of_an_earlier_form_say_how_to_go_on(
     (tmp_path / "old" / "encoder.safetensors").write_bytes(b"")
     line = refused(capsys, source, "--model", str(tmp_path / "old"), "--out", out)
     assert "weights of an earlier form, without encoder.json" in line
+    shutil.copytree(run / "encoder", tmp_path / "export")
+    shape = json.loads((tmp_path / "export" / "encoder.json").read_text())
+    del shape["side"]
+    (tmp_path / "export" / "encoder.json").write_text(json.dumps(shape))
+    line = refused(capsys, source, "--model", str(tmp_path / "export"), "--out", out)
+    assert "is an export of an earlier form: encoder.json lacks 'side'; train again with this version" in line

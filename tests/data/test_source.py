@@ -60,7 +60,7 @@ def test_columns_that_are_named_are_taken_and_others_are_refused_with_what_there
         read_source(bare)
 
 
-def test_paths_are_relative_to_their_file_and_to_the_folder_that_is_named(tmp_path: Path) -> None:
+def test_paths_are_relative_to_their_file_and_to_the_folder_that_is_named(tmp_path: Path, monkeypatch) -> None:
     write_images(tmp_path / "images")
     path = write_csv(tmp_path / "tables" / "x.csv", ("image", "text"), sources.pairs())
     with pytest.raises(CorpusError, match="no such file"):
@@ -72,6 +72,9 @@ def test_paths_are_relative_to_their_file_and_to_the_folder_that_is_named(tmp_pa
     assert [row.reason is None for row in rows] == [True, True, False]
     assert "image is a URL, 'https://x/c.jpg', and nothing is downloaded" in rows[2].reason
     _ = read_source(path).images([0, 1])[0].tensor(side=8)
+    write_csv(path, ("image", "text"), [(f"images/{NAMES[0]}", "a")])
+    monkeypatch.chdir(tmp_path)
+    _ = read_source("tables/x.csv").images([0])[0].tensor()
 
 
 def test_several_captions_of_an_image_are_pairs_of_one_image_under_one_key(tmp_path: Path) -> None:

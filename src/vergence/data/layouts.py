@@ -106,7 +106,7 @@ def rows_of(found: Found, columns: Columns, finder: Finder) -> Iterator[Row]:
     if found.images:
         yield from sidecar_rows(found.images, found.folder or Path(), columns)
     for kind, path in found.files:
-        folders = [path.parent, *([found.folder] if found.folder else []), path.parent / "images"]
+        folders = [path.parent, *([found.folder] if found.folder else []), path.parent / "images", Path.cwd()]
         if kind == "shard":
             yield from shard_rows(path, columns, finder)
         else:

@@ -22,7 +22,6 @@ import torch
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError, VergenceError
-from vergence.folders import JobFolder
 from vergence.studies.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
 from vergence.terminal import plain_warnings
@@ -105,39 +104,6 @@ def run_in_pool(
                         f"a worker process was killed during {futures[future]!r}, perhaps for lack of memory; "
                         "--resume continues where it stopped"
                     ) from error
-
-
-def finish_runs(
-    work: Callable[[Run, Teller], dict[str, Any]],
-    runs: Mapping[str, Run],
-    folder: JobFolder,
-    *,
-    progress: StudyProgress,
-    outcome: Callable[[dict[str, Any]], str],
-    workers: int = _WORKERS,
-) -> dict[str, dict[str, Any]]:
-    """Do the runs of a job that its folder lacks; each is written as it finishes, as `runs/NAME/run.json`.
-
-    Args:
-        work: As for `run_in_pool`; a run may keep checkpoints in `runs/NAME/checkpoints`, gone once it is done.
-        runs: What each is to do, by name.
-        folder: The job's.
-        progress: Shows how far each run is.
-        outcome: Says in one line what came out of a run.
-        workers: At most so many processes.
-
-    Returns:
-        Result by name of every run, in the order of the runs.
-    """
-    found = {name: done for name in runs if (done := folder.read_result(f"runs/{name}/run.json")) is not None}
-    missing = {name: run for name, run in runs.items() if name not in found}
-    progress.start(len(missing))
-    for name, done in run_in_pool(work, missing, progress=progress, workers=workers):
-        folder.write_result(f"runs/{name}/run.json", done)
-        folder.remove(f"runs/{name}/checkpoints")
-        found[name] = done
-        progress.finished(name, outcome(done))
-    return {name: found[name] for name in runs}
 
 
 def _guarded(work: Callable[[Run, Teller], Result], run: Run, tell: Teller) -> Result:

@@ -8,9 +8,10 @@ from vergence.errors import ConfigError, unknown
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
+from vergence.studies.study import Study
 
 
-def study(name: str | None) -> Any:
+def study(name: str | None) -> Study[Any]:
     """Look a study up.
 
     Raises:
@@ -23,4 +24,4 @@ def study(name: str | None) -> Any:
     return STUDIES[name]
 
 
-STUDIES: Mapping[str, Any] = MappingProxyType({**NUMERIC, "demo": DemoStudy(), "forecast": ForecastStudy()})
+STUDIES: Mapping[str, Study[Any]] = MappingProxyType({**NUMERIC, "demo": DemoStudy(), "forecast": ForecastStudy()})

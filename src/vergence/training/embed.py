@@ -24,6 +24,7 @@ from vergence.terminal import bars
 from vergence.training.export import ExportedEncoder, load_encoder
 
 IMAGES, TEXTS = "images.parquet", "texts.parquet"
+_UNREADABLE = "unreadable.json"  # is there before the embeddings are
 _NAMED = 20
 
 
@@ -94,7 +95,7 @@ def embed_source(
     with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
         bar = shown.add_task("images", total=len(first))
         if not (folder.path / IMAGES).is_file():
-            wrong = _write_images(
+            _write_images(
                 folder,
                 encoder,
                 read,
@@ -103,8 +104,7 @@ def embed_source(
                 workers=workers,
                 advance=partial(shown.advance, bar),
             )
-            folder.write_json("unreadable.json", wrong)
-        wrong = folder.read_json("unreadable.json") or {}
+        wrong = folder.read_json(_UNREADABLE) or {}
         for row in read.rows:
             if row.reason is None and str(row.key) in wrong:
                 reasons[id(row)] = wrong[str(row.key)]
@@ -164,8 +164,8 @@ def _write_images(
     batch_size: int,
     workers: int,
     advance: Callable[[int], None],
-) -> dict[str, str]:
-    """Write the embeddings of all images that can be decoded; return why others cannot, by their keys."""
+) -> None:
+    """Write the embeddings of all images that can be decoded, and before that why others cannot, by their keys."""
     keys = list(first)
     stored, numbers = source.images(list(first.values()))
     groups = [numbers[at : at + batch_size].tolist() for at in range(0, len(keys), batch_size)]
@@ -184,9 +184,9 @@ def _write_images(
             advance(len(here))
         if len(wrong) == len(keys):
             raise CorpusError(f"none of {len(keys)} images can be read; {keys[0]}: {wrong[keys[0]]}")
+        folder.write_json(_UNREADABLE, wrong)
 
     _write(folder, IMAGES, embedded())
-    return wrong
 
 
 def _write_texts(

@@ -108,9 +108,14 @@ def load_encoder(folder: str | Path) -> ExportedEncoder:
         shape = read_json(folder / _SHAPE)
         encoder = _unfitted(folder, shape, vocabulary)
         encoder.load_state_dict(read_tensors(folder / _WEIGHTS)[0])
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else (str(error) or type(error).__name__)
-        raise CorpusError(f"{folder} holds no whole encoder ({reason.splitlines()[0]}); export it again") from error
+    except KeyError as error:
+        raise CorpusError(
+            f"{folder} is an export of an earlier form: {_SHAPE} lacks {error}; train again with this version: "
+            "vergence train CONFIG.yaml --out DIR"
+        ) from error
+    except (RuntimeError, ValueError, TypeError, AttributeError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorpusError(f"{folder} holds no whole encoder ({reason}); export it again") from error
     return encoder.eval()
 
 

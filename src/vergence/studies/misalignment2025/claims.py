@@ -159,7 +159,7 @@ def follows_a_curve(table: pd.DataFrame) -> list[Claim]:
     ]
     settings = ["run", "seed", "mention", "mismatch", "output_size", "n_unbiased"]
     measured = unbiased[unbiased["value"].notna()]
-    runs: pd.DataFrame = measured.groupby(settings, as_index=False)["value"].mean()
+    runs = measured.groupby(settings)["value"].mean().reset_index()
     held_out = runs["mention"].isin(HELD_OUT_MENTIONS)
     slope = TERMS[1]
     if (~held_out).sum() > len(TERMS):
