@@ -1,6 +1,8 @@
 """The demo as a study: what is shared, what is claimed, and tables that refute it."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from tests.reports.scores import scores
 
 from vergence.data import POLICIES
 from vergence.errors import ConfigError
+from vergence.reports.finding import headline
 from vergence.studies.demo.drawings import ends_of
 from vergence.studies.demo.spec import CEILING, FLOOR, LARGE_SIZE, MAIN_SIZE, Recipe, Teaching
 from vergence.studies.demo.study import QUICK, DemoStudy
@@ -141,3 +144,14 @@ def test_figures_and_terminal_follow_from_the_table() -> None:
     study, table = DemoStudy(data=None), whole()
     assert list(study.figures(table)) == ["prediction", "score_by_size"]
     assert study.lede({}, table).endswith("Ranges are over 2 trainings.")
+
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "demo"
+
+
+def test_the_committed_claims_and_outcomes_follow_from_the_committed_table() -> None:
+    table, verdict = pd.read_parquet(COMMITTED / "table.parquet"), json.loads((COMMITTED / "verdict.json").read_text())
+    assert [claim.record() for claim in DemoStudy().claims(table)] == verdict["claims"]
+    assert all(claim["outcome"] != FAILS for claim in verdict["claims"])
+    pd.testing.assert_series_equal(judged(table, margin=DemoStudy.margin)["outcome"], table["outcome"])
+    assert verdict["finding"] == headline(DemoStudy().main(table), DemoStudy().says())

@@ -64,7 +64,10 @@ def forecast_beside_measurement(table: pd.DataFrame, *, n_columns: int | None = 
     at_least("n_columns", columns, 1)
     rows = -(-len(panels) // columns)
     with styled():
-        size = (_NARROW if columns == 1 else _WIDE, (0.75 + 0.25 * len(captions)) * rows + 0.8)
+        size = (
+            _NARROW if columns == 1 else _WIDE,
+            (0.75 + 0.25 * len(captions)) * rows + (1.9 if columns == 1 else 0.8),
+        )
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.06))
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
         for position, (axes, (kind, factor)) in enumerate(zip(grid, panels, strict=False)):
