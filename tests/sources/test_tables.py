@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vergence.corpus import tables
 from vergence.corpus.lexicon_files import parse_csv
 from vergence.errors import CorpusError
+from vergence.sources import tables
 
 
 class Dribble(io.BytesIO):
