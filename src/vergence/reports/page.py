@@ -181,10 +181,10 @@ def comparison(table: pd.DataFrame, *, settings: Sequence[str], of: str | None =
     rows = []
     for keys, part in table.sort_values("side", kind="stable").groupby(by, sort=False, dropna=False):
         values, low, high = part["value"].dropna(), part["predicted_low"].mean(), part["predicted_high"].mean()
-        why = ", ".join(str(reasons.index(reason) + 1) for reason in dict.fromkeys(part["reason"].dropna()))
+        numbers = ", ".join(str(reasons.index(reason) + 1) for reason in dict.fromkeys(part["reason"].dropna()))
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in part["outcome"].value_counts().items())
         measured = "–" if values.empty else _score(values.mean()), _range(values.min(), values.max())
-        rows.append([*(_plain(key) for key in keys), *measured, _range(low, high), outcomes, why])
+        rows.append([*(_plain(key) for key in keys), *measured, _range(low, high), outcomes, numbers])
     headings = [name.replace("_", " ") for name in by]
     shown = grid(
         [*headings, "mean", "range", "predicted", "outcomes", "why"],
@@ -194,8 +194,13 @@ def comparison(table: pd.DataFrame, *, settings: Sequence[str], of: str | None =
     )
     if len(rows) > _MOST_ROWS:
         shown = prose(f"The first {_MOST_ROWS} of {len(rows):,} rows; all are in table.parquet.") + shown
+    return shown + why(reasons)
+
+
+def why(reasons: Sequence[str]) -> Markup:
+    """Reasons of predictions, numbered from 1, below the table that names them by number."""
     listed = Markup("").join(Markup("<li>{}</li>").format(_clean(reason)) for reason in reasons)
-    return shown + Markup('<p>Why it was predicted so:</p><ol class="prose">{}</ol>').format(listed)
+    return Markup('<p>Why it was predicted so:</p><ol class="prose">{}</ol>').format(listed)
 
 
 def data_uri(kind: str, content: bytes) -> str:

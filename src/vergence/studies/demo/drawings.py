@@ -13,7 +13,7 @@ from markupsafe import Markup
 from vergence.misalignment import Misalignment
 from vergence.probes import oracle_scores
 from vergence.probes.floors import beside
-from vergence.reports.page import grid
+from vergence.reports.page import grid, why
 from vergence.reports.words import show, words
 from vergence.studies.demo.corpus import load_split
 from vergence.studies.demo.spec import CEILING, FLOOR, Teaching
@@ -106,18 +106,19 @@ class DrawingsStudy(Study[Teaching]):
 
     def comparison(self, table: pd.DataFrame) -> Markup:
         """Every score of captions between floor and ceiling, beside its prediction."""
-        rows = []
-        for row in self.captioned(table).to_dict("records"):
-            bounds = f"{show(row['predicted_low'])} to {show(row['predicted_high'])}"
-            interval = f"{show(row['value'])} [{show(row['low'])}, {show(row['high'])}]"
-            ends = show(row["floor"]), interval, show(row["ceiling"])
-            seed = (row["seed"],) if table["seed"].nunique() > 1 else ()
-            setting = row["captions"], row["encoding_size"], *seed, words(row["factor"])
-            rows.append((*setting, *ends, bounds, row["outcome"], row["reason"]))
+        told = self.captioned(table)
+        reasons = list(dict.fromkeys(told["reason"]))
         seeds = ("seed",) if table["seed"].nunique() > 1 else ()
+        rows = []
+        for row in told.to_dict("records"):
+            interval = f"{show(row['value'])} [{show(row['low'])}, {show(row['high'])}]"
+            bounds = f"{show(row['predicted_low'])} to {show(row['predicted_high'])}"
+            setting = row["captions"], row["encoding_size"], *(row[name] for name in seeds), words(row["factor"])
+            ends = show(row["floor"]), interval, show(row["ceiling"])
+            rows.append((*setting, *ends, bounds, row["outcome"], reasons.index(row["reason"]) + 1))
         numbers = ("floor", "measured", "ceiling", "predicted")
-        headings = ("captions", "outputs", *seeds, "factor", *numbers, "outcome", "reason")
-        return grid(headings, rows, label="Scores beside their predictions", numbers=numbers)
+        headings = ("captions", "outputs", *seeds, "factor", *numbers, "outcome", "why")
+        return grid(headings, rows, label="Scores beside their predictions", numbers=numbers) + why(reasons)
 
 
 def scaled(
