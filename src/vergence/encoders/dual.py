@@ -72,6 +72,7 @@ class DualEncoder(nn.Module):
             ShapeError: If something is no image, or images are of different sizes and the encoder has no side.
 
         Example:
+            >>> import numpy as np
             >>> from vergence.encoders import BagOfWordsEncoder, ConvEncoder
             >>> words = Vocabulary.of(["a red cube"])
             >>> encoder = DualEncoder(ConvEncoder(4), BagOfWordsEncoder(len(words), 4), side=16, vocabulary=words)
