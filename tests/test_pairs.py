@@ -102,5 +102,5 @@ def test_parts_that_do_not_fit_and_factors_that_are_not_known_are_refused() -> N
         _ = Pairs(images=Counted([]), texts=[], keys=[], clusters=np.arange(0)).space
     with pytest.raises(ShapeError, match="images of 5 x 4 and 9 x 4 pixels do not go into one tensor; pass side="):
         Counted([png(1), png(2, (9, 4))]).tensor()
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of range"):
         load_emoji().images[9999]

@@ -1,7 +1,7 @@
 """Getting factors wrong: a channel acts on the record alone; the image and effects keep the truth."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import torch
@@ -15,6 +15,23 @@ from vergence.latent.dependence import correlated_normal
 from vergence.random import spawn
 
 Draw = Callable[[], Tensor]  # an independent draw of the same columns as the record
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Part of a record: the factors that one kind of channel replaces.
+
+    Args:
+        record: The true values, a column for each factor.
+        space: All factors.
+        names: Those of the columns.
+        fresh: Draws an independent record of the same factors.
+    """
+
+    record: Float[Tensor, "n perturbed"]
+    space: FactorSpace
+    names: tuple[str, ...]
+    fresh: Draw
 
 
 def perturb(
@@ -57,7 +74,8 @@ def perturb(
         choice, value = spawn(stream, 2)
         rates = record.new_tensor([getattr(channel, "probability", 1.0) for channel in part])
         wrong = torch.rand((len(record), len(columns)), generator=choice) < rates
-        replaced = replacement(part[0], record[:, columns], space, own, fresh_part, generator=value)
+        entries = Entries(record[:, columns], space, own, fresh_part)
+        replaced = replacement(part[0], entries, generator=value)
         written[:, columns] = torch.where(wrong, replaced, record[:, columns])
     return written
 
@@ -81,15 +99,7 @@ def check_channels(space: FactorSpace, channels: Mapping[str, Channel]) -> None:
 
 
 @singledispatch
-def replacement(
-    channel: Channel,
-    record: Float[Tensor, "n perturbed"],
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Float[Tensor, "n perturbed"]:
+def replacement(channel: Channel, entries: Entries, *, generator: torch.Generator) -> Float[Tensor, "n perturbed"]:
     """What a channel says of the named factors where it replaces them; one of your own is drawn from once registered.
 
     Raises:
@@ -99,76 +109,48 @@ def replacement(
 
 
 @replacement.register
-def _noise(
-    channel: AdditiveNoise,
-    record: Tensor,
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Tensor:
+def _noise(channel: AdditiveNoise, entries: Entries, *, generator: torch.Generator) -> Tensor:
     if channel.covariance is None:
-        noise = torch.randn(record.shape, generator=generator)
+        noise = torch.randn(entries.record.shape, generator=generator)
     else:
-        columns = [space.names.index(name) for name in names]
+        columns = [entries.space.names.index(name) for name in entries.names]
         covariance = torch.tensor(channel.covariance)[columns][:, columns]
-        noise = correlated_normal(len(record), covariance, generator=generator)
-    return record + channel.scale * noise
+        noise = correlated_normal(len(entries.record), covariance, generator=generator)
+    return entries.record + channel.scale * noise
 
 
 @replacement.register
-def _redraw(
-    channel: Redraw,
-    record: Tensor,
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Tensor:
-    drawn = fresh() if any(space[name].is_continuous for name in names) else record.clone()
-    for column, name in enumerate(names):
-        values = space[name].values
+def _redraw(channel: Redraw, entries: Entries, *, generator: torch.Generator) -> Tensor:
+    drawn = (
+        entries.fresh() if any(entries.space[name].is_continuous for name in entries.names) else entries.record.clone()
+    )
+    for column, name in enumerate(entries.names):
+        values = entries.space[name].values
         if values is not None:
-            drawn[:, column] = torch.randint(len(values), (len(record),), generator=generator).to(record.dtype)
+            drawn[:, column] = torch.randint(len(values), (len(entries.record),), generator=generator).to(
+                entries.record.dtype
+            )
     return drawn
 
 
 @replacement.register
-def _swap(
-    channel: LabelSwap,
-    record: Tensor,
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Tensor:
-    swapped = record.clone()
-    for column, name in enumerate(names):
-        count = len(space[name].values or ())
-        step = torch.randint(1, count, (len(record),), generator=generator).to(record.dtype)
-        swapped[:, column] = (record[:, column] + step) % count
+def _swap(channel: LabelSwap, entries: Entries, *, generator: torch.Generator) -> Tensor:
+    swapped = entries.record.clone()
+    for column, name in enumerate(entries.names):
+        count = len(entries.space[name].values or ())
+        step = torch.randint(1, count, (len(entries.record),), generator=generator).to(entries.record.dtype)
+        swapped[:, column] = (entries.record[:, column] + step) % count
     return swapped
 
 
 @replacement.register
-def _said(
-    channel: Table,
-    record: Tensor,
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Tensor:
-    said = record.clone()
-    for column, name in enumerate(names):
-        cumulated = torch.tensor(channel.table(space[name]), dtype=torch.float64).cumsum(dim=0)[:-1]
-        shown = record[:, column].long()
-        draws = torch.rand(len(record), generator=generator, dtype=torch.float64)
-        said[:, column] = (draws >= cumulated[:, shown]).sum(dim=0).to(record.dtype)
+def _said(channel: Table, entries: Entries, *, generator: torch.Generator) -> Tensor:
+    said = entries.record.clone()
+    for column, name in enumerate(entries.names):
+        cumulated = torch.tensor(channel.table(entries.space[name]), dtype=torch.float64).cumsum(dim=0)[:-1]
+        shown = entries.record[:, column].long()
+        draws = torch.rand(len(entries.record), generator=generator, dtype=torch.float64)
+        said[:, column] = (draws >= cumulated[:, shown]).sum(dim=0).to(entries.record.dtype)
     return said
 
 

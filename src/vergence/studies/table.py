@@ -41,6 +41,16 @@ def assemble(study: Study[Spec], runs: Sequence[Finished[Spec]], predictions: Se
     return judged(table, margin=study.margin)
 
 
+def as_row(prediction: Prediction) -> Row:
+    """A prediction as a table has it: the columns `PREDICTED`."""
+    return {
+        "predicted_low": prediction.low,
+        "predicted_high": prediction.high,
+        "expected": prediction.expected,
+        "reason": prediction.reason,
+    }
+
+
 def judged(table: pd.DataFrame, *, margin: float) -> pd.DataFrame:
     """Hold every measurement against its prediction; the column `outcome` says what came of it.
 

@@ -171,10 +171,7 @@ def train(
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
-                    lines = [
-                        {**row, **(about_data or {})} if number == 0 else row for number, row in enumerate(history)
-                    ]
-                    write_text(out / "history.jsonl", "".join(json.dumps(row) + "\n" for row in lines), of_job=True)
+                    _write_history(out, history, about_data)
                 checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
             for callback in callbacks if accelerator.is_main_process else ():
                 callback(end)
@@ -351,6 +348,13 @@ def _started(
         )
     restore(tensors, modules, optimizers)
     return epoch, history
+
+
+def _write_history(out: Path, history: Sequence[Mapping[str, object]], about_data: Mapping[str, object] | None) -> None:
+    """Write a line for each epoch; the first also says what else is known of the pairs."""
+    first, *rest = history
+    lines = [{**first, **(about_data or {})}, *rest]
+    write_text(out / "history.jsonl", "".join(json.dumps(line) + "\n" for line in lines), of_job=True)
 
 
 def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:

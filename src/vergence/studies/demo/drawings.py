@@ -19,6 +19,7 @@ from vergence.studies.demo.corpus import load_split
 from vergence.studies.demo.spec import CEILING, FLOOR, Teaching
 from vergence.studies.demo.training import halves, key_of, teach
 from vergence.studies.study import Finished, Result, Row, Study, Tell
+from vergence.studies.table import as_row
 from vergence.theory import predict
 
 _BY = ("side", "factor", "seed")
@@ -60,10 +61,7 @@ class DrawingsStudy(Study[Teaching]):
         return [
             {
                 "factor": name,
-                "predicted_low": one.low,
-                "predicted_high": one.high,
-                "expected": one.expected,
-                "reason": one.reason,
+                **as_row(one),
                 "told": told.get(name),
             }
             for name, one in said.items()

@@ -21,6 +21,7 @@ from vergence.studies.demo.study import UNTAUGHT_STAYS
 from vergence.studies.forecast.audit import Audit, Record, audit_of, records, recovered
 from vergence.studies.forecast.spec import RECIPES, SETTINGS, SMOKE
 from vergence.studies.study import Claim, Drawing, Finished, Row
+from vergence.studies.table import as_row
 from vergence.terminal import grid as terminal_grid
 from vergence.theory import Outcome
 
@@ -74,10 +75,7 @@ class ForecastStudy(DrawingsStudy):
         return [
             {
                 "factor": name,
-                "predicted_low": one.low,
-                "predicted_high": one.high,
-                "expected": one.expected,
-                "reason": one.reason,
+                **as_row(one),
                 "told": None,
                 "statement": said[name],
                 "block": len(audit.block),

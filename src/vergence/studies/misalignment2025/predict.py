@@ -9,7 +9,8 @@ from vergence.factors import Factor, FactorSpace
 from vergence.latent import oracle_r2
 from vergence.studies.misalignment2025.measure import LABELS
 from vergence.studies.misalignment2025.spec import SPACE, RunSpec
-from vergence.theory import Prediction, predict
+from vergence.studies.table import as_row
+from vergence.theory import predict
 
 Row = dict[str, Any]
 _OPEN_TEXT = "predictions are of images: a single text tells of what it passes over or gets wrong only what it says"
@@ -51,16 +52,6 @@ def _text_is_as_the_image(spec: RunSpec, factor: str, size: int) -> bool:
     if spec.mention < 1 or spec.mismatch > 0:
         return False
     return size <= len(spec.misalignment.unbiased) or factor not in spec.misalignment.perturbed
-
-
-def as_row(prediction: Prediction) -> Row:
-    """A prediction as a table has it."""
-    return {
-        "predicted_low": prediction.low,
-        "predicted_high": prediction.high,
-        "expected": prediction.expected,
-        "reason": prediction.reason,
-    }
 
 
 def beside_the_block(table: pd.DataFrame) -> pd.DataFrame:

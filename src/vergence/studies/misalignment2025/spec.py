@@ -27,7 +27,7 @@ from vergence.latent import (
     wishart,
 )
 from vergence.latent.encoding import n_columns
-from vergence.latent.perturbation import Draw
+from vergence.latent.perturbation import Entries
 from vergence.misalignment import Misalignment
 from vergence.random import named, spawn
 from vergence.studies.misalignment2025.batched import BatchedConfig
@@ -258,14 +258,7 @@ class _FarNoise(Channel):
 
 
 @replacement.register
-def _far(
-    channel: _FarNoise,
-    record: Tensor,
-    space: FactorSpace,
-    names: tuple[str, ...],
-    fresh: Draw,
-    *,
-    generator: torch.Generator,
-) -> Tensor:
+def _far(channel: _FarNoise, entries: Entries, *, generator: torch.Generator) -> Tensor:
+    record = entries.record
     sign = torch.randint(2, record.shape, generator=generator).to(record.dtype) * 2 - 1
     return record + 3 * sign + torch.randn(record.shape, generator=generator) / 10
