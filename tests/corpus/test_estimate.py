@@ -12,7 +12,7 @@ from vergence.corpus.errata import DetectorError, LexiconError
 from vergence.corpus.estimate import estimate_misalignment
 from vergence.data import load_emoji
 from vergence.errors import ConfigError, CorpusError, FactorError, ShapeError
-from vergence.theory import strength
+from vergence.theory import spectrum
 
 SPACE = FactorSpace(tuple(Factor(name, (f"{name}0", f"{name}1")) for name in ("a", "b", "c")))
 LEXICON = lexicon_from_factors(SPACE)
@@ -66,7 +66,8 @@ def test_an_estimate_holds_a_misalignment_of_rates_and_channels() -> None:
 def test_where_no_redraw_explains_what_is_said_the_channel_is_its_table() -> None:
     found = estimate(mention="ab", wrong="b")
     assert found.misalignment.channels["b"] == Table([[0, 1], [1, 0]], ("b0", "b1"))
-    assert strength(found.space, found.misalignment, "b") == pytest.approx(1)  # always wrong in one way tells all
+    told = spectrum(found.misalignment, found.space).set_index("factors")["strength"]
+    assert told[("b",)] == pytest.approx(1)  # always wrong in one way tells all
     assert found.misalignment.selected == {"a", "b"}
     labels = pd.DataFrame({"a": ["a0", "a1"] * 20})
     lopsided = estimate_misalignment(["a1", "x"] * 20, labels, LEXICON)

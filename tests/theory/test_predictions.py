@@ -1,22 +1,19 @@
 """Strengths, bounds with their reasons, and what a measurement makes of them."""
 
-from math import isnan, sqrt
+from math import isnan
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vergence import Factor, FactorSpace, Misalignment
-from vergence.channels import AdditiveNoise, Channel, LabelSwap, Redraw
+from vergence.channels import AdditiveNoise
 from vergence.errors import ConfigError, FactorError
-from vergence.theory import Measured, Outcome, judge, predict, strength
+from vergence.theory import Measured, Outcome, judge, predict, spectrum
 
 NAMES = tuple("abcdef")
 SPACE = FactorSpace(tuple(Factor(name) for name in NAMES))
 SIZE = FactorSpace((Factor("size", ("small", "big", "huge")),))
-rates = st.floats(0.01, 1)
-triples = st.tuples(rates, rates, rates)
 
 
 @st.composite
@@ -25,74 +22,6 @@ def misalignments(draw: st.DrawFn) -> Misalignment:
     wrong = draw(st.sets(st.sampled_from(sorted(selected)))) if selected else set()
     redraw = {name: draw(st.floats(0, 1)) for name in wrong}
     return Misalignment.of_rates({name: draw(st.sampled_from([1.0, 0.3])) for name in selected}, redraw=redraw)
-
-
-def slow_strength(joint: list[list[float]]) -> float:
-    """The largest correlation of a function of the row with one of the column, by alternating expectations."""
-    joint = np.array(joint)
-    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    reading = np.random.default_rng(0).normal(size=len(columns))
-    for _ in range(2_000):
-        other = joint @ reading / rows
-        reading = joint.T @ other / columns
-        reading -= columns @ reading
-        if columns @ reading**2 < 1e-16:  # nothing passes
-            return 0.0
-        reading /= sqrt(columns @ reading**2)
-    other = joint @ reading / rows
-    return sqrt(rows @ other**2)
-
-
-@given(rates, st.floats(0, 1))
-def test_the_strength_of_a_redrawn_factor_is_a_root_times_what_is_left(mention: float, rho: float) -> None:
-    bias = Misalignment.of_rates({"size": mention, "a": mention}, redraw={"size": rho, "a": rho})
-    space = FactorSpace((*SIZE.factors, Factor("a")))
-    for name in space:
-        assert strength(space, bias, name) == pytest.approx(sqrt(mention) * (1 - rho), abs=1e-9)
-
-
-@given(
-    st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=3, max_size=3),
-    st.tuples(rates, rates, rates),
-)
-def test_the_strength_of_a_table_is_the_largest_correlation_of_two_readings(table, mention) -> None:
-    table = np.array(table) / np.sum(table, axis=0)
-    joint = np.vstack([table * mention, 1 - np.array(mention)]) / 3
-    joint = joint[joint.sum(axis=1) > 1e-12]
-    bias = Misalignment.of_rates({"size": mention}, channels={"size": table})
-    found = strength(SIZE, bias, "size")
-    assert found == pytest.approx(slow_strength(joint), abs=1e-3)
-    assert 0 <= found <= 1
-
-
-@pytest.mark.parametrize(
-    ("channel", "expected"),
-    [
-        (Redraw(1.0), 0.0),
-        (LabelSwap(2 / 3), 0.0),  # every value is as likely as any other
-        (LabelSwap(1.0), 0.5),
-        ([[0, 0, 1], [1, 0, 0], [0, 1, 0]], 1.0),  # always wrong, always in the same way: as good as right
-        ([[1, 1, 1], [0, 0, 0], [0, 0, 0]], 0.0),
-    ],
-)
-def test_the_strength_of_known_channels(channel, expected: float) -> None:
-    bias = Misalignment.of_rates({"size": 1.0}, channels={"size": channel})
-    assert strength(SIZE, bias, "size") == pytest.approx(expected, abs=1e-9)
-
-
-def test_strengths_of_noise_of_silence_and_of_what_is_not_stated() -> None:
-    covariance = np.diag([1.0, 3.0, 1, 1, 1, 1])
-    noise = AdditiveNoise(0.5, scale=2.0, covariance=covariance)
-    bias = Misalignment.of_rates({"a": 1.0, "b": 1.0, "c": 0.25}, channels={"a": noise, "b": noise})
-    assert strength(SPACE, bias, "a") == pytest.approx(1 / sqrt(1 + 0.5 * 4))
-    assert strength(SPACE, bias, "b") == pytest.approx(1 / sqrt(1 + 0.5 * 12))
-    assert strength(SPACE, bias, "c") == 0.5
-    assert strength(SPACE, bias, "d") == 0.0
-    assert isnan(strength(SPACE, Misalignment({"a", "b"}, {"b"}), "b"))
-    assert isnan(strength(SPACE, Misalignment.of_rates({"a": abs}), "a"))
-    assert isnan(strength(SPACE, Misalignment({"a", "b"}, {"b"}, channel=type("Own", (Channel,), {})()), "b"))
-    with pytest.raises(FactorError, match="unknown factor 'z'; known: a, b"):
-        strength(SPACE, bias, "z")
 
 
 @given(misalignments(), st.integers(1, 12), st.lists(st.floats(0, 1), min_size=6, max_size=6))
@@ -149,7 +78,9 @@ def test_a_spare_output_brings_back_one_of_the_equally_weak() -> None:
     expected = [predict(SPACE, bias, encoding_size=n)["d"].expected for n in (3, 4, 5, 6, 9)]
     assert expected == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
     kept = predict(SPACE, bias, encoding_size=6)["d"]
-    assert kept.low == pytest.approx(1 / 1.75)
+    sigma = spectrum(bias, SPACE).set_index("factors")["strength"][("d",)]
+    assert kept.low == pytest.approx(sigma**2)
+    assert sigma**2 > 1 / 1.75  # what a linear reading tells
     assert not kept.proved
 
 
@@ -158,9 +89,34 @@ def test_a_bottleneck_removes_what_is_weaker_than_its_threshold() -> None:
     weak = predict(SPACE, bias, encoding_size=2)["b"]
     cut = predict(SPACE, bias, encoding_size=2, bottleneck=1.0, temperature=1.0)["b"]  # threshold 1/2
     assert weak.expected == 1.0
-    assert cut.expected is None
-    assert "nothing of it" in cut.reason
+    assert cut.expected == 0.0
+    assert cut.is_open  # a share of the variance is not what a probe can read
+    assert "the bottleneck takes its share" in cut.reason
     assert predict(SPACE, bias, encoding_size=2, bottleneck=0.9, temperature=1.0)["b"] == weak
+
+
+def test_intervals_of_strengths_widen_bounds_to_all_that_they_allow() -> None:
+    exact = spectrum(Misalignment.of_rates({"a": 1.0, "b": 0.64}), FactorSpace((Factor("a"), Factor("b"))))
+    space, unsure = FactorSpace((Factor("a"), Factor("b"))), exact.assign(low=[1.0, 0.5], high=[1.0, 1.0])
+    assert predict(space, exact, encoding_size=2) == predict(
+        space, Misalignment.of_rates({"a": 1.0, "b": 0.64}), encoding_size=2
+    )
+    for n in (1, 2, 3):
+        wide = predict(space, unsure, encoding_size=n)
+        for sigma in (0.5, 0.7, 1.0):
+            rows = exact.assign(strength=[1.0, sigma], low=[1.0, sigma], high=[1.0, sigma])
+            for name, one in predict(space, rows, encoding_size=n).items():
+                assert wide[name].low <= one.low + 1e-12
+                assert wide[name].high >= one.high - 1e-12
+    assert "several cases" in predict(space, unsure, encoding_size=2)["b"].reason
+
+
+def test_an_oracle_may_depend_on_the_block_that_intervals_leave_open() -> None:
+    space = FactorSpace((Factor("a"), Factor("b"), Factor("c")))
+    table = spectrum(Misalignment.of_rates({"a": 1.0, "b": 0.5}), space)
+    table.loc[table["factors"] == ("b",), "high"] = 1.0
+    said = predict(space, table, encoding_size=1, oracle=lambda block: {"c": 0.1 * len(block), "b": 0.3})
+    assert (said["c"].low, said["c"].high) == (0.0, pytest.approx(0.2))
 
 
 def test_where_labels_teach_no_more_than_nothing_does_nothing_can_be_seen() -> None:
@@ -213,6 +169,10 @@ def test_a_margin_widens_the_bounds_and_nothing_else(value: float, margin: float
         (
             lambda: judge(predict(SIZE, Misalignment({"size"}), encoding_size=1)["size"], 1.0, margin=-1),
             "margin must be",
+        ),
+        (
+            lambda: predict(SPACE, spectrum(Misalignment({"size"}), SIZE), encoding_size=1),
+            "the spectrum lacks 'a'; it has: size",
         ),
         (lambda: Measured(0.5, 0.7, 0.6), "an interval needs its lower end first"),
         (

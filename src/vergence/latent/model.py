@@ -1,9 +1,10 @@
 """The latent variable model of image-text pairs: semantics, what the text says of them, and what only one side has."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -166,6 +167,29 @@ class LatentModel:
     def _batches(self, n: int, misalignment: Misalignment, streams: Streams) -> Iterator[Latents]:
         while True:
             yield self._drawn(n, misalignment, streams)
+
+    def sampler(
+        self, misalignment: Misalignment, *, generator: torch.Generator
+    ) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+        """What draws semantics and what texts say of them, as `vergence.theory.spectrum` takes it.
+
+        Args:
+            misalignment: What the text mentions and what of it may be wrong.
+            generator: Source of randomness.
+
+        Returns:
+            From a number of pairs to two arrays (n, factors); NaN where a text is silent.
+
+        Raises:
+            FactorError: If the misalignment names an unknown factor, or one that cannot be perturbed so.
+        """
+        self.check(misalignment)
+
+        def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+            latents = self.sample(n, misalignment, generator=generator)
+            return latents.semantics.numpy(force=True), latents.text_semantics.numpy(force=True)
+
+        return draw
 
     def _drawn(self, n: int, misalignment: Misalignment, streams: Streams) -> Latents:
         semantics_stream, image_stream, text_stream, record_stream = streams

@@ -1,26 +1,31 @@
 """Between which bounds each factor's score falls at an output size, what is expected, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
 
-from vergence.checks import at_least, non_negative, positive
+import numpy as np
+import pandas as pd
+
+from vergence.checks import at_least, non_negative
 from vergence.errors import ConfigError, FactorError
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
+from vergence.theory.amplitudes import threshold
+from vergence.theory.keeping import strongest
 from vergence.theory.outcomes import Measured, Prediction, as_measured
-from vergence.theory.strengths import strength
+from vergence.theory.spectra import spectrum
 
 _EQUAL = 1e-9  # strengths closer than this are equal
 
 
 def predict(
     space: FactorSpace,
-    misalignment: Misalignment,
+    misalignment: Misalignment | pd.DataFrame,
     *,
     encoding_size: int,
-    oracle: Mapping[str, float] | None = None,
+    oracle: Mapping[str, float] | Callable[[frozenset[str]], Mapping[str, float]] | None = None,
     floor: Mapping[str, Any] | None = None,
     ceiling: Mapping[str, Any] | None = None,
     bottleneck: float = 0.0,
@@ -33,20 +38,24 @@ def predict(
     - n = b: the block is kept wholly, and of everything else what the block tells, the oracle ([cai2025] Thm 4.1);
     - n < b: at most n dimensions of the block are kept, and no theorem says which; the rest is bounded by the oracle;
     - n > b: the block is kept wholly, since a contrastive loss maximises a bound of the shared information
-      ([almudevar2025], sufficiency). No theorem speaks of the rest. Expected is that outputs go to stronger factors
-      first: one of strength 0 is held only once all others are; a weak one below stronger ones at most in the
-      proportion of its strength; one that has outputs left at least as far as a single text tells of it (σ²).
+      ([almudevar2025], sufficiency). No theorem speaks of the rest. Expected is that outputs go to stronger directions
+      first, as `kept` counts them: a factor of strength 0 is held only once all others are; a weak one below stronger
+      ones at most in the proportion of its strength; one that has outputs left at least as far as a single text tells
+      of it (σ²).
 
     A factor counts as one dimension in the theorem, as in the paper's experiments, and in what stronger factors may
-    fill as one if continuous and k - 1 if it has k values. A bottleneck of weight β removes what is not stronger than
-    $\sigma^* = βτ / (1 + βτ)$ (a local result for squared distances at temperature τ, without a constraint on scale).
+    fill as its directions: one if continuous, k - 1 if it has k values. A bottleneck of weight β removes what is not
+    stronger than `threshold(β, τ)` (a local result for squared distances at temperature τ, without a constraint on
+    scale).
 
     Args:
         space: All factors.
-        misalignment: What the text says of them.
+        misalignment: What the text says of them; or their spectrum, as `spectrum` gives it, whose intervals widen the
+            bounds to what holds for any strengths in them.
         encoding_size: Output size of the encoders, n, at least 1.
         oracle: For each factor outside the block, the score of its best predictor from the block; 0 if `None`, which is
-            true of independent factors. Where n > b one may be missing, and counts as 0.
+            true of independent factors. Where n > b one may be missing, and counts as 0. Or a function of the block,
+            where intervals leave several.
         floor: By factor, the score before any training: a number, `Measured`, or a mapping with value, low and high; 0
             if `None`.
         ceiling: The same for training with the labels; 1 if `None`.
@@ -58,7 +67,7 @@ def predict(
 
     Raises:
         ConfigError: If the output size is below 1, the bottleneck below 0, or it comes without a temperature.
-        FactorError: If the misalignment does not fit the space, or oracle, floor or ceiling lack a factor.
+        FactorError: If the misalignment does not fit the space, or spectrum, oracle, floor or ceiling lack a factor.
 
     Example:
         >>> from vergence import Factor
@@ -70,25 +79,73 @@ def predict(
         [('shape', 1.0, 1.0), ('tone', 0.0, 1.0)]
     """
     at_least("encoding_size", encoding_size, 1)
-    misalignment.check(space)
-    strengths = _above(space, misalignment, bottleneck=bottleneck, temperature=temperature)
-    block = [name for name, sigma in strengths.items() if sigma >= 1 - _EQUAL]
+    non_negative("bottleneck", bottleneck)
+    if bottleneck and temperature is None:
+        raise ConfigError("a bottleneck acts relative to the temperature; pass temperature=, above 0")
+    least = threshold(bottleneck, temperature) if temperature is not None else 0.0
+    given = spectrum(misalignment, space) if isinstance(misalignment, Misalignment) else misalignment
+    directions = _Directions.of(given, space)
+    tell = oracle if callable(oracle) else None
     predictions = {}
     for name in space:
         ends = _score("floor", floor, name, 0.0), _score("ceiling", ceiling, name, 1.0)
-        if name in block:
-            predictions[name] = _inside(_Scale(*ends, 1.0, floor is not None), encoding_size, len(block))
-            continue
-        if oracle is not None and name not in oracle and encoding_size <= len(block):
-            raise FactorError(f"the oracle lacks {name!r}, a factor outside the block; pass what oracle_scores returns")
-        scale = _Scale(*ends, float((oracle or {}).get(name, 0.0)), floor is not None)
-        if encoding_size <= len(block):
-            predictions[name] = _outside(scale, encoding_size, len(block))
-        else:
-            others = {other: one for other, one in strengths.items() if other != name}
-            room = {other: _dimensions(space, other) for other in space}
-            predictions[name] = _spare(scale, encoding_size, strengths[name], others, room)
+        several = []
+        for strengths in directions.cases(name):
+            passing = np.where(strengths <= least, 0.0, strengths)
+            block = directions.block(passing)
+            known = tell(block) if tell is not None else oracle
+            assert not callable(known)
+            if known is not None and name not in known and name not in block and encoding_size <= len(block):
+                raise FactorError(
+                    f"the oracle lacks {name!r}, a factor outside the block; pass what oracle_scores returns"
+                )
+            scale = _Scale(*ends, 1.0 if name in block else float((known or {}).get(name, 0.0)), floor is not None)
+            if name in block:
+                several.append(_inside(scale, encoding_size, len(block)))
+            elif encoding_size <= len(block):
+                several.append(_outside(scale, encoding_size, len(block)))
+            else:
+                several.append(_spare(scale, encoding_size, name, directions, passing, cut=least))
+        predictions[name] = _either(several)
     return predictions
+
+
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """Those of single factors, by the factor they are of; strengths and the ends of their intervals."""
+
+    owner: np.ndarray
+    room: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, space: FactorSpace) -> "_Directions":
+        single = table[(table["order"] == 1) & (table["factors"].map(len) == 1)]
+        owner = np.array([names[0] for names in single["factors"]], dtype=object)
+        for name in space:
+            if name not in owner:
+                raise FactorError(
+                    f"the spectrum lacks {name!r}; it has: {', '.join(dict.fromkeys(owner)) or 'nothing'}"
+                )
+        known = np.isin(owner, space.names)
+        low, high = (single[end if end in single else "strength"].to_numpy(dtype=float) for end in ("low", "high"))
+        return cls(owner[known], single["multiplicity"].to_numpy(dtype=float)[known], low[known], high[known])
+
+    def cases(self, name: str) -> list[np.ndarray]:
+        """Strengths at the ends of their intervals: of the factor itself, and of all others alike."""
+        own = self.owner == name
+        found = [np.where(own, mine, others) for mine in (self.low, self.high) for others in (self.low, self.high)]
+        return [one for place, one in enumerate(found) if not any(_same(one, other) for other in found[:place])]
+
+    def block(self, strengths: np.ndarray) -> frozenset[str]:
+        """Factors all of whose directions have strength 1."""
+        outside = set(self.owner[~(strengths >= 1 - _EQUAL)])
+        return frozenset(self.owner) - outside
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=True))
 
 
 @dataclass(frozen=True)
@@ -118,21 +175,6 @@ class _Scale:
         )
 
 
-def _above(
-    space: FactorSpace, misalignment: Misalignment, *, bottleneck: float, temperature: float | None
-) -> dict[str, float]:
-    """Strength by factor, 0 where a bottleneck removes it; NaN where it is not known."""
-    non_negative("bottleneck", bottleneck)
-    threshold = 0.0
-    if bottleneck:
-        if temperature is None:
-            raise ConfigError("a bottleneck acts relative to the temperature; pass temperature=, above 0")
-        positive("temperature", temperature)
-        threshold = bottleneck * temperature / (1 + bottleneck * temperature)
-    found = {name: strength(space, misalignment, name) for name in space}
-    return {name: 0.0 if sigma <= threshold else sigma for name, sigma in found.items()}
-
-
 def _inside(scale: _Scale, n: int, block: int) -> Prediction:
     if n >= block:
         reason = "captions always mention it and get it right, and the outputs suffice for all such factors"
@@ -152,36 +194,62 @@ def _outside(scale: _Scale, n: int, block: int) -> Prediction:
     return scale.prediction(low, high, scale.told, reason, proved=True)
 
 
-def _spare(scale: _Scale, n: int, sigma: float, others: Mapping[str, float], room: Mapping[str, int]) -> Prediction:
+def _spare(
+    scale: _Scale, n: int, name: str, directions: _Directions, strengths: np.ndarray, *, cut: float
+) -> Prediction:
     """Outside the block, with outputs to spare: expected, not proved, but for what is never below or above."""
     low, untouched = scale.untaught
+    own = directions.owner == name
+    sigma = float(strengths[own].max())
     if isnan(sigma):
         reason = "how often captions get it wrong is not stated, so spare outputs may hold all or nothing of it"
         return scale.prediction(low, 1.0, None, reason, proved=True)
-    stronger = sum(room[other] for other, one in others.items() if one > sigma + _EQUAL)
+    taught = directions.room[strengths > 0].sum()
     if sigma == 0:
-        if n <= stronger:
-            reason = "captions teach nothing of it (strength 0), and what they teach of others can fill the outputs"
-            return scale.prediction(low, untouched, max(scale.told, scale.floor.value), reason, proved=False)
+        reason = "captions teach nothing of it (strength 0), and what they teach of others can fill the outputs"
+        expected = max(scale.told, scale.floor.value)
+        if n <= taught:
+            return scale.prediction(low, untouched, expected, reason, proved=False)
+        if cut > 0:
+            reason = (
+                f"captions teach it no more strongly than {cut:.2f}, below which the bottleneck takes its share of the "
+                "variance; of traces that are left a probe may still read it"
+            )
+            return scale.prediction(low, 1.0, expected, reason, proved=False)
         reason = f"captions teach nothing of it, but {_outputs(n)} are more than what they teach of others fills"
         return scale.prediction(low, 1.0, None, reason, proved=True)
     weakly = f"captions teach it weakly (strength {sigma:.2f})"
-    equal = sum(size for other, size in room.items() if abs(others.get(other, sigma) - sigma) <= _EQUAL)
-    if n <= stronger:
+    stated = np.where(np.isnan(strengths), 0.0, strengths)
+    held = strongest(stated, np.where(stated > 0, directions.room, 0.0), float(n))
+    share = float(held[own].sum() / directions.room[own & (stated > 0)].sum())
+    if share == 0:
         beyond = sigma * (scale.ceiling.interval[1] - scale.floor.interval[1])
         high, expected = max(untouched, scale.floor.interval[1] + beyond), max(scale.told, scale.floor.value)
         reason = f"{weakly}, and stronger factors can fill the outputs"
         return scale.prediction(low, high, expected, reason, proved=False)
-    if n < stronger + equal:
+    if share < 1 - _EQUAL:
         reason = f"{weakly}, as they do others, and not all of them fit"
-        return scale.prediction(low, 1.0, scale.at((n - stronger) / equal), reason, proved=False)
+        return scale.prediction(low, 1.0, scale.at(share), reason, proved=False)
     reason = f"{weakly}, and the outputs suffice for it"
     return scale.prediction(max(low, scale.at(sigma**2)), 1.0, scale.ceiling.value, reason, proved=False)
 
 
-def _dimensions(space: FactorSpace, name: str) -> int:
-    values = space[name].values
-    return 1 if values is None else len(values) - 1
+def _either(several: Sequence[Prediction]) -> Prediction:
+    """What holds if one of these does."""
+    first = several[0]
+    if all(one == first for one in several):
+        return first
+    reasons = "; or ".join(dict.fromkeys(one.reason for one in several))
+    expected = {one.expected for one in several}
+    return Prediction(
+        low=min(one.low for one in several),
+        high=max(one.high for one in several),
+        expected=expected.pop() if len(expected) == 1 else None,
+        reason=f"the interval of strengths leaves several cases: {reasons}" if "; or " in reasons else reasons,
+        proved=all(one.proved for one in several),
+        floor=first.floor,
+        ceiling=first.ceiling,
+    )
 
 
 def _outputs(n: int) -> str:
