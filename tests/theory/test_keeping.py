@@ -13,7 +13,7 @@ from scipy.special import ive
 from vergence import Factor, FactorSpace, Misalignment
 from vergence.errors import ConfigError
 from vergence.theory import kept, spectrum, threshold
-from vergence.theory.amplitudes import free, on_sphere
+from vergence.theory.amplitudes import excess, free, on_sphere
 
 sigmas = st.floats(0.0, 0.99)
 betas, taus = st.floats(0, 10), st.floats(0.02, 5)
@@ -241,6 +241,22 @@ def test_what_is_told_of_pairs_is_bounded_by_the_information_of_the_channel() ->
     found = kept(table(*sigmas), encoding_size=3)
     information = -sum(log(1 - sigma**2) for sigma in sigmas) / 2
     assert 0 < found.attrs["nats"] < information
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.8])
+def test_a_small_batch_adds_to_the_loss_what_is_told_of_it(sigma: float) -> None:
+    rng, tau, batch, y = np.random.default_rng(0), 1.0, 32, (0.8, 0.4)
+    told = excess(y, (sigma, 0.0), (1, 1)) / batch
+    scales = np.sqrt(np.array(y) * tau / 2)
+    found = []
+    for _ in range(4000):
+        s, other = rng.normal(size=(2, batch, 2))
+        t = np.array([sigma, 0.0]) * s + np.sqrt(1 - np.array([sigma, 0.0]) ** 2) * other
+        found.append(batch_loss(scales * s, scales * t, tau))
+    limit = slow_loss(y[0], sigma) + slow_loss(y[1], 0.0)
+    assert np.mean(found) - limit == pytest.approx(told, abs=4 * np.std(found) / sqrt(4000) + 4 / batch**2)
+    assert kept(table(0.5), encoding_size=1).attrs["excess"] > 0
+    assert kept(table(1.0), encoding_size=1).attrs["excess"] == inf
 
 
 def test_what_is_not_stated_is_not_decided() -> None:

@@ -65,6 +65,22 @@ def gain(amplitudes: Any, costs: Any) -> Float[np.ndarray, " directions"]:
     return value
 
 
+def excess(amplitudes: Any, strengths: Any, counts: Any) -> float:
+    r"""B times what a batch of B pairs adds to the loss of an infinite one, to first order in 1/B.
+
+    $\prod_i \frac{1 + y_i}{1 + y_i (1 - \sigma_i)} - 1$, as the right text is among those compared, less
+    $\tfrac12 \prod_i (1 + y_i)^{3/2} (1 + 3 y_i)^{-1/2} - \tfrac12$, as the logarithm of a mean is below that of its
+    expectation. Derived in docs/theory.md.
+    """
+    y, sigma, m = (np.asarray(one, dtype=float) for one in (amplitudes, strengths, counts))
+    y, sigma, m = (one[m > 0] for one in (y, sigma, m))
+    if np.isinf(y).any():
+        return inf
+    pairs = float(np.exp((m * (np.log1p(y) - np.log1p(y * (1 - sigma)))).sum()))
+    spread = float(np.exp((m * (1.5 * np.log1p(y) - 0.5 * np.log1p(3 * y))).sum()))
+    return pairs - 1 - (spread - 1) / 2
+
+
 def budgeted(
     costs: Float[np.ndarray, " directions"], counts: Float[np.ndarray, " directions"], total: float
 ) -> tuple[Float[np.ndarray, " directions"], float]:

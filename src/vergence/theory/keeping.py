@@ -50,8 +50,9 @@ def kept(
         The rows with kept (expected number of directions held, up to the multiplicity; NaN where it is not decided or
         the strength is not stated), y ($2a^2/\tau$ of each direction that is held; infinite where nothing bounds it;
         NaN on the sphere), share (of the variance of the outputs, 0 to 1), slope (fall of the loss per y at y = 0, with
-        all others as they are; NaN on the sphere). `attrs` has threshold, and nats: how far the loss falls below log B,
-        which no batch of B pairs can exceed.
+        all others as they are; NaN on the sphere). `attrs` has threshold; nats, how far the loss falls below log B,
+        which no batch of B pairs can exceed; and excess, B times what a batch of B adds to the loss, to first order
+        (both NaN on the sphere).
 
     Raises:
         ConfigError: If an option is out of range, or the table lacks a column or has no row.
@@ -107,7 +108,9 @@ def kept(
                     columns[name][place] = 0.0
     table = table.assign(**columns)
     table.attrs["threshold"] = least
-    table.attrs["nats"] = float((held * amplitudes.gain(y, costs))[held > 0].sum()) if constraint != "unit" else nan
+    on_sphere = constraint == "unit"
+    table.attrs["nats"] = nan if on_sphere else float((held * amplitudes.gain(y, costs))[held > 0].sum())
+    table.attrs["excess"] = nan if on_sphere else amplitudes.excess(y, stated, held)
     return table
 
 
