@@ -1,4 +1,4 @@
-"""What only simulation can show: coverage of intervals, bias of CKA, how often a suggested size is right.
+"""What only simulation can show: coverage of intervals, bias of CKA.
 
 The truth of a setting of coverage is the score that the same predictor reaches on a very large set drawn in the same
 way, or a closed form. Every value reported is a share of simulated sets, but for the mean of CKA.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.measure import Case, Run, Side
 from vergence.metrics import (
@@ -21,7 +21,6 @@ from vergence.metrics import (
     r2_score,
     retrieve,
     share_interval,
-    suggest_encoding_size,
 )
 from vergence.random import generator, named
 
@@ -152,54 +151,6 @@ def mean_cka_of_independent_data(*, n: int, draws: int, dim: int = 64) -> Run:
     return run
 
 
-def pairs(
-    g: torch.Generator, *, selected: int, perturbed: int, dependent: bool, nonlinear: bool
-) -> tuple[Tensor, Tensor]:
-    """4096 pairs: ten factors, of which the text has the first few and gets the last of those wrong; five private.
-
-    Where dependent, the covariances of factors, errors and private dimensions are drawn from Wishart(d, I).
-    """
-
-    def normal(dim: int) -> Tensor:
-        mixed = torch.randn(dim, dim, generator=g) if dependent else torch.eye(dim)
-        return torch.randn(4096, dim, generator=g) @ mixed
-
-    def mixing(factors: Tensor) -> Tensor:
-        for _ in range(3 if nonlinear else 1):
-            weights = nn.init.orthogonal_(torch.empty(factors.shape[1], factors.shape[1]), generator=g)
-            weights += 0.3 * torch.randn(weights.shape, generator=g) / len(weights) ** 0.5
-            factors = factors @ weights if not nonlinear else nn.functional.leaky_relu(factors @ weights, 0.2)
-        return factors
-
-    factors = normal(10)
-    recorded = factors[:, :selected].clone()
-    if perturbed:
-        wrong = torch.rand(4096, perturbed, generator=g) < 0.75
-        recorded[:, -perturbed:] += wrong * normal(perturbed)
-    image = torch.cat([factors, normal(5)], dim=1)
-    text = torch.cat([recorded, normal(5)], dim=1)
-    return mixing(image), mixing(text)
-
-
-def sizes_found(*, dependent: bool, nonlinear: bool, seeds: int, tolerance: float, most: int = 10) -> Run:
-    """Share of cases, |I_θ| up to `most` and |I_ρ| of 0, 2 and 4, in which both numbers are exact."""
-
-    def run() -> float:
-        right = []
-        for perturbed in (0, 2, 4):
-            for selected in range(perturbed + 1, most + 1):
-                for seed in range(seeds):
-                    g = named(seed, "size", selected, perturbed, dependent, nonlinear)
-                    image, text = pairs(
-                        g, selected=selected, perturbed=perturbed, dependent=dependent, nonlinear=nonlinear
-                    )
-                    size = suggest_encoding_size(image, text, generator=g, tolerance=tolerance)
-                    right.append((size.shared, size.exact) == (selected, selected - perturbed))
-        return sum(right) / len(right)
-
-    return run
-
-
 def cases() -> Iterator[Case]:
     for setting in settings():
         yield alone(
@@ -208,14 +159,8 @@ def cases() -> Iterator[Case]:
     for n in (32, 128, 512, 4096):
         name = f"mean unbiased CKA of independent data, {n} items of 64 dimensions, 200 draws"
         yield alone(name, mean_cka_of_independent_data, n=n, draws=200)
-    for mixing, tolerance in (("linear", 1e-3), ("nonlinear", 0.05)):
-        for factors in ("independent", "dependent"):
-            how = f"{mixing} mixing, {factors} factors, tolerance {tolerance}"
-            name = f"suggested size exact in both numbers, 72 cases; {how}"
-            options = {"dependent": factors == "dependent", "nonlinear": mixing == "nonlinear", "tolerance": tolerance}
-            yield alone(name, sizes_found, seeds=3, **options)
 
 
 def alone(name: str, make: Callable[..., Run], **sizes: float | str | bool) -> Case:
-    small = {"sets": 1} if "sets" in sizes else {"draws": 1} if "draws" in sizes else {"seeds": 1, "most": 1}
+    small = {"sets": 1} if "sets" in sizes else {"draws": 1}
     return Case(name=name, ours=Side(make=make, sizes=sizes, small=small), repeats=1, rounds=1)

@@ -1,6 +1,7 @@
 """What a representation captures and how well two of them align: tensors or NumPy arrays in, numbers out."""
 
 from vergence.metrics.alignment import CKA, cka, procrustes, svcca
+from vergence.metrics.canonical import CanonicalSpectrum, Strength, canonical_spectrum
 from vergence.metrics.gap import (
     ModalityGap,
     centroid_distance,
@@ -40,6 +41,7 @@ __all__ = [
     "CKA",
     "MLP",
     "BlockIdentifiability",
+    "CanonicalSpectrum",
     "EncodingSize",
     "FittedKernelRidge",
     "FittedLogistic",
@@ -57,8 +59,10 @@ __all__ = [
     "Ranks",
     "Retrieval",
     "Ridge",
+    "Strength",
     "alignment_table",
     "block_identifiability",
+    "canonical_spectrum",
     "centroid_distance",
     "cka",
     "cka_interval",

@@ -117,6 +117,30 @@ class LinearSums:
         rest.moments = self.moments - other.moments
         return rest
 
+    def empty(self) -> "LinearSums":
+        """Sums over no rows yet, to be taken relative to the same origin."""
+        return replace(self, n=0)
+
+    def scaled(self, side: int, rows: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        """Rows of x (side 0) or y (side 1) as they are summed."""
+        origin, factor = ((self.origin_x, self.factor_x), (self.origin_y, self.factor_y))[side]
+        return (rows.double() - origin) * factor
+
+    def covariance(self) -> tuple[Float[Tensor, "width"], Float[Tensor, "width width"]]:
+        """Mean and covariance, divided by n, of the scaled columns of x and then y."""
+        width = len(self.origin_x) + len(self.origin_y)
+        if not bool(self.moments.diagonal().isfinite().all()):
+            raise ShapeError("rows are over 1e60 times larger than the first ones; scale or leave out such rows")
+        whole = self.moments.triu() + self.moments.triu(1).T
+        mean = whole[:width, -1] / self.n
+        return mean, whole[:width, :width] / self.n - torch.outer(mean, mean)
+
+    def joined(self, other: "LinearSums") -> "LinearSums":
+        """The sums over the rows of both, which must be taken relative to the same origin."""
+        both = replace(self, n=self.n + other.n)
+        both.moments = self.moments + other.moments
+        return both
+
     def pairs(self) -> tuple[PairSums, PairSums, PairSums]:
         """The sums for x with y, x with itself and y with itself."""
         whole = self.moments.triu() + self.moments.triu(1).T
