@@ -255,8 +255,8 @@ def _sample(sides: tuple[Rows, Rows], place: Tensor, sums: hsic.LinearSums) -> _
         rows = whole if len(whole) else rows[:_SAMPLE]
     _, clusters = torch.unique_consecutive(place[rows], return_inverse=True)
     one_of_each = torch.cat([clusters.new_tensor([0]), clusters.diff().nonzero()[:, 0] + 1])
-    scaled = [sums.scaled(number, side[rows]) for number, side in enumerate(sides)]
-    return _Sample(rows, clusters, *scaled, one_of_each[:_SHUFFLED])
+    x, y = (sums.scaled(number, side[rows]) for number, side in enumerate(sides))
+    return _Sample(rows, clusters, x, y, one_of_each[:_SHUFFLED])
 
 
 def _held_out(fit: _Fit, sums: hsic.LinearSums, sample: _Sample, count: int) -> tuple[Float[Tensor, "count"], HeldOut]:

@@ -221,7 +221,7 @@ def _resampled(
 
 
 def _correlations(sums: Float[Tensor, "batch terms"], n_directions: int) -> Float[Tensor, "batch count"]:
-    uv, uu, vv, u, v, n = sums.split([n_directions] * 5 + [1], dim=1)
+    uv, uu, vv, u, v, n = sums.split_with_sizes([n_directions] * 5 + [1], dim=1)
     spread = ((uu - u**2 / n) * (vv - v**2 / n)).clamp(min=1e-300).sqrt()
     correlations: Tensor = (uv - u * v / n) / spread
     return correlations
