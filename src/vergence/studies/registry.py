@@ -8,6 +8,7 @@ from vergence.errors import ConfigError, unknown
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
+from vergence.studies.spectrum import SpectrumStudy
 from vergence.studies.study import Study
 
 
@@ -24,4 +25,6 @@ def study(name: str | None) -> Study[Any]:
     return STUDIES[name]
 
 
-STUDIES: Mapping[str, Study[Any]] = MappingProxyType({**NUMERIC, "demo": DemoStudy(), "forecast": ForecastStudy()})
+STUDIES: Mapping[str, Study[Any]] = MappingProxyType(
+    {**NUMERIC, "spectrum-numeric": SpectrumStudy(), "demo": DemoStudy(), "forecast": ForecastStudy()}
+)

@@ -1,0 +1,181 @@
+"""What is measured of each direction of a spectrum beside what a law says of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vergence.plots.style import INK, MARKERS, MUTED, PALETTE, PAPER, RULE, settle, styled
+
+_WIDTH = {"wide": 8.0, "narrow": 3.6}
+_SCALE = LinearSegmentedColormap.from_list("presence", [PAPER, PALETTE[0]])
+
+Layout = Literal["wide", "narrow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What stands along an axis.
+
+    Args:
+        column: Of the table.
+        label: What it is, with its unit.
+        spacing: "linear", "log", or "symlog" (linear below a hundredth).
+        limits: Its ends; those of the data if `None`.
+    """
+
+    column: str
+    label: str
+    spacing: Literal["linear", "log", "symlog"] = "linear"
+    limits: tuple[float, float] | None = None
+
+
+def measured_beside_law(
+    table: pd.DataFrame,
+    *,
+    x: Axis,
+    y: Axis,
+    panels: Mapping[str, pd.Series],
+    series: str,
+    names: Mapping[Any, str],
+    law: str = "expected",
+    layout: Layout = "wide",
+) -> Figure:
+    """Points for what was measured, a line of the same colour for the law, a panel for each part of the table.
+
+    Args:
+        table: A row per measurement.
+        x: Along the horizontal axis.
+        y: Along the vertical one; the law is drawn on it too.
+        panels: By title, which rows it shows; panels without rows are left out.
+        series: Column whose values get colours and markers of their own.
+        names: What those are called, in the order of the key.
+        law: Column with what the law says; not drawn where it is missing.
+        layout: "wide" or "narrow".
+
+    Returns:
+        The figure.
+    """
+    shown = {title: table[rows] for title, rows in panels.items() if rows.any()}
+    with styled():
+        figure, axes = _panels(len(shown), layout, height=2.5)
+        for axis, (title, rows) in zip(axes, shown.items(), strict=False):
+            axis.set_title(title)
+            for place, value in enumerate(names):
+                part = rows[rows[series] == value].sort_values(x.column)
+                colour = PALETTE[place % len(PALETTE)]
+                known = (
+                    part.dropna(subset=[law]).groupby(x.column)[law].mean() if law in part else pd.Series(dtype=float)
+                )
+                axis.plot(known.index, known.to_numpy(), color=colour, linewidth=1.2, alpha=0.7, zorder=1)
+                marker = MARKERS[place % len(MARKERS)]
+                axis.plot(
+                    part[x.column], part[y.column], marker, color=colour, markersize=4, mec=PAPER, mew=0.4, zorder=2
+                )
+            _scale(axis, x, y)
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=PALETTE[i % len(PALETTE)],
+                marker=MARKERS[i % len(MARKERS)],
+                label=name,
+                markersize=4,
+                linewidth=1.2,
+            )
+            for i, name in enumerate(names.values())
+        ]
+        _key(figure, handles, layout)
+        settle(figure)
+    return figure
+
+
+def held_by_size(
+    table: pd.DataFrame, *, panels: Mapping[str, pd.Series], value: str, label: str, layout: Layout = "wide"
+) -> Figure:
+    """A square for every direction and output size: the darker, the more is read; a ring where the law has it held.
+
+    Args:
+        table: Columns factor, strength, output_size, expected and the value, in [0, 1].
+        panels: By title, which rows it shows.
+        value: Column of the colour; means over seeds are drawn.
+        label: What it is.
+        layout: "wide" or "narrow".
+
+    Returns:
+        The figure.
+    """
+    shown = {title: table[rows] for title, rows in panels.items() if rows.any()}
+    with styled():
+        figure, axes = _panels(len(shown), layout, height=2.4)
+        for axis, (title, rows) in zip(axes, shown.items(), strict=False):
+            axis.set_title(title)
+            _squares(axis, rows, value)
+        handles = [
+            Line2D([], [], marker="s", linestyle="", markersize=9, color=_SCALE(1.0), label=f"{label} 1; white 0"),
+            Line2D(
+                [],
+                [],
+                marker="o",
+                linestyle="",
+                markersize=5,
+                mfc="none",
+                mec=INK,
+                label="held, says theory; small: in part",
+            ),
+        ]
+        _key(figure, handles, layout)
+        settle(figure)
+    return figure
+
+
+def _squares(axes: Axes, rows: pd.DataFrame, value: str) -> None:
+    means = rows.groupby(["factor", "output_size"]).agg({value: "mean", "expected": "mean", "strength": "mean"})
+    strengths = means["strength"].groupby("factor").mean()
+    order = sorted(strengths.index, key=lambda name: (len(name), name))
+    sizes = sorted(rows["output_size"].unique())
+    for (factor, size), row in means.iterrows():
+        at = (sizes.index(size), order.index(factor))
+        shade = float(np.clip(row[value], 0, 1))
+        axes.scatter(*at, marker="s", s=150, color=_SCALE(shade), edgecolors=RULE, linewidths=0.5)
+        if row["expected"] > 0:
+            ink = PAPER if shade > 0.6 else INK
+            axes.scatter(*at, marker="o", s=30 * row["expected"], facecolors="none", edgecolors=ink, linewidths=1)
+    axes.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
+    axes.set_yticks(range(len(order)), [f"σ = {strengths[name]:.2f}" for name in order])
+    axes.set_xlim(-0.6, len(sizes) - 0.4)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlabel("outputs")
+    axes.tick_params(length=0)
+
+
+def _panels(n: int, layout: Layout, *, height: float) -> tuple[Figure, list[Axes]]:
+    columns = 1 if layout == "narrow" else min(2, max(1, n))
+    lines = -(-max(1, n) // columns)
+    figure = Figure(figsize=(_WIDTH[layout], height * lines + 0.6), layout="constrained")
+    axes = [figure.add_subplot(lines, columns, place + 1) for place in range(n)]
+    return figure, axes
+
+
+def _scale(axes: Axes, x: Axis, y: Axis) -> None:
+    for axis, name in ((x, "x"), (y, "y")):
+        if axis.spacing != "linear":
+            options = {"linthresh": 0.01, "linscale": 0.5} if axis.spacing == "symlog" else {}
+            getattr(axes, f"set_{name}scale")(axis.spacing, **options)
+        if axis.limits is not None:
+            getattr(axes, f"set_{name}lim")(*axis.limits)
+        getattr(axes, f"set_{name}label")(axis.label)
+    axes.grid(color=RULE, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(color=MUTED)
+
+
+def _key(figure: Figure, handles: list[Line2D], layout: Layout) -> None:
+    columns = 1 if layout == "narrow" else min(4, len(handles))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False)
