@@ -17,6 +17,7 @@ _WIDTH = {"wide": 8.0, "narrow": 3.6}
 _SCALE = LinearSegmentedColormap.from_list("presence", [PAPER, PALETTE[0]])
 
 Layout = Literal["wide", "narrow"]
+_RING = "held, says theory; small: in part"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +80,7 @@ def measured_beside_law(
                     part[x.column], part[y.column], marker, color=colour, markersize=4, mec=PAPER, mew=0.4, zorder=2
                 )
             _scale(axis, x, y)
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=PALETTE[i % len(PALETTE)],
-                marker=MARKERS[i % len(MARKERS)],
-                label=name,
-                markersize=4,
-                linewidth=1.2,
-            )
-            for i, name in enumerate(names.values())
-        ]
+        handles = [_handle(place, name) for place, name in enumerate(names.values())]
         _key(figure, handles, layout)
         settle(figure)
     return figure
@@ -119,16 +109,7 @@ def held_by_size(
             _squares(axis, rows, value)
         handles = [
             Line2D([], [], marker="s", linestyle="", markersize=9, color=_SCALE(1.0), label=f"{label} 1; white 0"),
-            Line2D(
-                [],
-                [],
-                marker="o",
-                linestyle="",
-                markersize=5,
-                mfc="none",
-                mec=INK,
-                label="held, says theory; small: in part",
-            ),
+            Line2D([], [], marker="o", linestyle="", markersize=5, mfc="none", mec=INK, label=_RING),
         ]
         _key(figure, handles, layout)
         settle(figure)
@@ -153,6 +134,11 @@ def _squares(axes: Axes, rows: pd.DataFrame, value: str) -> None:
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlabel("outputs")
     axes.tick_params(length=0)
+
+
+def _handle(place: int, name: str) -> Line2D:
+    colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+    return Line2D([], [], color=colour, marker=marker, label=name, markersize=4, linewidth=1.2)
 
 
 def _panels(n: int, layout: Layout, *, height: float) -> tuple[Figure, list[Axes]]:

@@ -1,12 +1,13 @@
 """What the study claims: bounded where theory is exact, and where it is not how far it is off."""
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from vergence.studies.spectrum.predict import APART, FULL, LEAST, WITHIN
-from vergence.studies.spectrum.slices import COSINES, EXACT_CHANNELS, THRESHOLDS
+from vergence.studies.spectrum.slices import COSINES, EXACT_CHANNELS, SPHERE_SIZES, THRESHOLDS
 from vergence.studies.study import Claim
 
 HELD = 0.5
@@ -36,7 +37,7 @@ def extrapolated(strength: np.ndarray, y: np.ndarray) -> float | None:
         0.3
     """
     fit = (y > _FIT[0]) & (y < _FIT[1])
-    if fit.sum() < _FEWEST or np.ptp(y[fit]) < 1e-6:
+    if len(np.unique(y[fit].round(6))) < _FEWEST:
         return None
     return float(np.polyfit(y[fit], strength[fit], 2)[-1])
 
@@ -106,10 +107,10 @@ def _sphere(table: pd.DataFrame) -> list[Claim]:
     rows = table[(table["question"] == "sphere") & (table["metric"] == "share") & (table["factor"] != "image_other")]
     off = (rows["value"] - rows["expected"]).abs()
     found = []
-    for cosine in COSINES:
-        here = np.isclose(rows["temperature"], 2 * cosine)
+    for size, cosine in product(SPHERE_SIZES, COSINES):
+        here = np.isclose(rows["temperature"], 2 * cosine) & (rows["output_size"] == size)
         full = here & (rows["batch_size"] == FULL)
-        what = f"shares on the sphere at τ = {cosine:g}"
+        what = f"shares on the sphere, {size} outputs, τ = {cosine:g}"
         found.append(_worst(f"{what}, batch {FULL}: largest distance", off[full], rows, APART))
         for batch in sorted(rows.loc[here & ~full, "batch_size"].unique()):
             part = off[here & (rows["batch_size"] == batch)]
@@ -216,7 +217,7 @@ def _values(table: pd.DataFrame) -> list[Claim]:
 def _mentions(table: pd.DataFrame) -> list[Claim]:
     rows = table[table["question"] == "mentions"]
     found = []
-    for (channel, run), part in rows.groupby(["channel", "run"], sort=False):
+    for (channel, _), part in rows.groupby(["channel", "run"], sort=False):
         sigma = part["strength"].max()
         by = part.groupby("metric")["value"].mean()
         squares = part.loc[part["factor"].str.endswith("²"), "value"].sum()
@@ -231,6 +232,10 @@ def _mentions(table: pd.DataFrame) -> list[Claim]:
             ),
         ]
     return found
+
+
+def _gap(means: pd.Series) -> float:
+    return float(means.get("loss", np.nan) - means.get("loss of the law", np.nan))
 
 
 def _worst(statement: str, off: pd.Series, rows: pd.DataFrame, at_most: float) -> Claim:

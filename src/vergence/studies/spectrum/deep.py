@@ -18,8 +18,8 @@ _COOLED = 0.5  # share of the steps in which it falls to the run's own
 def train_deep(specs: Sequence[RunSpec], config: BatchedConfig, *, tell: Callable[[int, int], None]) -> BatchedEncoders:
     """Train networks of several runs at once, with standardised outputs.
 
-    Runs that differ in output size and temperature alone see the same pairs. A temperature below 1 is reached from 1, by
-    equal factors, in the first half of the steps.
+    Runs that differ in output size and temperature alone see the same pairs. A temperature below 1 is reached from 1,
+    by equal factors, in the first half of the steps.
 
     Args:
         specs: The runs.

@@ -18,8 +18,7 @@ def figures(table: pd.DataFrame) -> dict[str, Drawing]:
     """Every figure whose slice was run."""
     made: Mapping[str, tuple[str, Callable[[pd.DataFrame, Layout], Figure]]] = {
         "spectrum-amplitudes": (
-            "Amplitude of each direction against its strength, with and without a bottleneck, by what texts do. Points were "
-            "measured, lines are the equation; it is exact in the panels of noise and redraw.",
+            "Amplitude of each direction against its strength; points were measured, lines are the amplitude equation.",
             _amplitudes,
         ),
         "spectrum-thresholds": (
@@ -27,8 +26,7 @@ def figures(table: pd.DataFrame) -> dict[str, Drawing]:
             _thresholds,
         ),
         "spectrum-sphere": (
-            "Shares of the variance of unit vectors, batch 4096, by the temperature of the cosines. Points were measured, "
-            "lines are the law on the sphere; the strength of what only images have is 0.",
+            "Shares of the variance of unit vectors, by temperature of the cosines; lines are the law on the sphere.",
             _sphere,
         ),
         "spectrum-sizes": (
@@ -40,7 +38,7 @@ def figures(table: pd.DataFrame) -> dict[str, Drawing]:
             _temperature,
         ),
         "spectrum-pairs": (
-            "R² of a linear probe against the number of pairs times σ². If that is what counts, all points are on one curve.",
+            "R² of a linear probe against the number of pairs times σ². If that is what counts, all are on one curve.",
             _pairs,
         ),
         "spectrum-values": ("Matthews correlation of factors of five values against the number of outputs.", _values),
@@ -87,7 +85,13 @@ def _sphere(table: pd.DataFrame, layout: Layout) -> Figure:
     panels = {title: pd.Series(where, index=rows.index) for title, where in panels.items()}
     y = Axis(column="value", label="share of the variance", limits=(-0.03, 0.8))
     return measured_beside_law(
-        rows, x=_STRENGTH, y=y, panels=panels, series="objective", names={"info_nce": "InfoNCE"}, layout=layout
+        rows,
+        x=_STRENGTH,
+        y=y,
+        panels=panels,
+        series="output_size",
+        names={5: "5 outputs", 10: "10 outputs"},
+        layout=layout,
     )
 
 

@@ -1,16 +1,15 @@
 """What theory says of a run's directions: their strengths, amplitudes, shares, and how many of them are kept.
 
-Symmetric InfoNCE, NT-Xent and the sigmoid loss are held against `vergence.theory.kept`; one-way InfoNCE and the variational
-form have population losses of their own, for Gaussian directions and any number of pairs:
+Symmetric InfoNCE, NT-Xent and the sigmoid loss are held against `vergence.theory.kept`; one-way InfoNCE and the
+variational form have population losses of their own, for Gaussian directions and an infinite batch:
 
 - one-way, amplitudes a of the image and b of the text:
   (a² + b² - 2abσ)(1/τ + β) - ½ log(1 + 2b²/τ) - (a²/τ) / (1 + 2b²/τ);
-- variational, noise of variance 1 on every output of both sides, penalty β KL = ½ β |μ - ν|², with s = 2/τ the noise's part:
-  y (1 - σ)(1 + βτ/2) - ½ log(1 + s + y) - ½ (s + y) / (1 + s + y), which keeps a direction where
+- variational, noise of variance 1 on every output of both sides and penalty β KL = ½ β |μ - ν|², with s = 2/τ of the
+  noise: y (1 - σ)(1 + βτ/2) - ½ log(1 + s + y) - ½ (s + y) / (1 + s + y), which keeps a direction where
   (1 - σ)(1 + βτ/2) < ½/(1 + s) + ½/(1 + s)², so that weak ones go even without a bottleneck.
 """
 
-from itertools import combinations
 from math import inf, sqrt
 
 import numpy as np
@@ -18,21 +17,18 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from vergence.studies.spectrum.spec import RunSpec
-from vergence.theory import kept
+from vergence.theory import kept, spectrum
 
 PRIVATE = "image_private"
 
 
 def directions(spec: RunSpec) -> pd.DataFrame:
-    """Strength and multiplicity of each factor's linear directions, what no text can know of the image included."""
-    k = spec.n_values
-    rows = [
-        {"factors": (name,), "strength": sigma * (1 - spec.mismatch), "multiplicity": 1 if k is None else k - 1}
-        for name, sigma in zip(spec.space, spec.strengths, strict=True)
-    ]
-    if spec.n_private:
-        rows.append({"factors": (PRIVATE,), "strength": 0.0, "multiplicity": spec.n_private})
-    return pd.DataFrame(rows).assign(order=1)
+    """`spectrum` of a run's texts, each factor's linear directions, and what no text can know of the image."""
+    rows = spectrum(spec.misalignment, spec.space, mismatch=spec.mismatch)
+    if not spec.n_private:
+        return rows
+    own = {"factors": (PRIVATE,), "order": 1, "strength": 0.0, "multiplicity": spec.n_private}
+    return pd.concat([rows, pd.DataFrame([own])], ignore_index=True)
 
 
 def expected(spec: RunSpec) -> pd.DataFrame:
@@ -49,17 +45,12 @@ def functions(spec: RunSpec) -> dict[str, float | None]:
     """Share of squares and products of continuous factors: 0 where the law excludes them, `None` where it is silent."""
     if spec.n_values is not None:
         return {}
-    linear = directions(spec)
-    linear = linear[[names[0] != PRIVATE for names in linear["factors"]]]
-    single = [(name, sigma) for (name,), sigma in zip(linear["factors"], linear["strength"], strict=True)]
-    rows = [{"factors": (name,), "strength": sigma**2} for name, sigma in single]
-    rows += [{"factors": (a, b), "strength": s * t} for (a, s), (b, t) in combinations(single, 2)]
-    second = pd.DataFrame(rows).assign(order=2, multiplicity=1)
-    found = _kept(pd.concat([linear, second], ignore_index=True), spec)
-    said = found.loc[found["order"] == 2, "kept"].to_numpy()
-    excluded = {f"{name}²": bool(one == 0) for (name, _), one in zip(single, said, strict=False)}
-    excluded["products"] = bool((said[len(single) :] == 0).all())
-    return {name: 0.0 if out else None for name, out in excluded.items()}
+    rows = spectrum(spec.misalignment, spec.space, mismatch=spec.mismatch, order=2)
+    found = _kept(rows, spec)
+    found = found[found["order"] == 2]
+    silent = {names for names, held in zip(found["factors"], found["kept"], strict=True) if held != 0}
+    said: dict[str, float | None] = {f"{name}²": None if (name,) in silent else 0.0 for name in spec.space}
+    return {**said, "products": None if any(len(names) > 1 for names in silent) else 0.0}
 
 
 def one_way(sigma: float, bottleneck: float, temperature: float) -> float:
@@ -85,8 +76,8 @@ def one_way(sigma: float, bottleneck: float, temperature: float) -> float:
         a, spread = image(b), 1 + 2 * b**2
         return weight * (a**2 + b**2 - 2 * a * b * sigma) - np.log(spread) / 2 - a**2 / spread
 
-    b = float(np.exp(minimize_scalar(loss, bounds=(-12, 6), method="bounded", options={"xatol": 1e-9}).x))
-    return 2 * image(b) * b
+    found: float = np.exp(minimize_scalar(loss, bounds=(-12, 6), method="bounded", options={"xatol": 1e-9}).x)
+    return 2 * image(found) * found
 
 
 def variational(sigma: float, bottleneck: float, temperature: float) -> float:

@@ -55,9 +55,9 @@ class LinearEncoders:
         temperature: τ at the end.
     """
 
-    maps: tuple[Tensor, Tensor]
-    means: tuple[Tensor, Tensor]
-    scales: tuple[Tensor, Tensor]
+    maps: tuple[Tensor, ...]
+    means: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
     constraint: str
     temperature: float
 
@@ -102,13 +102,13 @@ def train_linear(
         loss = loss_of(spec, (images @ maps[0], texts @ maps[1]), extras, generator=noise_stream)
         adam.param_groups[0]["lr"] = config.rate * _share(step, config)
         adam.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         extras.keep_within_bounds()
         if step >= total - config.steps // 2 - 1:
             counted += 1
-            for average, one in zip(averages, learned, strict=True):
-                average += (one.detach() - average) / counted
+            for place, one in enumerate(learned):
+                averages[place] += (one.detach() - averages[place]) / counted
         if step % 20 == 0:
             tell(step, total)
     with torch.no_grad():

@@ -40,7 +40,7 @@ def readings(factor: Factor, record: Float[Tensor, " n"]) -> Float[Tensor, "n di
 
 def contrasts(k: int) -> Float[Tensor, "k directions"]:
     """Orthonormal vectors that sum to 0."""
-    basis = torch.linalg.qr(torch.cat([torch.ones(k, 1), torch.eye(k)[:, : k - 1]], 1)).Q
+    basis: Tensor = torch.linalg.qr(torch.cat([torch.ones(k, 1), torch.eye(k)[:, : k - 1]], 1)).Q
     return basis[:, 1:]
 
 
@@ -195,7 +195,9 @@ def _probed(spec: RunSpec, latents: Latents, z: Tensor) -> list[Row]:
     fit, test = slice(0, half), slice(half, None)
     rows = []
     if spec.n_values is None:
-        probes = {"r2_linear": Ridge(), **({"r2": PROBE} if spec.encoders == "deep" else {})}
+        probes: dict[str, Ridge | NystroemRidge] = {"r2_linear": Ridge()}
+        if spec.encoders == "deep":
+            probes["r2"] = PROBE
         for metric, probe in probes.items():
             read = probe.fit(z[fit], latents.semantics[fit]).predict(z[test])
             scores = r2_score(latents.semantics[test], read).tolist()
@@ -203,7 +205,8 @@ def _probed(spec: RunSpec, latents: Latents, z: Tensor) -> list[Row]:
         return rows
     for name in spec.space:
         labels = latents.column(name).long()
-        for metric, probe in (("matthews_linear", Logistic()), ("matthews", MLP(max_epochs=60))):
-            read = probe.fit(z[fit], labels[fit]).predict(z[test])
-            rows.append(_row(name, metric, float(matthews_corrcoef(labels[test], read))))
+        read = Logistic().fit(z[fit], labels[fit]).predict(z[test])
+        rows.append(_row(name, "matthews_linear", float(matthews_corrcoef(labels[test], read))))
+        read = MLP(max_epochs=60).fit(z[fit], labels[fit]).predict(z[test])
+        rows.append(_row(name, "matthews", float(matthews_corrcoef(labels[test], read))))
     return rows

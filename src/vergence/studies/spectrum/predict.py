@@ -115,7 +115,7 @@ def reason(spec: RunSpec) -> str:
 
 
 def _temperature(spec: RunSpec) -> float | None:
-    """Where a learned temperature ends, as far as that follows: free outputs shrink with it, so that β costs nothing."""
+    """Where a learned temperature ends, as far as that follows: free outputs shrink with it, and β costs nothing."""
     if spec.temperature_is == "fixed":
         return spec.temperature
     if spec.objective == "variational":

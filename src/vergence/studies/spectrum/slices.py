@@ -1,10 +1,11 @@
 """Every run of the study, slice by slice around one base setting; all is decided before anything is trained.
 
-The base: nine factors whose texts add Gaussian noise, linear encoders with ten free outputs, squared-Euclidean InfoNCE at
-τ = 1 without a bottleneck, 4096 fresh pairs a step.
+The base: nine factors whose texts add Gaussian noise, linear encoders with ten free outputs, squared-Euclidean InfoNCE
+at τ = 1 without a bottleneck, 4096 fresh pairs a step.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,7 @@ COMPARED = (
 )
 LEARNED = (("info_nce", "free"), ("info_nce", "unit"), ("info_nce", "standardized"), ("variational", "free"))
 MENTIONS = (0.5, 0.2, 0.05)
+SPHERE_SIZES = (5, 10)
 OF_OTHERS = 1024
 """Batch of slices that ask about something else than exact amplitudes."""
 
@@ -57,7 +59,7 @@ def runs(*, short: bool) -> list[RunSpec]:
 
 
 def amplitudes() -> list[RunSpec]:
-    """Is the amplitude equation right, by channel?"""
+    """Whether the amplitude equation is right, by channel."""
     found = []
     for channel, mismatch in (*((channel, 0.0) for channel in CHANNELS), ("noise", 0.2)):
         exact = channel in EXACT_CHANNELS
@@ -67,7 +69,7 @@ def amplitudes() -> list[RunSpec]:
 
 
 def thresholds() -> list[RunSpec]:
-    """Where does a bottleneck remove a direction? Gaussian ones, and away from Gaussians."""
+    """Where a bottleneck removes a direction: Gaussian ones, and away from Gaussians."""
     found = [_near(beta, tau, seed) for (beta, tau), seed in product(THRESHOLDS, range(2))]
     for (beta, tau), (channel, k) in product(THRESHOLDS[1:4], (("omission", None), ("omission", 3), ("redraw", 3))):
         found.append(_near(beta, tau, 0, channel=channel, n_values=k, output_size=10 if k is None else 16))
@@ -75,16 +77,17 @@ def thresholds() -> list[RunSpec]:
 
 
 def sphere() -> list[RunSpec]:
-    """What do unit vectors hold of five shared and five private directions?"""
+    """What unit vectors hold of five shared and five private directions, with no output to spare and with five."""
+    shapes = ((5, 4096, 0), (5, 4096, 1), (10, 512, 0), (10, 1024, 0), (10, 4096, 0), (10, 4096, 1))
     return [
-        _run("sphere", seed, FEW, constraint="unit", temperature=2 * cosine, batch_size=batch)
+        _run("sphere", seed, FEW, constraint="unit", temperature=2 * cosine, batch_size=batch, output_size=size)
         for cosine in COSINES
-        for batch, seed in ((512, 0), (1024, 0), (2048, 0), (4096, 0), (4096, 1))
+        for size, batch, seed in shapes
     ]
 
 
 def objectives() -> list[RunSpec]:
-    """Do other objectives keep the same directions?"""
+    """Whether other objectives keep the same directions."""
     temperature = {"unit": 0.4, "free": 1.0}
     return [
         _run(
@@ -102,7 +105,7 @@ def objectives() -> list[RunSpec]:
 
 
 def temperature() -> list[RunSpec]:
-    """Where does a learned temperature go as the bottleneck rises?"""
+    """Where a learned temperature goes as the bottleneck rises."""
     return [
         _run(
             "temperature",
@@ -119,31 +122,31 @@ def temperature() -> list[RunSpec]:
 
 
 def batch() -> list[RunSpec]:
-    """Which batch does a direction need?"""
+    """Which batch a direction needs."""
     return [_run("batch", 0, BASE, batch_size=size) for size in BATCHES]
 
 
 def pairs() -> list[RunSpec]:
-    """How many pairs does a direction need, if they are all there is, and outputs have none to spare?"""
+    """How many pairs a direction needs, if they are all there is and no output is spare."""
     return [_run("pairs", 0, WEAK, n_pairs=n, batch_size=OF_OTHERS, output_size=len(WEAK), n_private=15) for n in PAIRS]
 
 
 def sizes() -> list[RunSpec]:
-    """Which directions does a number of outputs hold, behind mixings?"""
+    """Which directions a number of outputs holds, behind mixings."""
     warm = [_sized(strengths, seed, size, 1.0) for strengths in SPECTRA.values() for seed in range(3) for size in SIZES]
     cold = [_sized(SPECTRA["one exact"], seed, size, 0.2) for seed in range(3) for size in SIZES]
     return warm + cold
 
 
 def values() -> list[RunSpec]:
-    """How many outputs does a factor of five values take?"""
+    """How many outputs a factor of five values takes."""
     return [
         _deep("values", 0, (1.0, 0.8, 0.6), channel="redraw", n_values=5, output_size=size) for size in VALUES_SIZES
     ]
 
 
 def mentions() -> list[RunSpec]:
-    """Why do networks read little of rarely mentioned factors? Beside them, noise of the same strength."""
+    """Why networks read little of rarely mentioned factors: beside them, noise of the same strength."""
     return [
         _deep("mentions", 0, (round(q**0.5, 6),) * 10, channel=channel, output_size=10, batch_size=OF_OTHERS)
         for channel, q in product(("omission", "noise"), MENTIONS)
@@ -188,7 +191,5 @@ def _near(beta: float, tau: float, seed: int, **settings: Any) -> RunSpec:
 def _thinned(specs: list[RunSpec], *, short: bool) -> list[RunSpec]:
     if not short:
         return specs
-    from dataclasses import replace
-
     few = [spec for spec in specs if spec.seed == 0]
     return [replace(spec, batch_size=min(spec.batch_size, 256)) for spec in few[:: max(1, len(few) // 3)]]

@@ -97,9 +97,9 @@ class RunSpec:
         """What differs from the default, and the seed; strengths in hundredths."""
         defaults = {field.name: field.default for field in fields(self)}
         said = [self.question]
-        for key in defaults:
+        for key, default in defaults.items():
             value = getattr(self, key)
-            if key in {"question", "seed"} or value == defaults[key]:
+            if key in {"question", "seed"} or value == default:
                 continue
             shown = "-".join(f"{round(1000 * sigma):d}" for sigma in value) if key == "strengths" else value
             said.append(f"{key}-{shown}")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from vergence.errors import ConfigError
 from vergence.random import named
@@ -73,7 +74,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         ),
         "cpu": Scale(
             linear=LinearConfig(),
-            deep=BatchedConfig(steps=600, wide_steps=0, width=64),
+            deep=BatchedConfig(steps=800, wide_steps=0, width=64),
             thorough=BatchedConfig(steps=1200, wide_steps=0),
         ),
     }
@@ -191,5 +192,5 @@ def _result(spec: RunSpec, rows: list[Row]) -> Result:
     return Result([{**row, "strength": strengths.get(row["factor"])} for row in rows])
 
 
-def _standard(z):
+def _standard(z: Tensor) -> Tensor:
     return (z - z.mean(0)) / z.std(0, correction=0).clamp_min(1e-6)
