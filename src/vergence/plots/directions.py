@@ -121,8 +121,8 @@ def _squares(axes: Axes, rows: pd.DataFrame, value: str) -> None:
     strengths = means["strength"].groupby("factor").mean()
     order = sorted(strengths.index, key=lambda name: (len(name), name))
     sizes = sorted(rows["output_size"].unique())
-    for (factor, size), row in means.iterrows():
-        at = (sizes.index(size), order.index(factor))
+    for row in means.reset_index().to_dict("records"):
+        at = (sizes.index(row["output_size"]), order.index(row["factor"]))
         shade = float(np.clip(row[value], 0, 1))
         axes.scatter(*at, marker="s", s=150, color=_SCALE(shade), edgecolors=RULE, linewidths=0.5)
         if row["expected"] > 0:

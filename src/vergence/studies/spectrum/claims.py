@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vergence.studies.spectrum.predict import APART, FULL, LEAST, WITHIN
-from vergence.studies.spectrum.slices import COSINES, EXACT_CHANNELS, SPHERE_SIZES, THRESHOLDS
+from vergence.studies.spectrum.slices import COSINES, EXACT_CHANNELS, SPECTRA, SPHERE_SIZES, THRESHOLDS
 from vergence.studies.study import Claim
 
 HELD = 0.5
@@ -15,6 +15,7 @@ HELD = 0.5
 _FIT = (0.02, 0.6)
 """Amplitudes between which strengths are extrapolated to y = 0."""
 _FEWEST = 4
+_RANK = len(SPECTRA["graded"])
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
@@ -188,19 +189,23 @@ def _pairs(table: pd.DataFrame) -> list[Claim]:
     found = [Claim(statement="pairs that a direction needs go with its strength to the power of", measured=slope)]
     return found + [
         Claim(statement=f"σ = {sigma:g}: pairs for R² {HELD}, times σ²", measured=n * sigma**2)
-        for sigma, n in needed.items()
+        for sigma, n in zip(needed.index.astype(float), needed, strict=True)
     ]
 
 
 def _sizes(table: pd.DataFrame) -> list[Claim]:
-    rows = table[(table["question"] == "sizes") & table["metric"].isin(["r2", "r2_linear"])]
+    rows = table[table["question"] == "sizes"]
     found = []
     for (spectrum, tau), part in rows.groupby(["spectrum", "temperature"], sort=False):
-        for metric, of in part.groupby("metric"):
-            sure = of[of["expected"].isin([0.0, 1.0])]
-            right = ((sure["value"] >= HELD) == (sure["expected"] == 1)).mean() if len(sure) else None
-            what = f"{spectrum}, τ = {tau:g}: directions held or not as predicted, of those decided, by {metric}"
-            found.append(Claim(statement=what, measured=right))
+        sizes = part["output_size"]
+        for what, which in (("as many outputs as directions or fewer", sizes <= _RANK), ("more", sizes > _RANK)):
+            here = f"{spectrum}, τ = {tau:g}, {what}"
+            probed = part[which & (part["metric"] == "r2") & part["expected"].isin([0.0, 1.0])]
+            right = (probed["value"] >= HELD) == (probed["expected"] == 1)
+            found += [
+                Claim(statement=f"{here}: held or not as predicted, of what is decided", measured=right.mean()),
+                Claim(statement=f"{here}: loss minus that of the law", measured=_gap(part[which])),
+            ]
     return found
 
 
@@ -209,7 +214,7 @@ def _values(table: pd.DataFrame) -> list[Claim]:
     found = []
     for (strength, metric), part in rows.groupby(["strength", "metric"], sort=False):
         enough = part.loc[part["value"] >= 0.9, "output_size"]
-        what = f"five values, σ = {strength:g}: fewest outputs with {metric.replace('_', ', ')} of 0.9"
+        what = f"five values, σ = {strength:g}: fewest outputs with {str(metric).replace('_', ', ')} of 0.9"
         found.append(Claim(statement=what, measured=float(enough.min()) if len(enough) else None))
     return found
 
@@ -226,15 +231,14 @@ def _mentions(table: pd.DataFrame) -> list[Claim]:
             Claim(statement=f"{what}: mean R²", measured=by.get("r2")),
             Claim(statement=f"{what}: mean R² of a linear probe", measured=by.get("r2_linear")),
             Claim(statement=f"{what}: share of squares in the representation", measured=squares),
-            Claim(
-                statement=f"{what}: loss minus that of the true block",
-                measured=by.get("loss", np.nan) - by.get("loss of the law", np.nan),
-            ),
+            Claim(statement=f"{what}: loss minus that of the true block", measured=_gap(part)),
         ]
     return found
 
 
-def _gap(means: pd.Series) -> float:
+def _gap(rows: pd.DataFrame) -> float:
+    """By how much the loss of what was learned is above that of the linear readings as the law has them, on average."""
+    means = rows.groupby("metric")["value"].mean()
     return float(means.get("loss", np.nan) - means.get("loss of the law", np.nan))
 
 
@@ -242,6 +246,6 @@ def _worst(statement: str, off: pd.Series, rows: pd.DataFrame, at_most: float) -
     """The largest distance; what was not measured does not hold."""
     if off.empty or off.isna().any():
         return Claim(statement=statement, measured=None, at_most=at_most)
-    at = rows.loc[off.idxmax()]
-    where = f"σ = {at['strength']:.2f}, β = {at['bottleneck']:g}, seed {at['seed']}"
+    at = rows[rows.index == off.index[int(off.argmax())]].iloc[0]
+    where = f"{at['factor']}, σ = {at['strength']:.2f}, β = {at['bottleneck']:g}, seed {at['seed']}"
     return Claim(statement=statement, measured=off.max(), at_most=at_most, where=where)

@@ -49,13 +49,13 @@ OF_OTHERS = 1024
 
 
 def runs(*, short: bool) -> list[RunSpec]:
-    """Every run.
+    """Every run, seed by seed.
 
     Args:
         short: A few of each slice only, on small batches: to see that everything works.
     """
     found = [spec for make in SLICES.values() for spec in _thinned(make(), short=short)]
-    return list(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=lambda spec: spec.seed)
 
 
 def amplitudes() -> list[RunSpec]:
