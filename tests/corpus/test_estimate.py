@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from vergence import Factor, FactorSpace, Misalignment
+from vergence import Factor, FactorSpace
 from vergence.channels import Table, Unstated
 from vergence.corpus import Concept, Group, Lexicon, lexicon_from_factors
 from vergence.corpus.errata import DetectorError, LexiconError
@@ -40,18 +40,6 @@ def noisy(rho: float, n: int = 2000, *, mentioned: float = 1.0):
     return estimate_misalignment(captions, labels, LEXICON)
 
 
-def test_estimates_become_a_misalignment() -> None:
-    assert noisy(0.4).to_misalignment() == Misalignment({"a", "b"}, {"b"})
-    assert noisy(0.4).to_misalignment(tolerance=0.5) == Misalignment({"a", "b"})
-    assert estimate(mention="ab").to_misalignment(mentioned_at=0.9) == Misalignment({"a", "b"})
-    with pytest.raises(FactorError, match="selected must name at least one factor"):
-        estimate(mention=()).to_misalignment()
-    with pytest.raises(ConfigError, match=r"mentioned_at must be in \(0, 1\]; got 0"):
-        estimate().to_misalignment(mentioned_at=0)
-    with pytest.raises(ConfigError, match=r"tolerance must be a probability in \[0, 1\]; got -1"):
-        estimate().to_misalignment(tolerance=-1)
-
-
 def test_an_estimate_holds_a_misalignment_of_rates_and_channels() -> None:
     found = noisy(0.4, mentioned=0.5)
     bias = found.misalignment
@@ -73,11 +61,6 @@ def test_where_no_redraw_explains_what_is_said_the_channel_is_its_table() -> Non
     lopsided = estimate_misalignment(["a1", "x"] * 20, labels, LEXICON)
     assert lopsided.misalignment.channels == {"a": Unstated()}
     assert not estimate(mention=()).misalignment.selected
-
-
-def test_a_factor_whose_perturbation_is_not_determined_makes_no_misalignment() -> None:
-    with pytest.raises(FactorError, match="captions mention 'b' and get it right is not determined: captions say anot"):
-        estimate(mention="abc", wrong="b").to_misalignment()
 
 
 def test_a_text_that_always_swaps_has_no_rho_and_keeps_its_wrong_value_rate() -> None:

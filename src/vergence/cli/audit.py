@@ -48,6 +48,14 @@ def add_options(parser: ArgumentParser) -> None:
         help="with --labels, forecast for a model of N outputs (default: only what the captions cannot teach)",
     )  # fmt: skip
     parser.add_argument(
+        "--bottleneck", type=float, metavar="BETA",
+        help="with --labels, the weight of the mean squared distance of pairs in training (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--temperature", type=float, metavar="TAU",
+        help="of the squared distances in training; a bottleneck acts relative to it: give both or neither",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", metavar="DIR", help="folder for coverage.json, coverage.parquet, report.html; resumable"
     )
     parser.add_argument(
@@ -82,11 +90,12 @@ def run(options: Namespace) -> int:
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
-    for flag in ("detector_errors", "encoding_size"):
-        if getattr(options, flag) and not options.labels:
+    for flag in ("detector_errors", "encoding_size", "bottleneck", "temperature"):
+        if getattr(options, flag) is not None and not options.labels:
             raise ConfigError(
                 f"--{flag.replace('_', '-')} needs labels of what images show; pass --labels FILE as well"
             )
+    at = _training(options)
     floors = dict(map(_floor, options.fail_under or ()))
     lexicon: Lexicon = concepts_146() if options.lexicon == "concepts-146" else load_lexicon(options.lexicon)
     chosen = options.lexicon != "concepts-146"
@@ -100,14 +109,15 @@ def run(options: Namespace) -> int:
     coverage = merge_audits(options.merge, lexicon if chosen else None) if options.merge else _audit(options, lexicon)
     estimate = _estimate(options, coverage) if options.labels else None
     results = coverage.to_dict()
-    said = None if estimate is None else forecast(estimate, encoding_size=options.encoding_size)
+    said = None if estimate is None else forecast(estimate, **at)
     if estimate is not None and said is not None:
         results |= {
             "misalignment": _records(estimate.factors),
             "misalignment_by_value": _records(estimate.values),
             "said_by_shown": _records(estimate.tables[estimate.tables["captions"] != 0]),
             "labels": {"rows": estimate.rows, "lost": dict(estimate.lost)},
-            "forecast": {"encoding_size": options.encoding_size, "statements": said.to_dict("records")},
+            "spectrum": _records(estimate.spectrum),
+            "forecast": {**at, "statements": said.to_dict("records")},
         }
     if options.out:  # before anything is printed, which may go to a pipe that ends early
         _write(out, coverage, results, audit_html(results, estimate=estimate, forecast=said))
@@ -115,6 +125,22 @@ def run(options: Namespace) -> int:
     if options.out:
         say(f"report: {out / 'report.html'}")
     return _verdict(coverage, floors)
+
+
+def _training(options: Namespace) -> dict[str, Any]:
+    """For what training the forecast is, checked before hours of counting."""
+    from vergence.checks import at_least, non_negative, positive
+
+    if (options.bottleneck is None) != (options.temperature is None):
+        given, other = ("bottleneck", "temperature")[:: 1 if options.temperature is None else -1]
+        raise ConfigError(f"--{given} acts together with the {other}; pass --{other} as well")
+    if options.encoding_size is not None:
+        at_least("encoding_size", options.encoding_size, 1)
+    if options.bottleneck is None:
+        return {"encoding_size": options.encoding_size, "bottleneck": 0.0, "temperature": 1.0}
+    non_negative("bottleneck", options.bottleneck)
+    positive("temperature", options.temperature)
+    return {name: getattr(options, name) for name in ("encoding_size", "bottleneck", "temperature")}
 
 
 def _show(results: dict[str, Any], estimate: "BiasEstimate | None", said: "pd.DataFrame | None") -> None:

@@ -3,8 +3,9 @@
 For each factor: how often captions say anything of it (selection), and how often what they say is another value than
 the image's (perturbation), as observed, and as the probability ρ of a uniform redraw that would explain it:
 wrong-value rate = ρ (1 − 1/k) for k values. Where no uniform redraw explains what captions say, ρ is not determined.
-Errors of the lexicon and of a detector that labels the images are taken out in expectation, so a corrected selection or
-wrong-value rate can leave [0, 1] by its error; its interval does not.
+How strongly they speak of it, whatever they do to it, is in its `spectrum`: a swap that is always the same is strong, a
+blind redraw weak. Errors of the lexicon and of a detector that labels the images are taken out in expectation, so a
+corrected selection or wrong-value rate can leave [0, 1] by its error; its interval does not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,6 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from vergence.channels import Channel, Table, Unstated
-from vergence.checks import probability
 from vergence.corpus.association import associations
 from vergence.corpus.channel import said_by_shown
 from vergence.corpus.errata import DetectorError, LexiconError
@@ -24,22 +24,12 @@ from vergence.corpus.lexicon import Group, Lexicon
 from vergence.corpus.matching import Captions, compiled
 from vergence.corpus.rates import RATES, Items, rates
 from vergence.corpus.rows import caption_array, cluster_codes, label_codes
+from vergence.corpus.strength import COLUMNS, rows_of, strengths, tables_of
 from vergence.errors import ConfigError, FactorError, ShapeError, unknown
 from vergence.factors import Factor, FactorSpace
 from vergence.misalignment import Misalignment
 
 NOT_ASSESSABLE = "not assessable without image labels"
-
-MENTIONED_AT = 0.5
-"""A factor counts as selected if captions mention it at this rate or above."""
-
-TOLERANCE = 0.02
-"""A factor counts as perturbed if its ρ is above this, a rate that some hundred labelled images can tell from 0.
-
-Perturbation acts near ρ > 0: with ten independent semantics and additive noise on five of them, five outputs keep R² of
--0.006, -0.004 and 0.09 of the five where the noise comes with probability 0.3, 0.1 and 0.03 (exploratory runs). So a
-larger tolerance would call unbiased what is not learned.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +45,9 @@ class BiasEstimate:
         tables: What captions say by what images show: factor, shown, said (a value, "(nothing)" or "(several)"),
             captions. A detector's errors are taken out, so that captions need not be whole numbers.
         dependence: Pairs of labelled factors: a, b, cramers_v (in [0, 1]) and p_value of independence.
+        spectrum: How strongly captions speak of each labelled factor of two values or more, as
+            `vergence.theory.spectrum` has it: factors, order, strength in [0, 1], multiplicity, low, high and how; a
+            row for each of its k - 1 directions, the strongest first, for equal ones together.
         rows: How many rows were given.
         lost: Rows left out for want of a caption that can be used, by kind.
         level: Nominal coverage of the intervals.
@@ -64,6 +57,7 @@ class BiasEstimate:
     values: pd.DataFrame
     tables: pd.DataFrame
     dependence: pd.DataFrame
+    spectrum: pd.DataFrame
     rows: int
     lost: Mapping[str, int] = field(default_factory=dict)
     level: float = 0.95
@@ -108,41 +102,6 @@ class BiasEstimate:
         shown = list(dict.fromkeys(cells["shown"]))
         said = counts.reindex(index=shown, columns=shown).fillna(0).clip(lower=0)
         return Table(said / said.sum()) if (said.sum() > 0).all() and len(shown) > 1 else Unstated()
-
-    def to_misalignment(self, *, mentioned_at: float = MENTIONED_AT, tolerance: float = TOLERANCE) -> Misalignment:
-        """The nearest all-or-nothing description of the captions, by the estimates alone; a forecast weighs intervals.
-
-        Args:
-            mentioned_at: A factor counts as selected if captions mention it at this rate or above. In (0, 1].
-            tolerance: A selected factor counts as perturbed if its ρ is above this. In [0, 1].
-
-        Returns:
-            The misalignment over the factors that have labels and more than one value.
-
-        Raises:
-            ConfigError: If `mentioned_at` is not in (0, 1] or the tolerance not in [0, 1].
-            FactorError: If no factor is selected, every selected one is perturbed, or one of them is not determined.
-        """
-        check_thresholds(mentioned_at, tolerance)
-        known = self.factors[(self.factors["note"] != NOT_ASSESSABLE) & (self.factors["values"] > 1)]
-        selected = known[~(known["selection"] < mentioned_at)]
-        # Where rho is estimated outside [0, 1] by no more than its error, its interval may still settle it.
-        settled = selected["rho"].notna() | (selected["rho_low"] > tolerance) | (selected["rho_high"] <= tolerance)
-        for row in selected[~settled | selected["selection"].isna()].itertuples():
-            raise FactorError(f"whether captions mention {row.factor!r} and get it right is {row.note}")
-        perturbed = selected["rho"].fillna(selected["rho_low"]) > tolerance
-        return Misalignment(selected["factor"], selected.loc[perturbed, "factor"])
-
-
-def check_thresholds(mentioned_at: float, tolerance: float) -> None:
-    """Require thresholds that a rate can reach.
-
-    Raises:
-        ConfigError: If `mentioned_at` is not in (0, 1] or the tolerance not in [0, 1].
-    """
-    if not 0 < mentioned_at <= 1:
-        raise ConfigError(f"mentioned_at must be in (0, 1]; got {mentioned_at!r}")
-    probability("tolerance", tolerance)
 
 
 def estimate_misalignment(
@@ -221,7 +180,7 @@ def estimate_misalignment(
     found = np.zeros((len(labels), len(lexicon.concepts)), dtype=bool)
     found[mentions.captions, mentions.concepts] = True
     captioned = pc.is_valid(texts).to_numpy(zero_copy_only=False) if len(texts) else np.zeros(0, dtype=bool)
-    factors, values, tables, first, codes = [], [], [], 0, {}
+    factors, values, tables, directions, first, codes = [], [], [], [], 0, {}
     for group in lexicon.groups:
         columns = slice(first, first + len(group.concepts))
         first = columns.stop
@@ -242,6 +201,8 @@ def estimate_misalignment(
         factors.append({"factor": group.name, **counts, "clusters": len(np.unique(items.clusters)), **total})
         values += [{"factor": group.name, "value": value, **own} for value, own in by_value.items()]
         tables.append(said_by_shown(items.found, items.weights, kinds).assign(factor=group.name))
+        if len(kinds) > 1:
+            directions.append(rows_of(group.name, strengths(tables_of(items, kinds), level=level)))
     lost = int((~captioned).sum())
     none = pd.DataFrame(columns=["factor", "shown", "said", "captions"])
     return BiasEstimate(
@@ -249,6 +210,7 @@ def estimate_misalignment(
         values=pd.DataFrame(values, columns=["factor", "value", "images", *RATES, "note"]),
         tables=pd.concat(tables, ignore_index=True)[list(none)] if tables else none,
         dependence=associations(codes, members),
+        spectrum=pd.concat(directions, ignore_index=True) if directions else pd.DataFrame(columns=list(COLUMNS)),
         rows=len(labels),
         lost={"null": lost} if lost else {},
         level=level,

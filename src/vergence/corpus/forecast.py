@@ -1,215 +1,132 @@
-"""What captions can teach: what follows from them alone, and what follows for a model of a given output size."""
+"""What captions teach: how strongly, of each factor, for a model of a given output size and bottleneck."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import Any
 
 import pandas as pd
-from scipy.stats import t
 
-from vergence.channels import Channel, Unstated
 from vergence.checks import at_least
 from vergence.corpus.channel import NOTHING
-from vergence.corpus.estimate import MENTIONED_AT, NOT_ASSESSABLE, TOLERANCE, BiasEstimate, check_thresholds
+from vergence.corpus.estimate import NOT_ASSESSABLE, BiasEstimate
 from vergence.corpus.rates import NOT_DETERMINED as OPEN
-from vergence.factors import Factor, FactorSpace
-from vergence.misalignment import Misalignment
-from vergence.theory import predict
+from vergence.theory import kept, threshold
 
-CANNOT = "cannot be learned"
-LEARNED = "will be learned"
-PARTLY = "will be learned in part"
-MISSED = "will be missed"
-IGNORED = "will be ignored"
-THROUGH_OTHERS = "will be learned only as far as other factors tell it"
+STRONGLY = "taught strongly"
+WEAKLY = "taught weakly"
+NOT_AT_ALL = "not taught at all"
+THROUGH_OTHERS = "taught only as far as other factors tell it"
 
-WHY: Mapping[str, str] = MappingProxyType(
-    {
-        CANNOT: "no labelled caption mentions it, and none a factor that depends on it",
-        LEARNED: "captions mention it and get it right, and the output size is that of the unbiased block",
-        PARTLY: "it is in the unbiased block, but the output size is smaller than the block",
-        MISSED: "captions leave it out, and the output size leaves no room beyond the unbiased block",
-        IGNORED: "captions get it wrong, and the output size leaves no room beyond the unbiased block",
-        THROUGH_OTHERS: "captions leave it out or get it wrong, but it depends on a factor of the unbiased block",
-    }
-)
+STATEMENTS = (NOT_AT_ALL, WEAKLY, STRONGLY)
+"""By how much is taught: nothing; a direction that is held with amplitude y < 1; one with y ≥ 1.
 
-WEAK = 0.3
-"""What is learned of a factor counts as missed up to this share of the way from an untrained to a taught encoder.
-
-Above the block's size that bounds a factor's strength: captions that mention it in 9 % of cases teach at most that.
+$y = 2a^2/τ$ is the mean square by which two images that differ in it are further apart than the temperature resolves.
 """
 
-_UNEVEN = "the output size is smaller than the unbiased block, and captions mention some of its factors more often"
+_WORDS: Mapping[str, str] = MappingProxyType({NOT_AT_ALL: "not at all", WEAKLY: "weakly", STRONGLY: "strongly"})
+_TIE = 1 - 1e-6  # apart enough to break a tie, and too little to be seen
+_AT_ONE = 3 / 8  # (1 − σ)(1 + βτ) = ½/(1 + y) + ½/(1 + y)² at y = 1
+_MOST_MORE = 1000  # times the labels that there are: what would need more is not settled by labels
 
 
 def forecast(
     estimate: BiasEstimate,
     *,
     encoding_size: int | None = None,
-    mentioned_at: float = MENTIONED_AT,
-    tolerance: float = TOLERANCE,
+    bottleneck: float = 0.0,
+    temperature: float = 1.0,
     significance: float = 0.01,
 ) -> pd.DataFrame:
     r"""Say for each factor what contrastive training on such captions will do with it.
 
-    [cai2025] Thm 4.1 speaks of an output size equal to that of the unbiased block, here counted in factors with more
-    than one value; `vergence.theory.predict` says what follows at others. Without a size only what no training can
-    extract is stated. A factor is in the block if the whole interval of its selection is at `mentioned_at` or above and
-    that of its ρ at the tolerance or below, and outside it if one of them is wholly on the other side; what follows
-    only if it were the one or the other is "not determined".
+    A factor's strongest direction decides: "taught strongly" if it is held with amplitude y ≥ 1, "taught weakly" if
+    with y < 1, "not taught at all" if it is not held, because it is not stronger than `threshold(β, τ)` or stronger
+    directions fill the outputs. `vergence.theory.kept` says which, for outputs of free scale, directions of single
+    factors and an infinite batch. It is asked twice: with the factor's strengths at the lower ends of their intervals,
+    all others at the upper ones and ties against it; and the other way round. Where the two differ, the statement is
+    "not determined". What no labelled caption mentions counts as strength 0: such captions are what is trained on.
+
+    Without an output size only what none can change is stated: what is not taught at all.
 
     Args:
         estimate: From `estimate_misalignment`.
-        encoding_size: The model's output size; statements are conditional on it.
-        mentioned_at: A factor that captions mention at this rate or above is selected. In (0, 1].
-        tolerance: A factor whose ρ is above this is perturbed. In [0, 1].
+        encoding_size: The model's output size, at least 1; statements are conditional on it.
+        bottleneck: β, the weight of $E\lVert a - b\rVert^2$, at least 0.
+        temperature: τ of logits $-\lVert a - b\rVert^2/τ$, above 0; matters beside a bottleneck only.
         significance: Two factors count as dependent if independence is rejected at this level.
 
     Returns:
         One row per factor: factor, statement, reason.
 
     Raises:
-        ConfigError: If the size is below 1, or a threshold out of its range.
+        ConfigError: If the size is below 1, the bottleneck below 0 or the temperature not above it.
     """
-    check_thresholds(mentioned_at, tolerance)
-    rows = [
-        {"factor": factor, "statement": NOT_ASSESSABLE, "reason": "no labels say what its images show"}
-        for factor in estimate.not_assessable
-    ]
-    known = estimate.factors[estimate.factors["note"] != NOT_ASSESSABLE]
+    if encoding_size is not None:
+        at_least("encoding_size", encoding_size, 1)
+    silent, spectrum = _silent(estimate), of_such_captions(estimate)
+    teaching = _Teaching(spectrum, encoding_size, bottleneck, temperature)
+    cut = threshold(bottleneck, temperature)
+    known = estimate.factors[estimate.factors["note"] != NOT_ASSESSABLE].set_index("factor")
+    ends = {str(name): teaching.ends(str(name)) for name in known.index if known["values"][name] > 1}
+    may = {name for name, (_, most) in ends.items() if most > 0}
     dependents = _dependents(estimate, significance)
-    if encoding_size is None:
-        said = estimate.tables[estimate.tables["said"] != NOTHING].groupby("factor")["captions"].sum()
-        mentioned = set(said.index[said > 0.5])  # whole numbers, but for rounding
-        for factor in known["factor"]:
-            silent = factor not in mentioned and not dependents.get(factor, set()) & mentioned
-            # A factor without labels may depend on this one: then nothing can be excluded.
-            rows.append(_row(factor, CANNOT) if silent and not estimate.not_assessable else _open(factor, silent))
-        return _ordered(rows, estimate)
-    at_least("encoding_size", encoding_size, 1)
-    constant = known["values"] == 1
-    rows += [_row(name, OPEN, "one value leaves nothing to tell apart") for name in known.loc[constant, "factor"]]
-    known = known[~constant].set_index("factor")
-    blocks = _blocks(known, mentioned_at, tolerance)
-    undecided = {
-        factor: _why_undecided(known.loc[factor], mentioned_at, tolerance, estimate.level)
-        for factor in known.index
-        if factor in blocks["most"] - blocks["least"]
-    }
-    for factor in known.index:
-        # A statement is made if it is the same whether or not what the captions leave undecided is in the block.
-        row, other = (
-            _graded(
-                known,
-                factor,
-                block,
-                dependents=dependents.get(factor, set()),
-                encoding_size=encoding_size,
-                mentioned_at=mentioned_at,
-            )
-            for block in blocks.values()
-        )
-        if factor in undecided or row["statement"] != other["statement"]:
-            others = f"whether the unbiased block holds {', '.join(undecided)} is not determined"
-            row = _row(factor, OPEN, undecided.get(factor, others))
-        rows.append(row)
-    return _ordered(rows, estimate)
-
-
-def _blocks(known: pd.DataFrame, mentioned_at: float, tolerance: float) -> dict[str, frozenset[str]]:
-    """The smallest and the largest unbiased block that the intervals allow."""
-    sure = (known["selection_low"] >= mentioned_at) & (known["rho_high"] <= tolerance)
-    possible = (known["selection_high"] >= mentioned_at) & (known["rho_low"] <= tolerance)
-    return {"least": frozenset(known.index[sure]), "most": frozenset(known.index[possible])}
-
-
-def _why_undecided(row: Any, mentioned_at: float, tolerance: float, level: float) -> str:
-    """What keeps a factor from being in the unbiased block or outside it."""
-    if row["selection_low"] < mentioned_at:
-        return (
-            f"captions mention it at a rate between {row['selection_low']:.3g} and {row['selection_high']:.3g}, which "
-            f"may be below or above {mentioned_at:g}"
-        )
-    if row["rho_low"] == 0 and row["rho_high"] == 1 and row["note"]:
-        return str(row["note"]).removeprefix(f"{OPEN}: ")
-    between = (
-        f"its ρ is between {row['rho_low']:.3g} and {row['rho_high']:.3g}, which may be below or above {tolerance:g}"
-    )
-    if tolerance == 0:
-        return between
-    needed = ceil(images_needed(int(row["values"]), tolerance, level) / max(row["selection"], mentioned_at))
-    return (
-        f"{between}; about {needed:,} independent labelled images whose captions say no wrong value would settle it, "
-        f"and there are {row['clusters']:,}"
-    )
-
-
-def images_needed(values: int, tolerance: float = TOLERANCE, level: float = 0.95) -> int:
-    """How many independent mentions, none wrong, put the upper end of the interval of ρ at the tolerance.
-
-    Args:
-        values: How many values the factor has, at least 2.
-        tolerance: The largest ρ that counts as none, in (0, 1).
-        level: Nominal coverage of the interval, in (0, 1).
-
-    Returns:
-        The number of images whose captions mention the factor.
-
-    Example:
-        >>> images_needed(2), images_needed(5)
-        (383, 239)
-    """
-    wrong = tolerance * (1 - 1 / values)
-    needed, before = 2, 0
-    while needed != before:
-        before, needed = needed, ceil(t.ppf(0.5 + level / 2, needed - 1) ** 2 * (1 - wrong) / wrong)
-    return needed
-
-
-def _graded(
-    known: pd.DataFrame,
-    factor: str,
-    block: frozenset[str],
-    *,
-    dependents: set[str],
-    encoding_size: int,
-    mentioned_at: float,
-) -> dict[str, str]:
-    """The statement for one block."""
-    predicted = predict(*_assumed(known, factor, block), encoding_size=encoding_size)[factor]
-    if factor in block:
-        if encoding_size > len(block):
-            return _row(factor, LEARNED, "captions mention it and get it right")
-        rates = known.loc[sorted(block)]
-        if encoding_size < len(block) and rates["selection_low"].max() > rates["selection_high"].min():
-            return _row(factor, OPEN, f"{_UNEVEN}: which are kept, theory does not say")
-        return _row(factor, LEARNED if encoding_size == len(block) else PARTLY)
-    if predicted.high > WEAK:
-        return _row(factor, OPEN, predicted.reason)
-    # Outside every block that the intervals allow, and so surely not selected or surely perturbed.
-    statement = MISSED if known["selection_high"][factor] < mentioned_at else IGNORED
-    if dependents & block:
-        return _row(factor, THROUGH_OTHERS)
-    return _row(factor, statement, "" if encoding_size <= len(block) else predicted.reason)
-
-
-def _assumed(known: pd.DataFrame, factor: str, block: frozenset[str]) -> tuple[FactorSpace, Misalignment]:
-    """What captions say if the block is exact: of the factor as much as its intervals allow, of others as little."""
-    space = FactorSpace(tuple(Factor(str(name), tuple(map(str, range(k)))) for name, k in known["values"].items()))
-    mention, redraw = dict.fromkeys(block, 1.0), {}
-    channels: dict[str, Channel] = {}
-    for name in set(space) - block:
-        most = name == factor
-        ends = ("selection_high", "rho_low") if most else ("selection_low", "rho_high")
-        rate, rho = (float(known[end].to_dict()[name]) for end in ends)
-        mention[name] = rate
-        if rate == 1 and rho == 0:  # as good as exact, and yet not in the block
-            channels[name] = Unstated()
+    rows = []
+    for name in estimate.factors["factor"]:
+        tellers = sorted(dependents.get(name, set()) & may)
+        if name in estimate.not_assessable:
+            rows.append((name, NOT_ASSESSABLE, "no labels say what its images show"))
+        elif name not in ends:
+            rows.append((name, OPEN, "one value leaves nothing to tell apart"))
+        elif ends[name] == (0, 0):
+            why = _why_silent(estimate, name) if name in silent else teaching.why_not(name, cut)
+            rows.append((name, *_untaught(why, tellers, estimate, sized=encoding_size is not None)))
+        elif encoding_size is None:
+            why = f"{teaching.interval(name)}, so where outputs suffice it is taught {between(*ends[name])}"
+            rows.append((name, OPEN, f"{why}; name an output size"))
+        elif ends[name][0] == ends[name][1]:
+            rows.append((name, STATEMENTS[ends[name][0]], teaching.why(name)))
         else:
-            redraw[name] = rho
-    return space, Misalignment.of_rates(mention, redraw=redraw, channels=channels)
+            rows.append((name, OPEN, teaching.why_open(name, int(known["clusters"][name]), cut)))
+    return pd.DataFrame(rows, columns=["factor", "statement", "reason"])
+
+
+def reach(estimate: BiasEstimate, *, bottleneck: float = 0.0, temperature: float = 1.0) -> dict[str, tuple[int, int]]:
+    """The least and the most that captions teach of each factor where outputs suffice, as places in `STATEMENTS`."""
+    teaching = _Teaching(of_such_captions(estimate), None, bottleneck, temperature)
+    return {names[0]: teaching.ends(names[0]) for names in dict.fromkeys(estimate.spectrum["factors"])}
+
+
+def of_such_captions(estimate: BiasEstimate) -> pd.DataFrame:
+    """The spectrum of training on captions such as the labelled ones: what none of them mentions has strength 0."""
+    silent = estimate.spectrum["factors"].map(lambda names: names[0] in _silent(estimate)).astype(bool)
+    return estimate.spectrum.assign(
+        **{name: estimate.spectrum[name].mask(silent, 0.0) for name in ("strength", "low", "high")}
+    )
+
+
+def _silent(estimate: BiasEstimate) -> set[str]:
+    """Labelled factors that no caption mentions."""
+    known = set(estimate.factors.loc[estimate.factors["note"] != NOT_ASSESSABLE, "factor"])
+    said = estimate.tables[estimate.tables["said"] != NOTHING].groupby("factor")["captions"].sum()
+    return known - set(said.index[said > 0.5])  # whole numbers, but for rounding
+
+
+def _why_silent(estimate: BiasEstimate, name: str) -> str:
+    most = next(row["high"] for row in estimate.spectrum.to_dict("records") if row["factors"] == (name,))
+    return f"no labelled caption mentions it, so its strength is at most {most:.2f}"
+
+
+def _untaught(why: str, tellers: list[str], estimate: BiasEstimate, *, sized: bool) -> tuple[str, str]:
+    if sized:
+        if tellers:
+            return THROUGH_OTHERS, f"{why}; it depends on {', '.join(tellers)}"
+        return NOT_AT_ALL, why
+    if tellers:
+        return OPEN, f"{why}, but it depends on {', '.join(tellers)}; name an output size"
+    if estimate.not_assessable:
+        return OPEN, f"{why}, but a factor without labels may tell it"
+    return NOT_AT_ALL, why
 
 
 def _dependents(estimate: BiasEstimate, significance: float) -> dict[str, set[str]]:
@@ -221,16 +138,96 @@ def _dependents(estimate: BiasEstimate, significance: float) -> dict[str, set[st
     return found
 
 
-def _row(factor: str, statement: str, reason: str = "") -> dict[str, str]:
-    return {"factor": factor, "statement": statement, "reason": reason or WHY[statement]}
+@dataclass(frozen=True, eq=False)
+class _Teaching:
+    """What is held of a spectrum with intervals; without an output size, of as many outputs as it has directions."""
+
+    spectrum: pd.DataFrame
+    encoding_size: int | None
+    bottleneck: float
+    temperature: float
+
+    def ends(self, name: str, *, unlimited: bool = False) -> tuple[int, int]:
+        """The least and the most that is taught of a factor, as places in `STATEMENTS`."""
+        least, most = (self._held(name, unlimited=unlimited, most=most) for most in (False, True))
+        return _place(least), _place(most)
+
+    def why(self, name: str) -> str:
+        """The strength that a statement rests on, and how many directions fit."""
+        held, rows = self._held(name, unlimited=False, most=False), self._own(name)
+        directions, surely = int(self.spectrum.loc[rows, "multiplicity"].sum()), int(held["kept"].sum())
+        fit = f"; at least {surely} of its {directions} directions are held" if directions > max(1, surely) else ""
+        return f"{self.interval(name)}{fit}"
+
+    def why_not(self, name: str, cut: float) -> str:
+        """Why nothing of a factor is taught that captions mention."""
+        if self._leading(name)["high"] <= cut:
+            return f"{self.interval(name)}, and the bottleneck removes what is not above {cut:.2f}"
+        return f"{self.interval(name)}, and stronger directions fill {_outputs(self.encoding_size)}"
+
+    def why_open(self, name: str, clusters: int, cut: float) -> str:
+        """What keeps a factor from being in one of the statements."""
+        least, most = self.ends(name, unlimited=True)
+        if least < most:
+            return f"{between(*self.ends(name))}: {self.interval(name)}{self._needed(name, clusters, cut)}"
+        return (
+            f"{self.interval(name)}, so where outputs suffice it is taught {between(least, most)}; but directions that "
+            f"are as strong, or may be, can fill {_outputs(self.encoding_size)}"
+        )
+
+    def interval(self, name: str) -> str:
+        """The strength of its strongest direction."""
+        row = self._leading(name)
+        return f"its strength is {row['strength']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+    def _held(self, name: str, *, unlimited: bool, most: bool) -> pd.DataFrame:
+        """Its directions as they are held where everything is in its favour, or against it."""
+        own, table = self._own(name), self.spectrum
+        ends = (
+            table["high"].where(own, table["low"] * _TIE) if most else (table["low"] * _TIE).where(own, table["high"])
+        )
+        size = int(table["multiplicity"].sum()) if unlimited or self.encoding_size is None else self.encoding_size
+        held = kept(
+            table.assign(strength=ends), encoding_size=size, bottleneck=self.bottleneck, temperature=self.temperature
+        )
+        return held[own]
+
+    def _own(self, name: str) -> pd.Series:
+        return self.spectrum["factors"].map(lambda names: names == (name,)).astype(bool)
+
+    def _leading(self, name: str) -> pd.Series:
+        return self.spectrum[self._own(name)].iloc[0]
+
+    def _needed(self, name: str, clusters: int, cut: float) -> str:
+        """How many labelled images would narrow the interval until it is on one side of what it is across."""
+        row, more = self._leading(name), 0.0
+        for border in (cut, 1 - _AT_ONE * (1 - cut)):
+            if border > 0 and row["low"] <= border < row["high"]:
+                end = row["low"] if row["strength"] > border else row["high"]
+                distance = abs(row["strength"] - border)
+                more = max(more, ((row["strength"] - end) / distance) ** 2 if distance else float(_MOST_MORE))
+        if not 1 < more < _MOST_MORE:
+            return ""
+        return (
+            f"; about {ceil(more * clusters):,} independent labelled images would settle it, and there are {clusters:,}"
+        )
 
 
-def _open(factor: str, silent: bool) -> dict[str, str]:
-    hidden = "no labelled caption mentions it, but a factor without labels may tell it"
-    reason = hidden if silent else "some captions mention it, or a factor that depends on it; name an output size"
-    return _row(factor, OPEN, reason)
+def _place(held: pd.DataFrame) -> int:
+    amplitudes = held.loc[held["kept"] > 0, "y"]
+    return 0 if amplitudes.empty else 2 if amplitudes.max() >= 1 else 1
 
 
-def _ordered(rows: list[dict[str, str]], estimate: BiasEstimate) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["factor", "statement", "reason"])
-    return table.set_index("factor").loc[estimate.factors["factor"]].reset_index()
+def between(least: int, most: int) -> str:
+    """Words for what is taught, from one place in `STATEMENTS` to another.
+
+    Example:
+        >>> between(0, 1), between(2, 2)
+        ('not at all or weakly', 'strongly')
+    """
+    *others, last = [_WORDS[one] for one in STATEMENTS[least : most + 1]]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _outputs(n: int | None) -> str:
+    return f"the {n} outputs" if n != 1 else "the one output"

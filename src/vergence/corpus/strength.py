@@ -10,6 +10,7 @@ mean of several neighbouring strengths bounds the largest of them from below and
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def tables_of(items: Items, values: tuple[str, ...]) -> Tables:
         values: The factor's values.
     """
     k, clusters = len(values), int(items.clusters.max(initial=-1)) + 1
-    n_groups = max(1, min(clusters, _GROUPS, _CELLS // (k * (k + 1))))
+    n_groups = max(2, min(clusters, _GROUPS, _CELLS // (k * (k + 1))))
     groups, slopes = np.zeros((n_groups, k + 1, k)), []
     for v, value in enumerate(values):
         rows = np.flatnonzero(items.weights[:, v])
@@ -73,15 +74,16 @@ def tables_of(items: Items, values: tuple[str, ...]) -> Tables:
     return Tables(groups, np.stack(slopes) if slopes else np.zeros((0, k + 1, k)), clusters)
 
 
-def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "values-1 3"]:
+def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "directions 3"]:
     r"""Estimate the strengths of a factor's k − 1 directions, each with an interval.
 
-    An interval is $\hat σ ± t \sqrt{f s^2 + d^2 + 2ε/n}$ with the standard error s over clusters of the correlation of
-    the two readings, half the distance d of the strengths seen and held out, and the factor f of up to 4 where
-    neighbouring strengths cannot be told apart, so that directions turn. ε = t²/(n + t²) is Wilson's share for the n
-    clusters that a direction is read from, fewer where it speaks of a rare value: so much may be said at random, or be
-    mentioned that is not. Where captions may say anything independently of what is shown, as far as a test at half of
-    1 − level can tell, every lower end is 0. A value that no image shows may be told by anything: its direction has all of [0, 1].
+    An interval is $\hat σ ± t \sqrt{f s^2 + d^2}$ with the standard error s over clusters of the correlation of the two
+    readings, half the distance d of the strengths seen and held out, and the factor f of up to 4 where neighbouring
+    strengths cannot be told apart, so that directions turn. ε = t²/(n + t²) is Wilson's share for the n clusters that a
+    direction is read from, fewer where it speaks of a rare value: below, so much may be said at random (σ (1 - ε), and
+    2ε/n is added to the variance); above, so much may be mentioned that is not (σ² + ε (1 - σ²)). Where a test at half
+    of 1 - level cannot tell what is said from what is said independently of the image, every lower end is 0. A value
+    that no image shows may be told by anything: its direction has all of [0, 1].
 
     Args:
         tables: From `tables_of`.
@@ -100,18 +102,17 @@ def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "values-1 
     held_out = _held_out(tables.groups, m)
     parts = _influence(tables, seen, u, v)
     z = float(t.ppf(0.5 + level / 2, len(tables.groups) - 1))
+    leverage = _leverage(seen, v, shown)
     turns = _Turns(seen, (parts**2).sum(axis=0) ** 0.5)
     low, high = np.zeros(m), np.ones(m)
     for first in range(m):
         # Of the mean of the strengths from the first on, over one direction, two and so on.
         middle, apart = (_means((seen + sign * held_out) / 2, first) for sign in (1, -1))
-        variance = (_means(parts.T, first) ** 2).sum(axis=1)
-        read = n / np.maximum(1, (_means(_leverage(seen, v).T, first) ** 2) @ shown.clip(0))
-        rare = z * z / (read + z * z)
-        half = z * np.sqrt(turns.factor(first) * variance + apart**2 + 2 * rare / read)
-        low[first] = (middle * (1 - rare) - half).max()
-        inside = middle.clip(0, 1) ** 2
-        high[first:] = np.minimum(high[first:], np.sqrt(inside + rare * (1 - inside)) + half)
+        variance = turns.factor(first) * (_means(parts.T, first) ** 2).sum(axis=1) + apart**2
+        read = n / np.maximum(1, (_means(leverage, first) ** 2) @ shown.clip(0))
+        rare, told = z * z / (read + z * z), middle.clip(0, 1) ** 2
+        low[first] = (middle * (1 - rare) - z * np.sqrt(variance + 2 * rare / read)).max()
+        high[first:] = np.minimum(high[first:], np.sqrt(told + rare * (1 - told)) + z * np.sqrt(variance))
     if _independence(tables.groups) > (1 - level) / 2:
         low[:] = 0
     low = np.maximum.accumulate(low[::-1])[::-1].clip(0, 1)
@@ -121,7 +122,7 @@ def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "values-1 
     return found
 
 
-def rows_of(factor: str, found: Float64[np.ndarray, "values-1 3"]) -> pd.DataFrame:
+def rows_of(factor: str, found: Float64[np.ndarray, "directions 3"]) -> pd.DataFrame:
     """Strengths as `vergence.theory.spectrum` has them: a row for each direction, for equal ones together.
 
     Returns:
@@ -129,7 +130,7 @@ def rows_of(factor: str, found: Float64[np.ndarray, "values-1 3"]) -> pd.DataFra
     """
     table = pd.DataFrame(found, columns=["strength", "low", "high"])
     table = table.groupby(["strength", "low", "high"], sort=False).size().rename("multiplicity").reset_index()
-    return table.assign(factors=[(factor,)] * len(table), order=1, how="table")[list(COLUMNS)]
+    return table.assign(factors=pd.Series([(factor,)] * len(table), dtype=object), order=1, how="table")[list(COLUMNS)]
 
 
 COLUMNS = ("factors", "order", "strength", "multiplicity", "low", "high", "how")
@@ -181,20 +182,26 @@ def _influence(tables: Tables, seen: np.ndarray, u: np.ndarray, v: np.ndarray) -
     total, n = tables.groups.sum(), len(tables.groups)
     moved = np.concatenate([tables.groups * (n / (n - 1)) ** 0.5, tables.slopes])
     both = np.einsum("gsj,sj->gj", moved @ v, u)
-    return (both - seen * (moved.sum(axis=2) @ u**2 + moved.sum(axis=1) @ v**2) / 2) / total
+    margins = moved.sum(axis=2) @ u**2 + moved.sum(axis=1) @ v**2
+    return np.asarray((both - seen * margins / 2) / total)
 
 
-def _leverage(seen: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _leverage(seen: np.ndarray, v: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """How much each value weighs in each direction; the same in directions of the very same strength."""
+    squares = (v**2).T
+    silent = seen < 1e-9  # among those may be constants; together with the others they are all but one function
+    if silent.any():
+        rest = np.where(shown > 0, 1 / np.where(shown > 0, shown, 1) - 1, 0) - squares[~silent].sum(axis=0)
+        squares[silent] = rest.clip(0) / silent.sum()
     equal = np.cumsum(np.append(0, np.diff(seen) < -1e-9))
-    means = np.stack([np.bincount(equal, row) for row in v**2]) / np.bincount(equal)
-    return means[:, equal]
+    means = np.stack([np.bincount(equal, column) for column in squares.T], axis=1) / np.bincount(equal)[:, None]
+    return np.asarray(means[equal])
 
 
 def _means(values: np.ndarray, first: int) -> np.ndarray:
     """Means over the directions from the first on, of one, two and so on."""
     rest = values[first:].cumsum(axis=0)
-    return (rest.T / np.arange(1, len(rest) + 1)).T
+    return np.asarray((rest.T / np.arange(1, len(rest) + 1)).T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +216,8 @@ class _Turns:
         ends = np.concatenate([[np.inf], self.seen, [-self.seen[-1]]])  # the mirror image of the weakest repels it
         above = self._at(ends[first] - ends[first + 1], self.error[first])
         below = self._at(ends[first + 1 : -1] - ends[first + 2 :], self.error[first:])
-        return np.maximum(above, below)
+        return np.asarray(np.maximum(above, below))
 
     @staticmethod
-    def _at(gap: np.ndarray, error: np.ndarray) -> np.ndarray:
-        return 1 + _TURNED / (1 + (gap / np.maximum(2 * error, 1e-12)) ** 2)
+    def _at(gap: Any, error: Any) -> np.ndarray:
+        return np.asarray(1 + _TURNED / (1 + (gap / np.maximum(2 * error, 1e-12)) ** 2))

@@ -16,7 +16,7 @@ from rich.table import Table
 from vergence.corpus import BiasEstimate
 from vergence.corpus.estimate import NOT_ASSESSABLE
 from vergence.reports.bias import RATES, estimate_lines, factor_rows, said_by_shown_tables
-from vergence.reports.findings import Findings, findings, percent, sampled
+from vergence.reports.findings import Findings, conditions, findings, percent, sampled
 from vergence.reports.page import environment
 from vergence.terminal import grid
 
@@ -79,7 +79,7 @@ def audit_html(
         not_assessable=NOT_ASSESSABLE,
         lines=[] if estimate is None else estimate_lines(estimate),
         tables=[] if estimate is None else list(said_by_shown_tables(estimate)),
-        encoding_size=said["encoding_size"],
+        at=conditions(said),
         n=coverage["captions"],
     )
 

@@ -44,10 +44,11 @@ def factor_rows(estimate: BiasEstimate, forecast: pd.DataFrame) -> list[dict[str
         forecast: What follows; as `vergence.corpus.forecast` gives it, in the order of the estimate.
 
     Returns:
-        For each: factor, images, clusters, assessable, statement, reason, and `rates`: a triple of value, interval and
-        the reason where the value is "not determined", for what `RATES` names.
+        For each: factor, images, clusters, assessable, statement, reason, strength and its interval, and `rates`: a
+        triple of value, interval and the reason where the value is "not determined", for what `RATES` names.
     """
     rows = []
+    strengths = {row["factors"][0]: row for row in estimate.spectrum.drop_duplicates("factors").to_dict("records")}
     for row, said in zip(estimate.factors.to_dict("records"), forecast.to_dict("records"), strict=True):
         why = row["note"].removeprefix(f"{NOT_DETERMINED}: ")
         rates = []
@@ -65,11 +66,17 @@ def factor_rows(estimate: BiasEstimate, forecast: pd.DataFrame) -> list[dict[str
                 "assessable": row["note"] != NOT_ASSESSABLE,
                 "statement": said["statement"],
                 "reason": said["reason"],
+                "strength": _strength(strengths.get(row["factor"])),
                 "rates": rates,
                 "shares": _shares(row),
             }
         )
     return rows
+
+
+def _strength(row: Mapping[Any, Any] | None) -> tuple[str, str]:
+    """The strongest direction of a factor, and its interval; empty where there is none."""
+    return ("", "") if row is None else (f"{row['strength']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}")
 
 
 def _shares(row: Mapping[Any, Any]) -> tuple[float, float]:

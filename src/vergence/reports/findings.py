@@ -1,12 +1,13 @@
 """What an audit found, in the order in which a reader needs it: what captions leave out and get wrong comes first."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import floor, isnan, log10
 from typing import Any
 
 from vergence.corpus import BiasEstimate
-from vergence.corpus.estimate import MENTIONED_AT, NOT_ASSESSABLE, TOLERANCE
+from vergence.corpus.estimate import NOT_ASSESSABLE
+from vergence.corpus.forecast import STATEMENTS, between, reach
 from vergence.corpus.rates import NOT_DETERMINED
 
 _NAMED = 3  # in a headline
@@ -25,16 +26,6 @@ class Findings:
 
     headline: str
     points: tuple[tuple[str, str], ...]
-
-
-@dataclass
-class _Sorted:
-    """Labelled factors by what captions do to them; one may be left out and wrong."""
-
-    omitted: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    right: list[str] = field(default_factory=list)
-    undecided: list[str] = field(default_factory=list)
 
 
 def findings(
@@ -79,34 +70,68 @@ def findings(
 
 
 def _of_factors(estimate: BiasEstimate, forecast: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
-    rows = [row for row in estimate.factors.to_dict("records") if row["note"] != NOT_ASSESSABLE]
-    kinds = _sorted(rows)
-    said = {row["factor"]: f"{row['factor']} (mentioned in {percent(row['selection'])})" for row in rows}
-    erred = {row["factor"]: f"(in {percent(row['wrong_value'])} of mentions)" for row in rows}
-    parts = []
-    if kinds.omitted:
-        parts.append(f"leave out {_names([said[name] for name in kinds.omitted], 'factors')}")
-    if len(kinds.wrong) == 1:
-        parts.append(f"get {kinds.wrong[0]} wrong {erred[kinds.wrong[0]]}")
-    elif kinds.wrong:
-        parts.append(f"get {_names([f'{name} {erred[name]}' for name in kinds.wrong], 'factors')} wrong")
-    if not parts and kinds.undecided:
-        parts.append(f"are not shown to leave out or get wrong {_names([row['factor'] for row in rows], 'factors')}")
-    elif not parts:
-        parts.append(f"mention {_names([row['factor'] for row in rows], 'factors')} and get it right")
+    """The headline says what captions teach where outputs suffice; the points, what follows at the user's size."""
+    rows = {row["factor"]: row for row in estimate.factors.to_dict("records") if row["note"] != NOT_ASSESSABLE}
+    options = {name: forecast[name] for name in ("bottleneck", "temperature") if name in forecast}
+    taught = reach(estimate, **options)
+    strongly = len(STATEMENTS) - 1
+    weaker: dict[str, list[str]] = {}
+    for name, (least, most) in sorted(taught.items(), key=lambda entry: entry[1]):
+        if most < strongly:
+            weaker.setdefault(between(least, most), []).append(f"{name} ({_cause(rows[name])})")
+    unsure = [name for name, (least, _) in taught.items() if least < strongly]
+    headline = "Captions teach " + _names(list(taught) or list(rows), "factors") + " strongly"
+    if weaker:
+        headline = "Captions teach " + " and ".join(f"{_names(own, 'factors')} {how}" for how, own in weaker.items())
+    elif unsure:
+        headline = f"Captions are not shown to teach {_names(unsure, 'factors')} strongly"
     points = _forecast_points(forecast)
-    if kinds.right:
-        points.append(("Mentioned, and right", _list(said[name] for name in kinds.right)))
-    if kinds.undecided:
-        points.append(("Too few labels to say", _list(kinds.undecided)))
+    strengths = estimate.spectrum.drop_duplicates("factors").sort_values("strength", kind="stable")
+    if len(strengths):
+        said = (
+            f"{row['factors'][0]} {row['strength']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            for row in strengths.to_dict("records")
+        )
+        points.append(("Strength, weakest first", _list(said)))
+    omitted = [
+        f"{name} (mentioned in {percent(row['selection'])})" for name, row in rows.items() if row["selection_high"] < 1
+    ]
+    wrong = [
+        f"{name} (in {percent(row['wrong_value'])} of mentions)"
+        for name, row in rows.items()
+        if row["wrong_value_low"] > 0
+    ]
+    points += [(label, _list(own)) for label, own in (("At times left out", omitted), ("At times wrong", wrong)) if own]
     if estimate.not_assessable:
         points.append((NOT_ASSESSABLE.capitalize(), _list(estimate.not_assessable)))
-    return f"Captions {' and '.join(parts)}", points
+    return headline, points
+
+
+def _cause(row: Mapping[Any, Any]) -> str:
+    """What captions do to a factor that they do not teach strongly."""
+    causes = [f"mentioned in {percent(row['selection'])}"] if not row["selection"] >= 1 else []
+    if row["wrong_value"] > 0:
+        causes.append(f"wrong in {percent(row['wrong_value'])} of mentions")
+    return ", ".join(causes) or "by these labels"
+
+
+def conditions(forecast: Mapping[str, Any]) -> str:
+    """The output size and bottleneck that a forecast is for; empty if it is for any.
+
+    Example:
+        >>> conditions({"encoding_size": 1, "bottleneck": 0.5, "temperature": 1.0})
+        'at 1 output, β = 0.5, τ = 1'
+    """
+    n, beta = forecast.get("encoding_size"), forecast.get("bottleneck")
+    said = [f"{n} output{'' if n == 1 else 's'}"] if n else []
+    if beta:
+        said.append(f"β = {beta:g}, τ = {forecast['temperature']:g}")
+    return f"at {', '.join(said)}" if said else ""
 
 
 def _forecast_points(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A point for each statement with its factors; beside what is not determined its reason."""
-    where = f" at {forecast['encoding_size']} outputs" if forecast.get("encoding_size") else ""
+    where = f" {at}" if (at := conditions(forecast)) else ""
     said: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
     for row in forecast.get("statements", ()):
@@ -122,52 +147,23 @@ def _forecast_points(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
     return points
 
 
-def _sorted(rows: Iterable[Mapping[Any, Any]]) -> _Sorted:
-    """By whole intervals, with the thresholds of the forecast; ρ's limits follow from those of the wrong-value rate."""
-    kinds = _Sorted()
-    for row in rows:
-        most = 1 - 1 / row["values"] if row["values"] > 1 else 1.0
-        least_wrong, most_wrong = row["wrong_value_low"] / most, row["wrong_value_high"] / most
-        omitted, wrong = row["selection_high"] < MENTIONED_AT, least_wrong > TOLERANCE
-        if omitted:
-            kinds.omitted.append(row["factor"])
-        if wrong:
-            kinds.wrong.append(row["factor"])
-        if omitted or wrong:
-            continue
-        rarely, badly = row["selection_low"] < MENTIONED_AT, most_wrong > TOLERANCE
-        if not (rarely or badly):
-            kinds.right.append(row["factor"])
-            continue
-        kind, where = ("selection", "mentioned in") if rarely else ("wrong_value", "wrong in")
-        limits = f"{percent(row[f'{kind}_low'])} to {percent(row[f'{kind}_high'])}"
-        kinds.undecided.append(f"{row['factor']} ({where} {limits}{'' if rarely else ' of mentions'})")
-    return kinds
-
-
 def _of_groups(coverage: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     groups = sorted(coverage["groups"], key=lambda row: (row["share"], row["group"]))
     absent = [row["group"] for row in groups if not row["captions"]]
     present = [row for row in groups if row["captions"]]
     least = [f"{row['group']} ({percent(row['share'])})" for row in present]
-    rarely = [name for name, row in zip(least, present, strict=True) if row["share"] < MENTIONED_AT]
-    points = [("Least mentioned groups", _list(rarely))] if rarely else []
+    points = [("Least mentioned groups", _list(least))] if present else []
     concepts = sorted(coverage["concepts"], key=lambda row: (row["share"], row["group"], row["concept"]))
-    rare = [
-        f"{row['concept']} ({percent(row['share'])})"
-        for row in concepts
-        if row["captions"] and row["share"] < MENTIONED_AT
-    ]
+    rare = [f"{row['concept']} ({percent(row['share'])})" for row in concepts if row["captions"]]
     if rare:
         points.append(("Least mentioned concepts", _list(rare)))
     if absent:
         return f"No caption mentions {_names(absent, 'groups')}", points
     share = present[0]["share"]
-    close = [name for name, row in zip(least, present, strict=True) if row["share"] <= min(10 * share, MENTIONED_AT)]
-    if not close:
+    if share >= _SELDOM:
         return f"Captions mention every group, least often {least[0]}", points
-    how = "hardly mention" if share < _HARDLY else "seldom mention" if share < _SELDOM else "say least of"
-    return f"Captions {how} {_names(close[:_NAMED], 'groups')}", points
+    close = [name for name, row in zip(least, present, strict=True) if row["share"] <= 10 * share]
+    return f"Captions {'hardly' if share < _HARDLY else 'seldom'} mention {_names(close[:_NAMED], 'groups')}", points
 
 
 def language_line(languages: Mapping[str, Any], sample: Mapping[str, Any]) -> str:

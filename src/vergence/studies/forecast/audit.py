@@ -2,17 +2,16 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from vergence.corpus import BiasEstimate, Concept, Group, Lexicon, estimate_misalignment, forecast
-from vergence.corpus.estimate import MENTIONED_AT, TOLERANCE
+from vergence.corpus.forecast import of_such_captions
 from vergence.data import STYLE, Policy
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
@@ -30,23 +29,23 @@ class Audit:
     """What an audit of captions says of a training on them.
 
     Args:
-        estimate: Rates with their intervals.
+        estimate: Rates and strengths with their intervals.
         space: All factors.
-        told: For the smallest and the largest block that the intervals allow, what its true values tell of every other
-            factor on unseen concepts.
+        tell: For a block of factors, what its true values tell of every other factor on unseen concepts.
     """
 
     estimate: BiasEstimate
     space: FactorSpace
-    told: Mapping[frozenset[str], Mapping[str, float]]
+    tell: Callable[[frozenset[str]], Mapping[str, float]]
 
     @property
     def block(self) -> frozenset[str]:
-        """The unbiased block by the estimates alone."""
-        return self.estimate.to_misalignment().unbiased
+        """Factors of which every labelled caption says just what its image shows, or tells it as well."""
+        weakest = self.estimate.spectrum.groupby(self.estimate.spectrum["factors"].str[0])["strength"].min()
+        return frozenset(map(str, weakest.index[weakest == 1]))
 
     def predict(self, *, encoding_size: int, floor: Any = None, ceiling: Any = None) -> dict[str, Prediction]:
-        """Predict every factor's score, whichever block within the intervals is the true one.
+        """Predict every factor's score by the spectrum that the audit found.
 
         Args:
             encoding_size: Output size.
@@ -54,27 +53,17 @@ class Audit:
             ceiling: Likewise.
 
         Returns:
-            For each factor bounds that hold for all these blocks.
+            For each factor bounds that hold whichever strengths within their intervals are the true ones.
         """
-        several = [
-            predict(
-                self.space, bias, encoding_size=encoding_size, oracle=self.told[block], floor=floor, ceiling=ceiling
-            )
-            for block, bias in self._possible()
-        ]
-        return {name: _either(*(one[name] for one in several)) for name in self.space}
+        spectrum = of_such_captions(self.estimate)
+        return predict(
+            self.space, spectrum, encoding_size=encoding_size, oracle=self.tell, floor=floor, ceiling=ceiling
+        )
 
     def statements(self, *, encoding_size: int) -> dict[str, str]:
         """What the audit's own forecast says of each factor, in words."""
         rows = forecast(self.estimate, encoding_size=encoding_size).set_index("factor")["statement"]
         return {str(name): str(said) for name, said in rows.items()}
-
-    def _possible(self) -> list[tuple[frozenset[str], Misalignment]]:
-        """The least and the most that captions may teach: what is in the block is always said and right."""
-        rows = {row["factor"]: row for row in self.estimate.factors.to_dict("records")}
-        least, most = _blocks(self.estimate.factors)
-        weakest = _of_rates(rows, least, selection="selection_low", rho="rho_high")
-        return [(least, weakest), (most, _of_rates(rows, most, selection="selection_high", rho="rho_low"))]
 
 
 @lru_cache(maxsize=64)  # each takes seconds, and is asked for at every size
@@ -90,8 +79,12 @@ def audit_of(policy: Policy, *, seed: int, recipe: Recipe) -> Audit:
     seen = caption(split.pairs, policy, seed=seed).take(split.train)
     estimate = estimate_misalignment(seen.texts, seen.labels, lexicon_of(seen.space), clusters=seen.clusters)
     fit, test = halves(split, torch.zeros(len(split.pairs), 0))
-    told = {block: _told(fit, test, seen.space, block) for block in _blocks(estimate.factors)}
-    return Audit(estimate, seen.space, told)
+
+    @lru_cache
+    def tell(block: frozenset[str]) -> Mapping[str, float]:
+        return oracle_scores(fit, test, seen.space, Misalignment(block)) if block else dict.fromkeys(seen.space, 0.0)
+
+    return Audit(estimate, seen.space, tell)
 
 
 def lexicon_of(space: FactorSpace) -> Lexicon:
@@ -131,43 +124,3 @@ def records(frame: pd.DataFrame) -> list[Record]:
         {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
         for row in frame.astype(object).to_dict("records")
     ]
-
-
-def _blocks(factors: pd.DataFrame) -> tuple[frozenset[str], frozenset[str]]:
-    """The smallest and the largest unbiased block that the intervals allow."""
-    sure = (factors["selection_low"] >= MENTIONED_AT) & (factors["rho_high"] <= TOLERANCE)
-    possible = (factors["selection_high"] >= MENTIONED_AT) & (factors["rho_low"] <= TOLERANCE)
-    return frozenset(factors.loc[sure, "factor"]), frozenset(factors.loc[possible, "factor"])
-
-
-def _of_rates(
-    rows: Mapping[str, Mapping[Any, Any]], block: frozenset[str], *, selection: str, rho: str
-) -> Misalignment:
-    """Captions that always name the block and get it right, and the rest at these ends of its intervals."""
-    outside = [name for name in rows if name not in block]
-    mention = {name: float(np.clip(rows[name][selection], 0, 1)) for name in outside}
-    redraw = {name: float(np.clip(rows[name][rho], 0, 1)) for name in outside}
-    return Misalignment.of_rates({**mention, **dict.fromkeys(block, 1.0)}, redraw=redraw)
-
-
-def _told(fit: Any, test: Any, space: FactorSpace, block: frozenset[str]) -> dict[str, float]:
-    if not block:
-        return dict.fromkeys(space, 0.0)
-    return oracle_scores(fit, test, space, Misalignment(block))
-
-
-def _either(*predictions: Prediction) -> Prediction:
-    """What holds if one of these does."""
-    first, *others = predictions
-    if all((other.low, other.high) == (first.low, first.high) for other in others):
-        return first
-    reasons = "; or ".join(dict.fromkeys(one.reason for one in predictions))
-    return Prediction(
-        low=min(one.low for one in predictions),
-        high=max(one.high for one in predictions),
-        expected=None,
-        reason=f"the audit leaves two cases open: {reasons}",
-        proved=all(one.proved for one in predictions),
-        floor=first.floor,
-        ceiling=first.ceiling,
-    )
