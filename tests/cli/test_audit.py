@@ -105,7 +105,7 @@ def test_labels_give_estimates(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("size", "statement"), [(None, "cannot be learned"), (1, "will be missed"), (2, "not determined")]
+    ("size", "statement"), [(None, "not taught at all"), (1, "not taught at all"), (2, "not taught at all")]
 )
 def test_a_forecast_follows_from_labels_and_the_output_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int | None, statement: str
@@ -125,6 +125,57 @@ def test_a_forecast_follows_from_labels_and_the_output_size(
     assert f'<td data-label="forecast">{statement}<small>' in (tmp_path / "o" / "report.html").read_text()
     assert main([*command, "--encoding-size", "2"]) == 2
     assert "--encoding-size needs labels" in capsys.readouterr().err
+
+
+def test_a_bottleneck_and_a_temperature_are_given_together_and_change_what_is_taught(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every second caption says what animal there is."""
+    table = pa.table({"caption": ["a dog", "a cat", "", ""] * 200, "animal": ["dog", "cat"] * 400})
+    pq.write_table(table, tmp_path / "l.parquet")
+    (tmp_path / "l.csv").write_text("group,concept,form\nanimal,dog,dog\nanimal,cat,cat\n")
+    path = str(tmp_path / "l.parquet")
+    command = [
+        "audit",
+        path,
+        "--lexicon",
+        str(tmp_path / "l.csv"),
+        "--out",
+        str(tmp_path / "o"),
+        "--encoding-size",
+        "4",
+    ]
+    for beta, statement in ((None, "taught strongly"), ("0.5", "taught weakly"), ("4", "not taught at all")):
+        options = ["--labels", path] + (["--bottleneck", beta, "--temperature", "1"] if beta else [])
+        assert main([*command, *options]) == 0
+        assert statement in capsys.readouterr().out
+        said = json.loads((tmp_path / "o" / "coverage.json").read_text())["forecast"]
+        assert (said["bottleneck"], said["temperature"]) == (float(beta or 0), 1)
+        assert said["statements"][0]["statement"] == statement
+        assert "0.71<small>0.6" in (tmp_path / "o" / "report.html").read_text()
+    assert "at 4 outputs, β = 4, τ = 1" in (tmp_path / "o" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bottleneck", "1"], "--bottleneck acts together with the temperature; pass --temperature as well"),
+        (["--temperature", "1"], "--temperature acts together with the bottleneck; pass --bottleneck as well"),
+        (["--bottleneck", "-1", "--temperature", "1"], "bottleneck must be"),
+        (["--bottleneck", "1", "--temperature", "0"], "temperature must be"),
+        (["--encoding-size", "0"], "encoding_size must be >= 1; got 0"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_anything_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    path = str(corpus(tmp_path))
+    out = tmp_path / "out"
+    assert main(["audit", path, "--labels", path, "--out", str(out), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["audit", path, *arguments]) == 2
+    assert f"{arguments[0]} needs labels" in capsys.readouterr().err
 
 
 def test_one_rule_of_matching_serves_shares_and_estimates_also_of_merged_counts(tmp_path: Path) -> None:
@@ -170,7 +221,9 @@ def test_what_labels_lose_and_what_captions_say_of_them_is_shown_and_written(
         {"factor": "hue", "shown": names[0], "said": names[1], "captions": 200},
         {"factor": "hue", "shown": names[1], "said": names[0], "captions": 200},
     ]
-    assert results["forecast"]["statements"][0]["statement"] == "not determined"
+    assert results["forecast"]["statements"][0]["statement"] == "taught strongly"  # always wrong in one way tells all
+    assert [results["spectrum"][0][key] for key in ("factors", "strength", "high")] == [["hue"], 1, 1]
+    assert results["spectrum"][0]["low"] > 0.97
     page = (out / "report.html").read_text()
     assert "<td>&lt;b&gt;red&lt;/b&gt;</td><td>0</td><td>200</td>" in page
     assert names[0] not in page
@@ -356,7 +409,7 @@ def test_the_first_screen_says_what_captions_leave_out_and_a_phone_shows_all_of_
             box = place.bounding_box()
             assert box is not None
             assert box["y"] + box["height"] < 800
-        assert page.locator("h1").text_content().startswith(f"Captions leave out {long}")
+        assert page.locator("h1").text_content().startswith(f"Captions teach {long}")
         page.set_viewport_size({"width": 400, "height": 800})
         cut = """[...document.querySelectorAll("main *, header *")].filter(e => !e.closest(".scroll, details")
             && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 100))"""

@@ -25,6 +25,7 @@ _CELLS = 10_000_000  # of all tables together
 _FOLDS = 10
 _TURNED = 3.0  # how much larger the variance is of directions that neighbours of equal strength turn about
 _SEED = 0
+_EXACT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,8 @@ def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "direction
     if m == 0 or n < 2:
         return found
     seen, u, v = _directions(joint, m)
-    held_out = _held_out(tables.groups, m)
+    exact = bool((seen > 1 - _EXACT).all())  # then nothing that is held out can speak against it
+    held_out = seen if exact else _held_out(tables.groups, m)
     parts = _influence(tables, seen, u, v)
     z = float(t.ppf(0.5 + level / 2, len(tables.groups) - 1))
     leverage = _leverage(seen, v, shown)
@@ -118,7 +120,7 @@ def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "direction
     low = np.maximum.accumulate(low[::-1])[::-1].clip(0, 1)
     high = np.minimum.accumulate(high).clip(0, 1)
     middle = np.sort((seen + held_out) / 2)[::-1].clip(low, high)
-    found[:m] = np.column_stack([np.where(middle > 1 - 1e-9, 1.0, middle), low, high])
+    found[:m] = np.column_stack([np.where(middle > 1 - _EXACT, 1.0, middle), low, high])
     return found
 
 
@@ -189,11 +191,11 @@ def _influence(tables: Tables, seen: np.ndarray, u: np.ndarray, v: np.ndarray) -
 def _leverage(seen: np.ndarray, v: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """How much each value weighs in each direction; the same in directions of the very same strength."""
     squares = (v**2).T
-    silent = seen < 1e-9  # among those may be constants; together with the others they are all but one function
+    silent = seen < _EXACT  # among those may be constants; together with the others they are all but one function
     if silent.any():
         rest = np.where(shown > 0, 1 / np.where(shown > 0, shown, 1) - 1, 0) - squares[~silent].sum(axis=0)
         squares[silent] = rest.clip(0) / silent.sum()
-    equal = np.cumsum(np.append(0, np.diff(seen) < -1e-9))
+    equal = np.cumsum(np.append(0, np.diff(seen) < -_EXACT))
     means = np.stack([np.bincount(equal, column) for column in squares.T], axis=1) / np.bincount(equal)[:, None]
     return np.asarray(means[equal])
 
