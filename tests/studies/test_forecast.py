@@ -45,9 +45,13 @@ def test_forecasts_follow_from_the_captions_alone(audits: dict) -> None:
     ends = {"floor": dict.fromkeys(POLICIES[FAITHFUL].misalignment.selected, 0.2)}
     ends["ceiling"] = dict.fromkeys(ends["floor"], 0.8)
     faithful, gone, both = (audits[name] for name in (FAITHFUL, "tone omitted 1", "both omitted 1"))
-    for size in (4, 16, 64):
+    for size in (4, 16, 64):  # whether captions are right every time is not shown by some hundred concepts
         said = faithful.predict(encoding_size=size, **ends)
-        assert {said[name].low for name in ("group", "subgroup")} == {0.8}
+        assert all(said[name].is_open for name in ("group", "subgroup"))
+        assert set(faithful.statements(encoding_size=size).values()) <= {"taught strongly", "not determined"}
+    assert faithful.block == {"group", "subgroup", "skin_tone", "gender"}
+    assert gone.block == {"group", "subgroup", "gender"}
+    assert both.statements(encoding_size=16)["skin_tone"] == "not taught at all"
     tone = gone.predict(encoding_size=16, **ends)["skin_tone"]
     assert judge(tone, 0.15) == Outcome.AGREES
     assert judge(tone, 0.8) == Outcome.ABOVE
@@ -59,8 +63,7 @@ def test_forecasts_follow_from_the_captions_alone(audits: dict) -> None:
 def test_few_concepts_leave_open_whether_a_tone_is_ever_wrong(audits: dict) -> None:
     said = audits[FAITHFUL].predict(encoding_size=4)
     assert said["skin_tone"].is_open
-    assert said["skin_tone"].reason.startswith("the audit leaves two cases open: ")
-    assert not said["group"].is_open
+    assert said["skin_tone"].reason.startswith("the interval of strengths leaves several cases: ")
 
 
 def table() -> pd.DataFrame:

@@ -173,9 +173,10 @@ def _held_out(groups: np.ndarray, m: int) -> np.ndarray:
         test = groups[fold == one].sum(axis=0)
         if not (joint - test).sum() > 0:
             continue
-        _, u, v = _directions(joint - test, m)
+        values, u, v = _directions(joint - test, m)
+        u = u * (values > _EXACT)  # without strength it may be a constant
         sums += ((u * (test @ v)).sum(axis=0), test.sum(axis=1) @ u**2, test.sum(axis=0) @ v**2)
-    told = (sums[1] > 0) & (sums[2] > 0)
+    told = (sums[1:] > _EXACT * joint.sum()).all(axis=0)
     return np.where(told, sums[0] / np.sqrt(np.where(told, sums[1] * sums[2], 1)), 0).clip(-1, 1)
 
 
