@@ -82,8 +82,7 @@ def forecast(
             why = _why_silent(estimate, name) if name in silent else teaching.why_not(name, cut)
             rows.append((name, *_untaught(why, tellers, estimate, sized=encoding_size is not None)))
         elif encoding_size is None:
-            why = f"{teaching.interval(name)}, so where outputs suffice it is taught {between(*ends[name])}"
-            rows.append((name, OPEN, f"{why}; name an output size"))
+            rows.append((name, OPEN, f"where outputs suffice it is taught {between(*ends[name])}; name an output size"))
         elif ends[name][0] == ends[name][1]:
             rows.append((name, STATEMENTS[ends[name][0]], teaching.why(name)))
         else:
@@ -153,17 +152,18 @@ class _Teaching:
         return _place(least), _place(most)
 
     def why(self, name: str) -> str:
-        """The strength that a statement rests on, and how many directions fit."""
-        held, rows = self._held(name, unlimited=False, most=False), self._own(name)
-        directions, surely = int(self.spectrum.loc[rows, "multiplicity"].sum()), int(held["kept"].sum())
-        fit = f"; at least {surely} of its {directions} directions are held" if directions > max(1, surely) else ""
-        return f"{self.interval(name)}{fit}"
+        """How many of its directions are held for sure."""
+        held = self._held(name, unlimited=False, most=False)
+        directions, surely = int(held["multiplicity"].sum()), int(held["kept"].sum())
+        if surely < directions:
+            return f"at least {surely} of its {directions} directions {'is' if surely == 1 else 'are'} held"
+        return f"the outputs suffice for {f'all of its {directions} directions' if directions > 1 else 'it'}"
 
     def why_not(self, name: str, cut: float) -> str:
         """Why nothing of a factor is taught that captions mention."""
         if self._leading(name)["high"] <= cut:
-            return f"{self.interval(name)}, and the bottleneck removes what is not above {cut:.2f}"
-        return f"{self.interval(name)}, and stronger directions fill {_outputs(self.encoding_size)}"
+            return f"the bottleneck removes what is not above {cut:.2f}, and {self.interval(name)}"
+        return f"stronger directions fill {_outputs(self.encoding_size)}"
 
     def why_open(self, name: str, clusters: int, cut: float) -> str:
         """What keeps a factor from being in one of the statements."""
@@ -171,8 +171,8 @@ class _Teaching:
         if least < most:
             return f"{between(*self.ends(name))}: {self.interval(name)}{self._needed(name, clusters, cut)}"
         return (
-            f"{self.interval(name)}, so where outputs suffice it is taught {between(least, most)}; but directions that "
-            f"are as strong, or may be, can fill {_outputs(self.encoding_size)}"
+            f"directions that are as strong, or may be, can fill {_outputs(self.encoding_size)}; where they do not, "
+            f"it is taught {between(least, most)}"
         )
 
     def interval(self, name: str) -> str:

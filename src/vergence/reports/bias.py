@@ -96,7 +96,9 @@ def factor_tables(estimate: BiasEstimate, forecast: pd.DataFrame) -> Iterator[Re
     yield _aligned(headings, [], widths, title=f"Rates with {percent(estimate.level)} intervals, by factor")
     for row, line in zip(rows, cells, strict=True):
         yield _aligned(headings, [line], widths, show_header=False)
-        below = [f"{row['statement']}: {row['reason']}"] if row["assessable"] else [row["statement"]]
+        sigma, limits = row["strength"]
+        strength = f"strength {sigma} ({limits}), " if sigma else ""
+        below = [f"{strength}{row['statement']}: {row['reason']}"] if row["assessable"] else [row["statement"]]
         reasons: dict[str, list[str]] = {}
         for name, (_, _, why) in zip(RATES.values(), row["rates"], strict=True):
             if why and row["assessable"]:
