@@ -59,9 +59,7 @@ def test_without_a_size_only_what_is_never_mentioned_and_not_implied_is_stated()
     assert said(estimate(a=(1, 0))) == {"a": OPEN, "b": NOT_AT_ALL, "c": NOT_AT_ALL}
     assert said(estimate(a=(1, 0), tied=True)) == {"a": OPEN, "b": OPEN, "c": NOT_AT_ALL}
     assert said(estimate(a=(1, 0), labels=("a", "b"))) == {"a": OPEN, "b": OPEN, "c": NOT_ASSESSABLE}
-    assert "so where outputs suffice it is taught strongly; name an output size" in reason(
-        estimate(a=(1, 0)), "a", None
-    )
+    assert reason(estimate(a=(1, 0)), "a", None) == "where outputs suffice it is taught strongly; name an output size"
 
 
 def test_without_a_size_a_bottleneck_rules_out_what_is_surely_below_its_threshold() -> None:
@@ -143,6 +141,20 @@ def test_of_a_factor_of_many_values_the_reason_says_how_many_directions_are_held
     assert (of_such_captions(found).set_index("factors").loc[[("tone",)], ["strength", "low", "high"]] == 0).all(
         axis=None
     )
+
+
+def test_two_factors_of_many_values_leave_open_which_of_them_few_outputs_hold() -> None:
+    names = {"kind": 9, "make": 40}
+    space = FactorSpace(tuple(Factor(name, tuple(f"{name}{k}" for k in range(n))) for name, n in names.items()))
+    rng = np.random.default_rng(0)
+    labels = pd.DataFrame({name: rng.choice(space[name].values, 2_000) for name in space})
+    captions = (labels["kind"] + " " + labels["make"]).tolist()
+    found = estimate_misalignment(captions, labels, lexicon_from_factors(space))
+    for size in range(1, 9):
+        assert said(found, size) == {"kind": OPEN, "make": OPEN}
+    assert said(found, 9) == {"kind": OPEN, "make": STRONGLY}
+    assert said(found, 47) == {"kind": STRONGLY, "make": STRONGLY}
+    assert found.spectrum["multiplicity"].tolist() == [8, 39]
 
 
 def test_a_factor_of_one_value_takes_no_room() -> None:

@@ -26,6 +26,7 @@ $y = 2a^2/τ$ is the mean square by which two images that differ in it are furth
 
 _WORDS: Mapping[str, str] = MappingProxyType({NOT_AT_ALL: "not at all", WEAKLY: "weakly", STRONGLY: "strongly"})
 _TIE = 1 - 1e-6  # apart enough to break a tie, and too little to be seen
+_ROUNDING = 1e-6  # of a number of directions
 _AT_ONE = 3 / 8  # (1 − σ)(1 + βτ) = ½/(1 + y) + ½/(1 + y)² at y = 1
 _MOST_MORE = 1000  # times the labels that there are: what would need more is not settled by labels
 
@@ -154,7 +155,7 @@ class _Teaching:
     def why(self, name: str) -> str:
         """How many of its directions are held for sure."""
         held = self._held(name, unlimited=False, most=False)
-        directions, surely = int(held["multiplicity"].sum()), int(held["kept"].sum())
+        directions, surely = int(held["multiplicity"].sum()), int(held["kept"].sum() + _ROUNDING)
         if surely < directions:
             return f"at least {surely} of its {directions} directions {'is' if surely == 1 else 'are'} held"
         return f"the outputs suffice for {f'all of its {directions} directions' if directions > 1 else 'it'}"
@@ -214,7 +215,7 @@ class _Teaching:
 
 
 def _place(held: pd.DataFrame) -> int:
-    amplitudes = held.loc[held["kept"] > 0, "y"]
+    amplitudes = held.loc[held["kept"] > _ROUNDING, "y"]
     return 0 if amplitudes.empty else 2 if amplitudes.max() >= 1 else 1
 
 

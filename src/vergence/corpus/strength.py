@@ -130,7 +130,7 @@ def rows_of(factor: str, found: Float64[np.ndarray, "directions 3"]) -> pd.DataF
     Returns:
         Columns factors, order, strength, multiplicity, low, high, how.
     """
-    table = pd.DataFrame(found, columns=["strength", "low", "high"])
+    table = pd.DataFrame(found.round(9), columns=["strength", "low", "high"])
     table = table.groupby(["strength", "low", "high"], sort=False).size().rename("multiplicity").reset_index()
     return table.assign(factors=pd.Series([(factor,)] * len(table), dtype=object), order=1, how="table")[list(COLUMNS)]
 
