@@ -166,3 +166,23 @@ def test_the_order_of_values_changes_nothing() -> None:
         estimate(one, other, 4).spectrum[columns] for one, other in ((said, shown), (turn[said], turn[shown]))
     )
     np.testing.assert_allclose(first, second, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_strengths_lie_within_their_intervals_whatever_is_taken_out(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    k, n = int(rng.integers(2, 6)), int(rng.integers(1, 40))
+    names = tuple(2 * value for value in VALUES[:k])
+    captions = [" ".join(rng.choice(names, rng.integers(0, 3))) for _ in range(n)]
+    options = {}
+    if seed % 2:
+        options["detectors"] = {"f": DetectorError(names, 0.8 * np.eye(k) + 0.2 / k)}
+    if seed % 3:
+        options["lexicon_errors"] = {"f": LexiconError(0.7, 0.1, dict.fromkeys(names, (0.01, 0.001)))}
+    clusters = rng.integers(0, 5, n).tolist() if seed % 5 == 0 else None
+    labels = pd.DataFrame({"f": rng.choice(names, n)})
+    found = estimate_misalignment(captions, labels, lexicon(k), clusters=clusters, **options).spectrum
+    assert found["multiplicity"].sum() == k - 1
+    assert found["strength"].between(found["low"], found["high"]).all()
+    assert found["low"].min() >= 0
+    assert found["high"].max() <= 1
