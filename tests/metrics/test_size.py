@@ -73,3 +73,40 @@ def test_more_dimensions_than_pairs_still_give_numbers() -> None:
 def test_what_cannot_be_estimated_is_named(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(torch.randn(50, 3, generator=named(0)))
+
+
+def as_encoders_see(*, exact: int, graded: int, functions: int, n: int = 3000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs of encoders up to an error of training: factors, some wrong in the text, and functions of the others."""
+    g = named(0, exact, graded, functions)
+    s = torch.randn(n, exact + graded, generator=g)
+    said = s.clone()
+    said[:, exact:] += 0.9 * torch.randn(n, graded, generator=g)
+    error = torch.linspace(0.1, 0.2, exact + graded)
+
+    def outputs(factors: torch.Tensor) -> torch.Tensor:
+        seen = factors + error * torch.randn(n, exact + graded, generator=g)
+        spare = torch.stack([(seen[:, i % exact] ** 2 - 1) / 2 for i in range(functions)], dim=1)
+        spare = spare + 0.9 * torch.randn(n, functions, generator=g)
+        return torch.cat([seen, spare], dim=1) @ torch.randn(exact + graded + functions, 9, generator=g)
+
+    return outputs(s), outputs(said)
+
+
+@pytest.mark.parametrize(("exact", "graded", "functions"), [(3, 0, 3), (2, 2, 2), (1, 3, 1), (4, 1, 3)])
+def test_functions_of_other_directions_are_no_dimensions_and_training_error_is_no_perturbation(
+    exact: int, graded: int, functions: int
+) -> None:
+    sides = as_encoders_see(exact=exact, graded=graded, functions=functions)
+    size = suggest_encoding_size(*sides, generator=named(1), tolerance=None, n_resamples=100)
+    assert (size.shared, size.exact) == (exact + graded, exact)
+    assert sum(rho > size.chance for rho in size.correlations) >= exact + graded + functions - 1
+    assert len(size.own) == size.shared
+
+
+def test_without_a_strong_direction_nothing_is_exact_and_a_tolerance_is_taken_at_its_word() -> None:
+    g = named(2)
+    x = torch.randn(2000, 3, generator=g)
+    y = x + 0.7 * torch.randn(2000, 3, generator=g)  # 0.82
+    for tolerance, exact in ((None, 0), (0.05, 0), (0.3, 3)):
+        size = suggest_encoding_size(x, y, generator=named(0), tolerance=tolerance, n_resamples=100)
+        assert (size.shared, size.exact) == (3, exact)

@@ -2,6 +2,7 @@
 
 from vergence.metrics.alignment import CKA, cka, procrustes, svcca
 from vergence.metrics.canonical import CanonicalSpectrum, Strength, canonical_spectrum
+from vergence.metrics.concepts import concepts_of
 from vergence.metrics.gap import (
     ModalityGap,
     centroid_distance,
@@ -68,6 +69,7 @@ __all__ = [
     "cka_interval",
     "cknna",
     "cluster_bootstrap",
+    "concepts_of",
     "effective_rank",
     "exchange_null",
     "factor_information",

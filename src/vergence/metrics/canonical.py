@@ -173,7 +173,7 @@ def spectrum_of_rows(
     orders = [[torch.randperm(len(one.shuffled), generator=generator) for one in samples] for _ in range(n_shuffles)]
     shuffled = _refitted(fits, samples, orders) if max(ranks) <= _REFITTED else _kept(held_out, samples, orders)
     rescaling = ((min(len(one.shuffled) for one in samples) - 1) / (n_clusters // 2 - 1)) ** 0.5
-    chance = float(_exceeded(shuffled.amax(1), 1 - null_level)) * rescaling
+    chance = float(exceeded(shuffled.amax(1), 1 - null_level)) * rescaling
     return CanonicalSpectrum(
         strengths=_strengths(
             correlations.mean(0),
@@ -300,10 +300,11 @@ def _strengths(
     low = limit(correlations, -errors)
     low = torch.where(correlations > chance, low, low.clamp(max=0.0))
     high = limit(torch.maximum(correlations, fitted.cpu()), errors)
-    return tuple(Strength(*numbers) for numbers in torch.stack([correlations, low, high]).T.tolist())
+    numbers = [correlations, torch.minimum(low, correlations), torch.maximum(high, correlations)]
+    return tuple(Strength(*one) for one in torch.stack(numbers).T.tolist())
 
 
-def _exceeded(shuffled: Float[Tensor, "shuffles"], share: float) -> Float[Tensor, ""]:
+def exceeded(shuffled: Float[Tensor, "shuffles"], share: float) -> Float[Tensor, ""]:
     """What another shuffle exceeds with that probability at most; the largest, if these are too few to show it."""
     place = max(1, int((len(shuffled) + 1) * share + 1e-9))
     value: Tensor = shuffled.sort(descending=True).values[place - 1]

@@ -4,16 +4,18 @@ Identifiers are compared by value, whatever their type: 7, 7.0 and "7" name one 
 where neither side has identifiers, or where that was asked for.
 """
 
+import mmap
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from vergence.errors import ConfigError, CorpusError, ShapeError
-from vergence.metrics.formats import READERS
+from vergence.metrics.formats import READERS, identifiers_beside, map_npy
 from vergence.metrics.identifiers import IDENTIFIERS, PAIRINGS, how_to_pair, identifier_column, match_rows, row_of_each
+from vergence.metrics.rows import AT_ONCE, Rows, let_go
 
 __all__ = [
     "IDENTIFIERS",
@@ -38,6 +40,11 @@ class Embeddings:
     values: Float[np.ndarray, "n dim"]
     identifiers: tuple[Hashable, ...] | None
     images: tuple[Hashable, ...] | None = None
+    mapping: mmap.mmap | None = None  # the file, where values are read when they are looked at
+
+    def rows(self, order: Integer[np.ndarray, "m"] | None = None) -> Rows:
+        """The rows, or some of them in an order, to be read some at a time."""
+        return Rows(values=self.values, order=order, mapping=self.mapping, name=str(self.path))
 
     def without_further(self) -> "Embeddings":
         """The first text of each image alone, which has the identifier of the image."""
@@ -50,7 +57,7 @@ class Embeddings:
         )
 
 
-def read_embeddings(path: Path) -> Embeddings:
+def read_embeddings(path: Path, *, mapped: bool = False) -> Embeddings:
     """Read embeddings from a `.npy`, `.safetensors` or `.parquet` file.
 
     Identifiers are the `identifier_column` of a Parquet file; an integer tensor called `key`, `id` or `ids`;
@@ -59,6 +66,8 @@ def read_embeddings(path: Path) -> Embeddings:
 
     Args:
         path: The file.
+        mapped: Whether the rows of a `.npy` file stay where they are until they are looked at, so that files larger
+            than the memory can be read; those of the other forms are read at once.
 
     Raises:
         ConfigError: If the name ends otherwise.
@@ -71,15 +80,18 @@ def read_embeddings(path: Path) -> Embeddings:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is missing"
         raise CorpusError(f"{path} {what}; pass the path of an existing file")
-    values, identifiers, images = READERS[form](path)
+    mapping = None
+    if mapped and form == ".npy":
+        (values, mapping), identifiers, images = map_npy(path), identifiers_beside(path), None
+    else:
+        values, identifiers, images = READERS[form](path)
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise CorpusError(f"{path} must hold rows of numbers; got {values.dtype} of shape {values.shape}")
     if 0 in values.shape:
         raise CorpusError(f"{path} holds no embeddings: {values.shape[0]} rows of {values.shape[1]} numbers")
     if values.dtype.kind != "f" or values.dtype.itemsize > 8:
-        values = values.astype(np.float32 if values.dtype.itemsize == 1 else np.float64)
-    bad = np.flatnonzero(~np.isfinite(values.sum(1, dtype=np.float64)))
-    bad = bad[~np.isfinite(values[bad]).all(1)]  # a sum of finite numbers may overflow
+        values, mapping = values.astype(np.float32 if values.dtype.itemsize == 1 else np.float64), None
+    bad = _not_finite(values, mapping)
     if len(bad):
         raise CorpusError(
             f"{path} holds NaN or infinity in {len(bad)} of {len(values)} rows, the first is row {bad[0]}"
@@ -88,7 +100,34 @@ def read_embeddings(path: Path) -> Embeddings:
         raise CorpusError(f"{path} has {len(values)} rows and {len(identifiers)} identifiers; they must pair")
     if identifiers is not None:
         row_of_each(identifiers, where=path)
-    return Embeddings(path=path, values=values, identifiers=identifiers, images=images)
+    return Embeddings(path=path, values=values, identifiers=identifiers, images=images, mapping=mapping)
+
+
+def _not_finite(values: np.ndarray, mapping: mmap.mmap | None) -> Integer[np.ndarray, "bad"]:
+    found = [np.arange(0)]
+    for start in range(0, len(values), AT_ONCE):
+        some = values[start : start + AT_ONCE]
+        bad = np.flatnonzero(~np.isfinite(some.sum(1, dtype=np.float64)))
+        found.append(start + bad[~np.isfinite(some[bad]).all(1)])  # a sum of finite numbers may overflow
+        let_go(mapping)
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Two files of the same items.
+
+    Args:
+        x: One; without further texts of an image, unless both files are of such texts.
+        y: The other likewise.
+        order: Which row of y is of the item of each row of x; `None` if it is the same row.
+        how: "identifier" or "position".
+    """
+
+    x: Embeddings
+    y: Embeddings
+    order: Integer[np.ndarray, "n"] | None
+    how: str
 
 
 def pair_rows(
@@ -110,6 +149,12 @@ def pair_rows(
         CorpusError: If an item is in one file only, or only one file says which item a row is of.
         ShapeError: If rows are to be paired by position and their numbers differ.
     """
+    paired = pair(x, y, by=by)
+    return paired.x.values, paired.y.values if paired.order is None else paired.y.values[paired.order], paired.how
+
+
+def pair(x: Embeddings, y: Embeddings, *, by: str | None = None) -> Paired:
+    """Find the row of y for each row of x, as `pair_rows` does, and leave the rows where they are."""
     if x.images is None or y.images is None:  # images pair with the first text of each
         x, y = x.without_further(), y.without_further()
     how = how_to_pair(x.identifiers, y.identifiers, by=by, x_in=x.path, y_in=y.path)
@@ -119,8 +164,9 @@ def pair_rows(
                 f"{x.path} has {len(x.values)} rows and {y.path} {len(y.values)}, which do not pair by position; give "
                 f"both a column called {IDENTIFIERS[0]!r} that says which item a row is of"
             )
-        return x.values, y.values, how
+        return Paired(x=x, y=y, order=None, how=how)
     assert x.identifiers is not None
     assert y.identifiers is not None
     match_rows(y.identifiers, x.identifiers, wanted_in=y.path, offered_in=x.path)
-    return x.values, y.values[match_rows(x.identifiers, y.identifiers, wanted_in=x.path, offered_in=y.path)], how
+    order = match_rows(x.identifiers, y.identifiers, wanted_in=x.path, offered_in=y.path)
+    return Paired(x=x, y=y, order=order, how=how)

@@ -1,11 +1,12 @@
 """The three forms in which embeddings come: each reader checks what its file claims before it makes room for it."""
 
 import math
+import mmap
 import re
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -31,36 +32,74 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         CorpusError: If it is no such file, holds pickled objects or records, or more or fewer bytes than it claims.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(8)
-        if not start.startswith(_MAGIC) or start[6:7] not in {b"\x01", b"\x02", b"\x03"}:
-            raise CorpusError(f"{path} is truncated or damaged: it does not begin as a .npy file")
-        length = int.from_bytes(file.read(2 if start[6] == 1 else 4), "little")
-        header = file.read(min(length, _LONGEST_HEADER)).decode("utf-8", "replace")
-        descr, order, shape = (pattern.search(header) for pattern in (_DESCR, _ORDER, _SHAPE))
-        if descr is None and "descr" in header:
-            raise CorpusError(f"{path} holds records; save its numbers as an array of rows and columns")
-        if descr is None or order is None or shape is None:
-            raise CorpusError(f"{path} is truncated or damaged: its header does not describe an array")
-        if descr[1].lstrip("<>|=")[0] not in "fiu":
-            kind = "pickled objects, which are not read" if "O" in descr[1] else f"entries of type {descr[1]!r}"
-            raise CorpusError(f"{path} must hold rows of numbers; got {kind}. Save float32 with numpy.save")
-        dtype = np.dtype(descr[1])
-        sizes = tuple(int(number) for number in shape[1].replace(" ", "").split(",") if number)
-        claimed, there = math.prod(sizes) * dtype.itemsize, size - file.tell()
-        if claimed != there:
-            raise CorpusError(
-                f"{path} is truncated or damaged: {sizes} entries of {dtype} are {claimed} bytes; it holds {there}"
-            )
-        values = np.fromfile(file, dtype, math.prod(sizes)).reshape(sizes, order="F" if order[1] == "True" else "C")
-    return values.astype(dtype.newbyteorder("="), copy=False)
+        claim = _claim(path, file)
+        values = np.fromfile(file, claim.dtype, math.prod(claim.shape)).reshape(claim.shape, order=claim.order)
+    return values.astype(claim.dtype.newbyteorder("="), copy=False)
+
+
+def map_npy(path: Path) -> tuple[np.ndarray, mmap.mmap | None]:
+    """Map the array of a `.npy` file: rows are read when they are looked at. What is written to it stays in memory.
+
+    Returns:
+        The array and its mapping; `None` where nothing is mapped, since its bytes are in another order.
+
+    Raises:
+        CorpusError: As `read_npy`.
+    """
+    with path.open("rb") as file:
+        claim = _claim(path, file)
+        if not math.prod(claim.shape) or not claim.dtype.isnative:
+            return read_npy(path), None
+        start = file.tell()
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    values = np.frombuffer(mapping, claim.dtype, math.prod(claim.shape), start)
+    return values.reshape(claim.shape, order=claim.order), mapping
+
+
+class _Claim(NamedTuple):
+    """What the header of a `.npy` file says that follows it."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+
+
+def _claim(path: Path, file: BinaryIO) -> _Claim:
+    """Read the header, and compare it with what is there."""
+    size = path.stat().st_size
+    start = file.read(8)
+    if not start.startswith(_MAGIC) or start[6:7] not in {b"\x01", b"\x02", b"\x03"}:
+        raise CorpusError(f"{path} is truncated or damaged: it does not begin as a .npy file")
+    length = int.from_bytes(file.read(2 if start[6] == 1 else 4), "little")
+    header = file.read(min(length, _LONGEST_HEADER)).decode("utf-8", "replace")
+    descr, order, shape = (pattern.search(header) for pattern in (_DESCR, _ORDER, _SHAPE))
+    if descr is None and "descr" in header:
+        raise CorpusError(f"{path} holds records; save its numbers as an array of rows and columns")
+    if descr is None or order is None or shape is None:
+        raise CorpusError(f"{path} is truncated or damaged: its header does not describe an array")
+    if descr[1].lstrip("<>|=")[0] not in "fiu":
+        kind = "pickled objects, which are not read" if "O" in descr[1] else f"entries of type {descr[1]!r}"
+        raise CorpusError(f"{path} must hold rows of numbers; got {kind}. Save float32 with numpy.save")
+    dtype = np.dtype(descr[1])
+    sizes = tuple(int(number) for number in shape[1].replace(" ", "").split(",") if number)
+    claimed, there = math.prod(sizes) * dtype.itemsize, size - file.tell()
+    if claimed != there:
+        raise CorpusError(
+            f"{path} is truncated or damaged: {sizes} entries of {dtype} are {claimed} bytes; it holds {there}"
+        )
+    return _Claim(dtype, sizes, "F" if order[1] == "True" else "C")
 
 
 def _read_npy(path: Path) -> Read:
+    return read_npy(path), identifiers_beside(path), None
+
+
+def identifiers_beside(path: Path) -> tuple[Hashable, ...] | None:
+    """Those of the Parquet file of the same name, if there is one and it has any."""
     beside = path.with_suffix(".parquet")
     name = identifier_column(read_schema(beside).names) if beside.is_file() else None
-    return read_npy(path), None if name is None else tuple(read_table(beside, [name])[name].to_pylist()), None
+    return None if name is None else tuple(read_table(beside, [name])[name].to_pylist())
 
 
 def _read_safetensors(path: Path) -> Read:

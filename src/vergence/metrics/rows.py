@@ -54,14 +54,19 @@ class Rows:
             which = rows if isinstance(rows, slice) else rows.numpy()
             some = self.values[which if self.order is None else self.order[which]]
             taken = torch.from_numpy(np.array(some) if self.mapping else np.ascontiguousarray(some))
-        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapping.madvise(mmap.MADV_DONTNEED)
+        let_go(self.mapping)
         finite(**{self.name: taken})
         return taken
 
     def slices(self) -> list[slice]:
         """All rows, some at a time."""
         return [slice(start, min(start + AT_ONCE, len(self))) for start in range(0, len(self), AT_ONCE)]
+
+
+def let_go(mapping: mmap.mmap | None) -> None:
+    """Let go of the pages of a mapped file that have been read, where the system can; they are read again on demand."""
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def equal_rows(rows: Rows) -> Integer[np.ndarray, "n"]:

@@ -70,8 +70,9 @@ def suggest_encoding_size(
       noise in the recording, so raise it where recordings are noisy. Where factors depend on each other, a perturbed
       one that the others nearly determine adds a correlation near 0, which is found only if it exceeds `chance`.
     - *Representations of encoders trained on such pairs*, held-out pairs, and more outputs than there may be factors:
-      spare outputs hold functions of what the others hold, which is why those do not count. An exact factor reaches 1
-      only up to the error of the training; pass `tolerance=None`.
+      spare outputs hold functions of what the others hold, which is why those do not count; one that is just as strong
+      as a perturbed factor mixes with it, and may. An exact factor reaches 1 only up to the error of the training; pass
+      `tolerance=None`.
     - *Data behind a nonlinear mixing*: nothing. One factor shows as several correlations, or none. Train encoders, and
       pass what they make of pairs that they were not trained on.
 
