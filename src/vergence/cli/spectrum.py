@@ -42,17 +42,12 @@ class _Reading:
 
     spectrum: "CanonicalSpectrum"
     size: "EncodingSize"
-    concepts: "pd.DataFrame"
+    gap: tuple[int, float, float] | None  # how many directions of their own are before it, strengths on either side
+    concepts: dict[int, list[tuple[str, float]]]  # of each direction, the factors that it correlates with above chance
     kept: "pd.DataFrame | None"
     threshold: float | None
     paired_by: str
     notes: list[str]
-
-    def words(self, place: int) -> list[tuple[str, float]]:
-        """The factors that a direction correlates with above chance."""
-        of = self.concepts[self.concepts["direction"] == place]
-        of = of[of["ratio"] > of["chance"]].head(_WORDS)
-        return list(zip(of["factor"], of["ratio"].tolist(), strict=True))
 
 
 def run(options: Namespace) -> None:
@@ -90,8 +85,6 @@ def _checked(options: Namespace) -> float | None:
 def _read(options: Namespace, sigma: float | None) -> _Reading:
     from pathlib import Path
 
-    import pandas as pd
-
     from vergence.errors import ConfigError
     from vergence.metrics import concepts_of
     from vergence.metrics.canonical import spectrum_of_rows
@@ -120,13 +113,17 @@ def _read(options: Namespace, sigma: float | None) -> _Reading:
     )
     if not found.strengths:
         raise ConfigError("no direction varies on both sides: all rows of one file are equal")
-    concepts = pd.DataFrame(columns=["direction", "factor", "ratio", "chance"])
+    concepts: dict[int, list[tuple[str, float]]] = {}
     if labels is not None:
-        concepts = concepts_of(found, labels.values, labels.space, generator=named(options.seed, "labels"))
+        table = concepts_of(found, labels.values, labels.space, generator=named(options.seed, "labels"))
+        for place, factor, ratio in table.loc[table["ratio"] > table["chance"], table.columns[:3]].to_numpy().tolist():
+            concepts.setdefault(place, []).append((factor, ratio))
         notes += [*labels.notes, *(f"not used: column {name!r} {why}" for name, why in labels.left_out.items())]
+    size = read_size(found, generator=named(options.seed, "size"), tolerance=None)
     return _Reading(
         spectrum=found,
-        size=read_size(found, generator=named(options.seed, "size"), tolerance=None),
+        size=size,
+        gap=_gap(size),
         concepts=concepts,
         kept=None if options.encoding_size is None and sigma is None else _kept(found, options),
         threshold=sigma,
@@ -150,6 +147,18 @@ def _clusters(paired: "Paired") -> tuple[Any, list[str]]:
         return None, []
     note = f"{paired.x.path} holds {distinct} different rows of {len(rows)}: pairs with equal ones count as one draw"
     return torch.from_numpy(rows), [note]
+
+
+def _gap(size: "EncodingSize") -> tuple[int, float, float] | None:
+    import torch
+
+    from vergence.metrics.size import widest_gap
+
+    strengths = sorted((size.correlations[place] for place in size.own), reverse=True)
+    if len(strengths) < 2:
+        return None
+    before = int(widest_gap(torch.tensor(strengths, dtype=torch.float64))[0])
+    return before, strengths[before - 1], strengths[before]
 
 
 def _kept(found: "CanonicalSpectrum", options: Namespace) -> "pd.DataFrame":
@@ -182,7 +191,7 @@ def _print(options: Namespace, reading: _Reading) -> None:
     above, total, rows = found.above_chance, len(found.strengths), []
     listed = min(_LISTED, above + 1)  # the next one shows what chance looks like
     for place, one in enumerate(found.strengths[:listed]):
-        said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in reading.words(place))
+        said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in reading.concepts.get(place, [])[:_WORDS])
         if one.value <= found.chance:
             said = "not above chance"
         elif place not in size.own:
@@ -192,8 +201,8 @@ def _print(options: Namespace, reading: _Reading) -> None:
         f"{found.pairs} items" if found.clusters == found.pairs else f"{found.pairs} pairs of {found.clusters} items"
     )
     say(f"{items} paired by {reading.paired_by}; correlations on pairs not fitted on")
-    headings = ("direction", "strength", "95 % interval", "speaks of")
-    show(grid(headings, rows, left=("speaks of",)))
+    headings = ("direction", "strength", "95 % interval", "speaks of" if options.labels is not None else "")
+    show(grid(headings, rows, left=headings[3:]))
     if total > listed:
         further = f", {above - listed} of them above chance" if above > listed else ""
         say(f"... and {total - listed} more directions{further}")
@@ -201,9 +210,10 @@ def _print(options: Namespace, reading: _Reading) -> None:
     say(
         f"Above chance: {above} of {total} directions; chance reaches {found.chance:.3f}.",
         f"Compatible with 1: {reach_one}, whose intervals reach {1 - _EXACT}.",
-        f"Of their own: {size.shared}, which do not follow from others; exact, up to what",
-        f"  a training misses: {size.exact} of these.",
+        f"Of their own: {size.shared}, which do not follow from others.",
     )
+    if reading.gap is not None:
+        say("Widest gap between these: after the first {}, from {:.3f} to {:.3f}.".format(*reading.gap))
     if reading.kept is not None:
         _say_kept(options, reading.kept)
 
@@ -230,7 +240,7 @@ def _write(out: "Path", options: Namespace, reading: _Reading) -> None:
 
     found, size, kept = reading.spectrum, reading.size, reading.kept
     shown = [{name: min(1.0, max(0.0, value)) for name, value in one._asdict().items()} for one in found.strengths]
-    words = [reading.words(place) for place in range(len(shown))]
+    words = [reading.concepts.get(place, []) for place in range(len(shown))]
     content: dict[str, Any] = {
         "strengths": shown,
         "null": {"chance": found.chance, "level": 0.99, "shuffles": options.null, "above": found.above_chance},
@@ -238,10 +248,9 @@ def _write(out: "Path", options: Namespace, reading: _Reading) -> None:
         "concepts": [[{"factor": name, "correlation": ratio} for name, ratio in of] for of in words],
         "encoding_size": {
             "shared": size.shared,
-            "exact": size.exact,
             "shared_interval": [int(limit) for limit in size.shared_interval],
-            "exact_interval": [int(limit) for limit in size.exact_interval],
             "of_their_own": [place + 1 for place in size.own],
+            "before_the_widest_gap": None if reading.gap is None else reading.gap[0],
         },
         "threshold": reading.threshold,
         "kept": None if kept is None else [float(one) for one in kept["kept"]],

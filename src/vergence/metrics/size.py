@@ -1,7 +1,6 @@
 """How many dimensions an encoder should have: as many as the two modalities share without error."""
 
 from dataclasses import dataclass
-from math import log
 
 import torch
 from jaxtyping import Float, Integer
@@ -16,7 +15,7 @@ from vergence.metrics.scale import unit
 
 _MOST = 24  # directions of which functions are made
 _RIDGE = 1e-3
-_LOG_WIDEST = log(3)  # of the share of noise from one direction to the next: more of it is a gap
+_WIDEST = 3.0  # times that the share of noise grows from one direction to the next where there is a gap
 _STRONGEST = 0.9  # what the strongest direction must reach for a gap to speak of exactness
 
 
@@ -190,17 +189,27 @@ def _functions(z: Float[Tensor, "n dim"]) -> Float[Tensor, "n functions"]:
     return torch.cat([torch.ones_like(z[:, :1]), z, z[:, i] * z[:, j], z**3], dim=1)
 
 
-def _before_the_gap(rho: Float[Tensor, "*batch count"]) -> Integer[Tensor, "*batch"]:
-    """How many are before the widest gap between neighbours."""
-    if rho.shape[-1] == 0:
-        return torch.zeros(rho.shape[:-1], dtype=torch.int64)
+def widest_gap(rho: Float[Tensor, "*batch count"]) -> tuple[Integer[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """How many of two or more strengths are before the widest gap, and how many times the noise grows across it.
+
+    Example:
+        >>> [round(float(one), 1) for one in widest_gap(torch.tensor([0.7, 0.99, 0.98], dtype=torch.float64))]
+        [2.0, 17.5]
+    """
     rho = rho.sort(dim=-1, descending=True).values.clamp(0.0, 1 - 1e-12)
-    noise = ((1 - rho) / (1 + rho)).log()
+    widest, place = ((1 - rho) / (1 + rho)).log().diff(dim=-1).max(-1)
+    return place + 1, widest.exp()
+
+
+def _before_the_gap(rho: Float[Tensor, "*batch count"]) -> Integer[Tensor, "*batch"]:
+    """How many are before the widest gap, if it is one and the strongest is strong enough to speak of exactness."""
     everything = torch.full(rho.shape[:-1], rho.shape[-1])
+    if rho.shape[-1] == 0:
+        return everything
     if rho.shape[-1] > 1:
-        widest, place = noise.diff(dim=-1).max(-1)
-        everything = everything.where(widest < _LOG_WIDEST, place + 1)
-    return everything.where(rho[..., 0] >= _STRONGEST, 0)
+        before, times = widest_gap(rho)
+        everything = everything.where(times < _WIDEST, before)
+    return everything.where(rho.amax(-1) >= _STRONGEST, 0)
 
 
 def _resampled(
