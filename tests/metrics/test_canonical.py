@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics import CanonicalSpectrum, canonical_spectrum
 from vergence.metrics.canonical import spectrum_of_rows
+from vergence.metrics.files import read_embeddings
 from vergence.metrics.rows import Rows, equal_rows
 from vergence.random import named
 
@@ -152,3 +153,20 @@ def test_equal_rows_are_found_bit_by_bit() -> None:
 def test_what_cannot_be_correlated_is_named(call, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(torch.randn(50, 3, generator=named(0)))
+
+
+def test_a_mapped_file_reads_as_an_array_in_any_order(tmp_path) -> None:
+    x, y = (side.float().numpy() for side in graded(0.9, 0.5, n=700, dim=4))
+    order = np.random.default_rng(0).permutation(700)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.asfortranarray(y[np.argsort(order)]))
+    mapped = [read_embeddings(tmp_path / f"{name}.npy", mapped=True) for name in "xy"]
+    assert all(one.mapping is not None for one in mapped)
+    sides = mapped[0].rows(), mapped[1].rows(order)
+    for part in (slice(3, 600), torch.tensor([5, 699, 0])):
+        np.testing.assert_array_equal(sides[0][part], x[part])
+        np.testing.assert_array_equal(sides[1][part], y[part])
+    expected = canonical_spectrum(x, y, generator=named(0))
+    assert spectrum_of_rows(*sides, generator=named(0)).strengths == expected.strengths
+    sides[0][slice(0, 5)].zero_()  # what is taken is the reader's own
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), x)

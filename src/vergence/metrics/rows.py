@@ -11,6 +11,7 @@ from torch import Tensor
 from vergence.checks import finite
 
 AT_ONCE = 16_384  # rows
+_SCATTERED = 256  # rows here and there, around each of which the system may map megabytes of a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,11 +53,22 @@ class Rows:
             taken = self.values[rows if self.order is None else torch.from_numpy(self.order)[rows]]
         else:
             which = rows if isinstance(rows, slice) else rows.numpy()
-            some = self.values[which if self.order is None else self.order[which]]
-            taken = torch.from_numpy(np.array(some) if self.mapping else np.ascontiguousarray(some))
-        let_go(self.mapping)
+            taken = torch.from_numpy(self._read(which if self.order is None else self.order[which]))
         finite(**{self.name: taken})
         return taken
+
+    def _read(self, which: slice | Integer[np.ndarray, "m"]) -> Float[np.ndarray, "m dim"]:
+        if self.mapping is None:
+            return np.ascontiguousarray(self.values[which])
+        if isinstance(which, slice):
+            taken = np.array(self.values[which])
+            let_go(self.mapping)
+            return taken
+        pieces = []
+        for start in range(0, len(which), _SCATTERED):
+            pieces.append(self.values[which[start : start + _SCATTERED]])
+            let_go(self.mapping)
+        return np.concatenate(pieces)
 
     def slices(self) -> list[slice]:
         """All rows, some at a time."""
