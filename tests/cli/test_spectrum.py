@@ -42,7 +42,7 @@ def test_directions_with_their_concepts_and_what_a_model_would_keep(
     assert "Above chance: 3 of 5 directions" in printed.out
     assert "Compatible with 1: 2" in printed.out
     assert "Of their own: 3" in printed.out
-    assert "Widest gap between these: after the first 2, from 1.000 to 0.7" in printed.out
+    assert "Between these is a gap: after the first 2, from 1.000 to 0.7" in printed.out
     assert "Above sigma* = 0.500: 3 directions" in printed.out
     assert "A model of 2 outputs would keep 2 directions" in printed.out
     assert max(map(len, printed.out.replace(str(out), "").splitlines())) <= 80

@@ -42,7 +42,7 @@ class _Reading:
 
     spectrum: "CanonicalSpectrum"
     size: "EncodingSize"
-    gap: tuple[int, float, float] | None  # how many directions of their own are before it, strengths on either side
+    gap: tuple[int, float, float] | None  # how many of their own come before it, strengths beside it
     concepts: dict[int, list[tuple[str, float]]]  # of each direction, the factors that it correlates with above chance
     kept: "pd.DataFrame | None"
     threshold: float | None
@@ -152,13 +152,13 @@ def _clusters(paired: "Paired") -> tuple[Any, list[str]]:
 def _gap(size: "EncodingSize") -> tuple[int, float, float] | None:
     import torch
 
-    from vergence.metrics.size import widest_gap
+    from vergence.metrics.size import GAP, widest_gap
 
     strengths = sorted((size.correlations[place] for place in size.own), reverse=True)
     if len(strengths) < 2:
         return None
-    before = int(widest_gap(torch.tensor(strengths, dtype=torch.float64))[0])
-    return before, strengths[before - 1], strengths[before]
+    before, times = map(float, widest_gap(torch.tensor(strengths, dtype=torch.float64)))
+    return (int(before), strengths[int(before) - 1], strengths[int(before)]) if times >= GAP else None
 
 
 def _kept(found: "CanonicalSpectrum", options: Namespace) -> "pd.DataFrame":
@@ -213,7 +213,7 @@ def _print(options: Namespace, reading: _Reading) -> None:
         f"Of their own: {size.shared}, which do not follow from others.",
     )
     if reading.gap is not None:
-        say("Widest gap between these: after the first {}, from {:.3f} to {:.3f}.".format(*reading.gap))
+        say("Between these is a gap: after the first {}, from {:.3f} to {:.3f}.".format(*reading.gap))
     if reading.kept is not None:
         _say_kept(options, reading.kept)
 
@@ -250,7 +250,7 @@ def _write(out: "Path", options: Namespace, reading: _Reading) -> None:
             "shared": size.shared,
             "shared_interval": [int(limit) for limit in size.shared_interval],
             "of_their_own": [place + 1 for place in size.own],
-            "before_the_widest_gap": None if reading.gap is None else reading.gap[0],
+            "before_the_gap": None if reading.gap is None else reading.gap[0],
         },
         "threshold": reading.threshold,
         "kept": None if kept is None else [float(one) for one in kept["kept"]],

@@ -15,7 +15,7 @@ from vergence.metrics.scale import unit
 
 _MOST = 24  # directions of which functions are made
 _RIDGE = 1e-3
-_WIDEST = 3.0  # times that the share of noise grows from one direction to the next where there is a gap
+GAP = 3.0  # times that the share of noise grows from one direction to the next where there is a gap
 _STRONGEST = 0.9  # what the strongest direction must reach for a gap to speak of exactness
 
 
@@ -208,7 +208,7 @@ def _before_the_gap(rho: Float[Tensor, "*batch count"]) -> Integer[Tensor, "*bat
         return everything
     if rho.shape[-1] > 1:
         before, times = widest_gap(rho)
-        everything = everything.where(times < _WIDEST, before)
+        everything = everything.where(times < GAP, before)
     return everything.where(rho.amax(-1) >= _STRONGEST, 0)
 
 
