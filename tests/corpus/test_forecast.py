@@ -134,8 +134,14 @@ def test_of_a_factor_of_many_values_the_reason_says_how_many_directions_are_held
     labels = pd.DataFrame({name: rng.choice(space[name].values, 3_000) for name in space})
     found = estimate_misalignment(labels["kind"].tolist(), labels, lexicon_from_factors(space))
     assert [said(found, size)["kind"] for size in (1, 8)] == [STRONGLY, STRONGLY]
-    assert reason(found, "kind", 1) == "at least 1 of its 8 directions is held"
-    assert reason(found, "kind", 8) == "the outputs suffice for all of its 8 directions"
+    every = "every labelled caption tells it, and the outputs suffice for it"
+    assert reason(found, "kind", 1) == f"{every}, if not for each of their 8 directions"
+    assert reason(found, "kind", 8) == every
+    half = np.where(rng.random(3_000) < 0.5, labels["kind"], "")
+    seldom = estimate_misalignment(half.tolist(), labels, lexicon_from_factors(space))
+    assert said(seldom, 1)["kind"] == STRONGLY
+    assert reason(seldom, "kind", 1) == "at least 1 of its 8 directions is held"
+    assert reason(seldom, "kind", 8) == "the outputs suffice for all of its 8 directions"
     assert [said(found, size)["tone"] for size in (1, 8, 9)] == [NOT_AT_ALL] * 3
     assert reason(found, "tone", 9).startswith("no labelled caption mentions it, so its strength is at most 0.0")
     assert (of_such_captions(found).set_index("factors").loc[[("tone",)], ["strength", "low", "high"]] == 0).all(
@@ -150,11 +156,25 @@ def test_two_factors_of_many_values_leave_open_which_of_them_few_outputs_hold() 
     labels = pd.DataFrame({name: rng.choice(space[name].values, 2_000) for name in space})
     captions = (labels["kind"] + " " + labels["make"]).tolist()
     found = estimate_misalignment(captions, labels, lexicon_from_factors(space))
-    for size in range(1, 9):
-        assert said(found, size) == {"kind": OPEN, "make": OPEN}
-    assert said(found, 9) == {"kind": OPEN, "make": STRONGLY}
-    assert said(found, 47) == {"kind": STRONGLY, "make": STRONGLY}
+    assert said(found, 1) == {"kind": OPEN, "make": OPEN}
+    assert all(said(found, size) == {"kind": STRONGLY, "make": STRONGLY} for size in (2, 8, 47))
+    assert reason(found, "make", 2).endswith("suffice for all 2 such factors, if not for each of their 47 directions")
+    half = np.where(rng.random(2_000) < 0.5, labels["kind"], "") + np.array(" ") + labels["make"]
+    weaker = estimate_misalignment(half.tolist(), labels, lexicon_from_factors(space))
+    assert said(weaker, 1) == {"kind": NOT_AT_ALL, "make": STRONGLY}  # one output for the one that is always told
+    # With more, forty values may fill them or leave room, as they need fewer outputs than they can fill.
+    assert all(said(weaker, size) == {"kind": OPEN, "make": STRONGLY} for size in (2, 20, 39))
+    assert said(weaker, 47) == {"kind": STRONGLY, "make": STRONGLY}
     assert found.spectrum["multiplicity"].tolist() == [8, 39]
+
+
+def test_a_value_that_no_image_shows_leaves_nothing_open() -> None:
+    space = FactorSpace((Factor("kind", tuple(f"kind{k}" for k in range(5))),))
+    labels = pd.DataFrame({"kind": [f"kind{k}" for k in np.random.default_rng(0).integers(0, 3, 400)]})
+    found = estimate_misalignment(labels["kind"].tolist(), labels, lexicon_from_factors(space))
+    assert found.spectrum["low"].min() == 0
+    assert of_such_captions(found)[["strength", "multiplicity", "low", "high"]].values.tolist() == [[1, 2, 1, 1]]
+    assert said(found, 1) == {"kind": STRONGLY}
 
 
 def test_a_factor_of_one_value_takes_no_room() -> None:

@@ -45,8 +45,10 @@ def forecast(
     with y < 1, "not taught at all" if it is not held, because it is not stronger than `threshold(β, τ)` or stronger
     directions fill the outputs. `vergence.theory.kept` says which, for outputs of free scale, directions of single
     factors and an infinite batch. It is asked twice: with the factor's strengths at the lower ends of their intervals,
-    all others at the upper ones and ties against it; and the other way round. Where the two differ, the statement is
-    "not determined". What no labelled caption mentions counts as strength 0: such captions are what is trained on.
+    all others at the upper ones and ties against it; and the other way round, where other factors of several values
+    take one output each: k - 1 is what they can fill, not what they need. Where the two differ, the statement is "not
+    determined". Such captions being what is trained on, what no labelled one mentions counts as strength 0, and what
+    all of them get right as strength 1: those are held if there are outputs for as many factors ([cai2025] Thm 4.1).
 
     Without an output size only what none can change is stated: what is not taught at all.
 
@@ -98,11 +100,21 @@ def reach(estimate: BiasEstimate, *, bottleneck: float = 0.0, temperature: float
 
 
 def of_such_captions(estimate: BiasEstimate) -> pd.DataFrame:
-    """The spectrum of training on captions such as the labelled ones: what none of them mentions has strength 0."""
-    silent = estimate.spectrum["factors"].map(lambda names: names[0] in _silent(estimate)).astype(bool)
-    return estimate.spectrum.assign(
-        **{name: estimate.spectrum[name].mask(silent, 0.0) for name in ("strength", "low", "high")}
-    )
+    """The spectrum of training on captions such as the labelled ones, over the values that their images show.
+
+    What none of them mentions has strength 0. What all of them say just as it is, or as a fixed other value, has 1.
+    """
+    found, silent = [estimate.spectrum[:0]], _silent(estimate)
+    for name in dict.fromkeys(names[0] for names in estimate.spectrum["factors"]):
+        rows = estimate.spectrum[estimate.spectrum["factors"] == (name,)].copy()
+        mass = estimate.tables[estimate.tables["factor"] == name].groupby("shown")["captions"].sum()
+        unseen = rows["multiplicity"].sum() + 1 - max(2, int((mass > 0).sum()))
+        rows.loc[rows.index[-1], "multiplicity"] -= unseen  # the weakest: nothing is known of them
+        rows = rows[rows["multiplicity"] > 0]
+        if name in silent or (rows["strength"] == 1).all():
+            rows[["strength", "low", "high"]] = 0.0 if name in silent else 1.0
+        found.append(rows)
+    return pd.concat(found, ignore_index=True)
 
 
 def _silent(estimate: BiasEstimate) -> set[str]:
@@ -154,6 +166,12 @@ class _Teaching:
 
     def why(self, name: str) -> str:
         """How many of its directions are held for sure."""
+        block, size = self._block(), self._size()
+        if name in block and len(block) <= size:
+            directions = int(self.spectrum.loc[self.spectrum["low"] == 1, "multiplicity"].sum())
+            tight = f", if not for each of their {directions} directions" if directions > size else ""
+            factors = "it" if len(block) == 1 else f"all {len(block)} such factors"
+            return f"every labelled caption tells it, and the outputs suffice for {factors}{tight}"
         held = self._held(name, unlimited=False, most=False)
         directions, surely = int(held["multiplicity"].sum()), int(held["kept"].sum() + _ROUNDING)
         if surely < directions:
@@ -183,15 +201,26 @@ class _Teaching:
 
     def _held(self, name: str, *, unlimited: bool, most: bool) -> pd.DataFrame:
         """Its directions as they are held where everything is in its favour, or against it."""
-        own, table = self._own(name), self.spectrum
-        ends = (
-            table["high"].where(own, table["low"] * _TIE) if most else (table["low"] * _TIE).where(own, table["high"])
-        )
-        size = int(table["multiplicity"].sum()) if unlimited or self.encoding_size is None else self.encoding_size
-        held = kept(
-            table.assign(strength=ends), encoding_size=size, bottleneck=self.bottleneck, temperature=self.temperature
-        )
-        return held[own]
+        own, table, size = self._own(name), self.spectrum, self._size()
+        block = self._block()
+        if unlimited or (name in block and len(block) <= size):
+            size = int(table["multiplicity"].sum())
+        if most:
+            table = table.assign(strength=table["high"].where(own, table["low"] * _TIE))
+            first = ~table["factors"].duplicated()
+            table = table.assign(multiplicity=table["multiplicity"].where(own, 1))[own | first]
+        else:
+            table = table.assign(strength=(table["low"] * _TIE).where(own, table["high"]))
+        held = kept(table, encoding_size=size, bottleneck=self.bottleneck, temperature=self.temperature)
+        return held[own.loc[held.index]]
+
+    def _block(self) -> frozenset[str]:
+        """Factors all of whose directions have strength 1."""
+        least = self.spectrum.groupby("factors")["low"].min()
+        return frozenset(name for (name,) in least.index[least == 1])
+
+    def _size(self) -> int:
+        return int(self.spectrum["multiplicity"].sum()) if self.encoding_size is None else self.encoding_size
 
     def _own(self, name: str) -> pd.Series:
         return self.spectrum["factors"].map(lambda names: names == (name,)).astype(bool)

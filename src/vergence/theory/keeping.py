@@ -122,7 +122,7 @@ def strongest(sigma: np.ndarray, room: np.ndarray, outputs: float) -> np.ndarray
         fits = min(1.0, outputs / room[equal].sum())
         held[equal] = room[equal] * fits
         outputs -= held[equal].sum()
-        if outputs <= 0:
+        if outputs <= _EQUAL:
             break
     return held
 

@@ -41,8 +41,8 @@ class Audit:
     @property
     def block(self) -> frozenset[str]:
         """Factors of which every labelled caption says just what its image shows, or tells it as well."""
-        weakest = self.estimate.spectrum.groupby(self.estimate.spectrum["factors"].str[0])["strength"].min()
-        return frozenset(map(str, weakest.index[weakest == 1]))
+        weakest = of_such_captions(self.estimate).groupby("factors")["low"].min()
+        return frozenset(name for (name,) in weakest.index[weakest == 1])
 
     def predict(self, *, encoding_size: int, floor: Any = None, ceiling: Any = None) -> dict[str, Prediction]:
         """Predict every factor's score by the spectrum that the audit found.
