@@ -9,6 +9,7 @@ import pytest
 from tests.reports.scores import scores
 
 from vergence.cli.main import main
+from vergence.corpus.forecast import of_such_captions
 from vergence.data import POLICIES, Policy
 from vergence.errors import ConfigError
 from vergence.plots import forecast_beside_measurement
@@ -45,10 +46,10 @@ def test_forecasts_follow_from_the_captions_alone(audits: dict) -> None:
     ends = {"floor": dict.fromkeys(POLICIES[FAITHFUL].misalignment.selected, 0.2)}
     ends["ceiling"] = dict.fromkeys(ends["floor"], 0.8)
     faithful, gone, both = (audits[name] for name in (FAITHFUL, "tone omitted 1", "both omitted 1"))
-    for size in (4, 16, 64):  # whether captions are right every time is not shown by some hundred concepts
-        said = faithful.predict(encoding_size=size, **ends)
-        assert all(said[name].is_open for name in ("group", "subgroup"))
-        assert set(faithful.statements(encoding_size=size).values()) <= {"taught strongly", "not determined"}
+    for size in (4, 16, 64):  # what every caption tells is the block
+        assert {one.low for one in faithful.predict(encoding_size=size, **ends).values()} == {0.8}
+        assert set(faithful.statements(encoding_size=size).values()) == {"taught strongly"}
+    assert {one.low for one in faithful.predict(encoding_size=3, **ends).values()} == {0.0}
     assert faithful.block == {"group", "subgroup", "skin_tone", "gender"}
     assert gone.block == {"group", "subgroup", "gender"}
     assert both.statements(encoding_size=16)["skin_tone"] == "not taught at all"
@@ -60,10 +61,15 @@ def test_forecasts_follow_from_the_captions_alone(audits: dict) -> None:
         assert max(said[name].high for name in ("skin_tone", "gender")) < 0.5
 
 
-def test_few_concepts_leave_open_whether_a_tone_is_ever_wrong(audits: dict) -> None:
-    said = audits[FAITHFUL].predict(encoding_size=4)
-    assert said["skin_tone"].is_open
-    assert said["skin_tone"].reason.startswith("the interval of strengths leaves several cases: ")
+def test_strengths_between_never_and_always_leave_bounds_for_all_that_their_intervals_allow(audits: dict) -> None:
+    audit = audits["tone omitted 0.5"]
+    found = of_such_captions(audit.estimate)
+    row = found[found["factors"] == ("skin_tone",)].iloc[0]
+    assert row["low"] < np.sqrt(0.5) < row["high"]
+    tone = audit.predict(encoding_size=16)["skin_tone"]  # stronger directions can fill so few
+    assert (tone.low, tone.high) == (0.0, pytest.approx(row["high"]))
+    assert audit.statements(encoding_size=16)["skin_tone"] == "not determined"  # but need not
+    assert audit.statements(encoding_size=200)["skin_tone"] in {"taught strongly", "not determined"}
 
 
 def table() -> pd.DataFrame:
