@@ -1,4 +1,4 @@
-"""Train, embed, probe, align on a folder of images with a CSV: the commands of docs/train.md, as they stand there."""
+"""Train, embed, probe, align, spectrum on a folder of images with a CSV: the commands of docs/train.md, as they stand there."""
 
 import json
 import re
@@ -41,14 +41,15 @@ def shop(folder: Path, n: int = 96) -> None:
 def test_the_commands_of_the_page_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     shop(tmp_path / "shop")
     monkeypatch.chdir(tmp_path)
-    assert [command.split()[1] for command in COMMANDS] == ["train", "embed", "probe", "align"]
+    assert [command.split()[1] for command in COMMANDS] == ["train", "embed", "probe", "align", "spectrum"]
     for command in COMMANDS:
         assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
     scores = {row["factor"]: row["score"] for row in json.loads(Path("probe.json").read_text())["factors"]}
     assert scores["color"] > 0.8
     assert set(scores) == {"color", "shape"}
     said = capsys.readouterr()
-    assert "95 items paired by identifier" in said.out
+    assert said.out.count("95 items paired by identifier") == 2
+    assert re.search(r" 1 +[01]\.\d+ +\[.*\] +(color|shape)", said.out)  # what the strongest direction speaks of
     assert main(["probe", "emb/images.parquet", "shop/labels.csv", "--split", "run", "--factors", "color"]) == 0
     assert main(["embed", "shop", "--model", "run/encoder", "--out", "from-folder"]) == 0
     assert "passed over: shop/labels.csv: no column of captions" in capsys.readouterr().err
