@@ -16,7 +16,7 @@ from vergence.studies.run import strict, verdict_of
 from vergence.studies.spectrum import SpectrumStudy, laws, slices
 from vergence.studies.spectrum.claims import extrapolated, pairs_needed
 from vergence.studies.spectrum.linear import LinearConfig, train_linear
-from vergence.studies.spectrum.measure import contrasts, measured, readings
+from vergence.studies.spectrum.measure import amplitudes, contrasts, loadings_of, measured, readings
 from vergence.studies.spectrum.predict import predictions
 from vergence.studies.spectrum.spec import CHANNELS, RunSpec, said_with
 from vergence.studies.study import Claim
@@ -107,6 +107,39 @@ def test_amplitudes_of_a_short_training_are_near_the_equation() -> None:
     assert found["d3"] < 0.1
     shares = [row["value"] for row in rows if row["metric"] == "share"]
     assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def trained(one: RunSpec, **settings: int) -> tuple[dict[str, float], list[float]]:
+    """Amplitudes of a short training, and cosines of each direction's loadings on both sides."""
+    config = LinearConfig(**{"small_steps": 300, "steps": 60, "small_batch": 256, "drawn_at_once": 4096, **settings})
+    encoders = train_linear(one, config, generator=named(7, "test"), tell=lambda done, total: None)
+    latents = one.model.sample(8192, one.misalignment, generator=named(8, "test"))
+    z = [encoders(side, views) for side, views in enumerate(one.rendered(latents))]
+    rows = amplitudes(one, latents, (z[0], z[1]), temperature=one.temperature)
+    parts = [[readings(one.space[name], record[:, i]) for i, name in enumerate(one.space)]
+             for record in (latents.semantics, latents.text_semantics)]  # fmt: skip
+    loadings = [loadings_of(*pair) for pair in zip(z, parts, strict=True)]
+    cosines = [float(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0)) for a, b in zip(*loadings, strict=True)]
+    return {row["factor"]: row["value"] for row in rows if row["metric"] == "y"}, cosines
+
+
+@pytest.mark.slow
+def test_two_redrawn_factors_have_the_equations_amplitudes_where_nine_at_once_do_not() -> None:
+    one = spec(strengths=(0.9, 0.6), channel="redraw", batch_size=1024, output_size=3)
+    found, _ = trained(one)
+    assert found["d1"] == pytest.approx(4.854, rel=0.12)
+    assert found["d2"] == pytest.approx(0.906, rel=0.12)
+
+
+@pytest.mark.slow
+def test_at_a_cold_temperature_unit_vectors_turn_both_sides_away_from_each_other_into_spare_outputs() -> None:
+    strengths = (0.95, 0.9, 0.8)
+    cold = {"strengths": strengths, "constraint": "unit", "temperature": 0.04, "batch_size": 256}
+    _, spare = trained(spec(**cold, output_size=6))
+    _, tight = trained(spec(**cold, output_size=3))
+    assert max(spare) < 0.5
+    assert min(tight) > 0.95
+    assert max(spare) - min(spare) < 0.1  # one angle for all directions: it acts as a warmer temperature
 
 
 def test_extrapolation_finds_where_the_equations_amplitudes_vanish() -> None:

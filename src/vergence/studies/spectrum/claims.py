@@ -200,11 +200,16 @@ def _sizes(table: pd.DataFrame) -> list[Claim]:
         sizes = part["output_size"]
         for what, which in (("as many outputs as directions or fewer", sizes <= _RANK), ("more", sizes > _RANK)):
             here = f"{spectrum}, τ = {tau:g}, {what}"
-            probed = part[which & (part["metric"] == "r2") & part["expected"].isin([0.0, 1.0])]
+            probed = part[which & (part["metric"] == "r2")]
+            torn = probed.loc[~probed["expected"].isin([0.0, 1.0]), "run"]  # equal directions share an output
+            probed = probed[~probed["run"].isin(torn)]
             right = (probed["value"] >= HELD) == (probed["expected"] == 1)
             found += [
                 Claim(statement=f"{here}: held or not as predicted, of what is decided", measured=right.mean()),
-                Claim(statement=f"{here}: loss minus that of the law", measured=_gap(part[which])),
+                Claim(
+                    statement=f"{here}: loss minus that of the law",
+                    measured=_gap(part[part["run"].isin(probed["run"])]),
+                ),
             ]
     return found
 

@@ -76,7 +76,7 @@ def amplitudes(
     said = {name: readings(spec.space[name], latents.text_semantics[:, place(name)]) for name in latents.selected}
     absent = [(~latents.text_semantics[:, place(name)].isnan()).float()[:, None] for name in sorted(latents.graded)]
     parts = [*shown.values(), latents.image_private]
-    image, text = _loadings(z[0], parts), _loadings(z[1], [*said.values(), *absent, latents.text_private])
+    image, text = loadings_of(z[0], parts), loadings_of(z[1], [*said.values(), *absent, latents.text_private])
     by_text = dict(zip(said, text, strict=False))
     shares = _shares(z[0], parts, image, unconstrained)
     rows = []
@@ -95,7 +95,7 @@ def _shares(z: Tensor, parts: list[Tensor], loadings: list[Tensor], unconstraine
         total = float(z.var(0, correction=0).sum())
         return [float(alpha.square().sum()) / total for alpha in loadings]
     inverse = unconstrained.square().sum(1, keepdim=True).reciprocal()
-    maps = _loadings(unconstrained, parts)
+    maps = loadings_of(unconstrained, parts)
     found = [
         float(((part.square() * inverse).mean(0) * own.square().sum(1)).sum())
         for part, own in zip(parts, maps, strict=True)
@@ -103,7 +103,7 @@ def _shares(z: Tensor, parts: list[Tensor], loadings: list[Tensor], unconstraine
     return [one / sum(found) for one in found]
 
 
-def _loadings(z: Tensor, parts: list[Tensor]) -> list[Tensor]:
+def loadings_of(z: Tensor, parts: list[Tensor]) -> list[Tensor]:
     """Of each part's columns, the vectors of outputs that belong to them by least squares."""
     design = torch.cat(parts, 1).double()
     design, wanted = design - design.mean(0), (z - z.mean(0)).double()
@@ -154,7 +154,7 @@ def _quadratics(spec: RunSpec, latents: Latents, z: Tensor) -> list[Row]:
     squares = {f"{name}²": (x[:, i : i + 1].square() - 1) / sqrt(2) for i, name in enumerate(spec.space)}
     pairs = torch.triu_indices(x.shape[1], x.shape[1], 1)
     products = x[:, pairs[0]] * x[:, pairs[1]]
-    found = _loadings(z, [x, latents.image_private, *squares.values(), products])[2:]
+    found = loadings_of(z, [x, latents.image_private, *squares.values(), products])[2:]
     total = float(z.var(0, correction=0).sum())
     return [
         _row(name, "share", float(one.square().sum()) / total)
