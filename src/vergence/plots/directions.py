@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from vergence.plots.style import INK, MARKERS, MUTED, PALETTE, PAPER, RULE, settle, styled
 
@@ -137,8 +138,13 @@ def _squares(axes: Axes, rows: pd.DataFrame, value: str) -> None:
 
 
 def _handle(place: int, name: str) -> Line2D:
-    colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
-    return Line2D([], [], color=colour, marker=marker, label=name, markersize=4, linewidth=1.2)
+    colour = PALETTE[place % len(PALETTE)]
+    return Line2D([], [], color=colour, marker=_marker(place), label=name, markersize=4, linewidth=1.2)
+
+
+def _marker(place: int) -> str:
+    """Another one where colours come again."""
+    return MARKERS[(place + place // len(PALETTE)) % len(MARKERS)]
 
 
 def _panels(n: int, layout: Layout, *, height: float) -> tuple[Figure, list[Axes]]:
@@ -154,6 +160,9 @@ def _scale(axes: Axes, x: Axis, y: Axis) -> None:
         if axis.spacing != "linear":
             options = {"linthresh": 0.01, "linscale": 0.5} if axis.spacing == "symlog" else {}
             getattr(axes, f"set_{name}scale")(axis.spacing, **options)
+            ticks = getattr(axes, f"{name}axis")
+            ticks.set_major_formatter(lambda value, place: f"{value:g}")  # mathematics is not parsed
+            ticks.set_minor_formatter(NullFormatter())
         if axis.limits is not None:
             getattr(axes, f"set_{name}lim")(*axis.limits)
         getattr(axes, f"set_{name}label")(axis.label)
