@@ -72,14 +72,11 @@ def measured_beside_law(
             for place, value in enumerate(names):
                 part = rows[rows[series] == value].sort_values(x.column)
                 colour = PALETTE[place % len(PALETTE)]
-                known = (
-                    part.dropna(subset=[law]).groupby(x.column)[law].mean() if law in part else pd.Series(dtype=float)
-                )
+                known = part.dropna(subset=[law]).groupby(x.column)[law].mean()
                 axis.plot(known.index, known.to_numpy(), color=colour, linewidth=1.2, alpha=0.7, zorder=1)
-                marker = MARKERS[place % len(MARKERS)]
-                axis.plot(
-                    part[x.column], part[y.column], marker, color=colour, markersize=4, mec=PAPER, mew=0.4, zorder=2
-                )
+                look: dict[str, Any] = {"color": colour, "markersize": 4, "mec": PAPER, "mew": 0.4}
+                guide = ":" if known.empty else ""  # without a law the eye needs one
+                axis.plot(part[x.column], part[y.column], _marker(place) + guide, linewidth=0.8, zorder=2, **look)
             _scale(axis, x, y)
         handles = [_handle(place, name) for place, name in enumerate(names.values())]
         _key(figure, handles, layout)
