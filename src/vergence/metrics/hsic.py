@@ -6,7 +6,6 @@ from math import isfinite, sqrt
 
 import torch
 from jaxtyping import Float
-from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from vergence.errors import ShapeError
@@ -173,9 +172,9 @@ def _factor(rows: Float[Tensor, "n dim"], start: Float[Tensor, "dim"]) -> float:
 
 
 def _add_upper_gram(total: Float[Tensor, "width width"], rows: Float[Tensor, "n width"]) -> None:
-    """Add rows' @ rows to the upper triangle, by the symmetric update of BLAS where there is one: half the products."""
-    if rows.device.type == "cpu":  # PyTorch has no such update, and its general product takes four times as long
-        dsyrk(1.0, rows.numpy().T, beta=1.0, c=total.numpy().T, lower=True, overwrite_c=True)
+    """Add rows' @ rows to the upper triangle."""
+    if rows.device.type == "cpu":  # NumPy knows that this is symmetric: half the products, other threads go on
+        total.numpy()[...] += rows.numpy().T @ rows.numpy()
     else:
         total.addmm_(rows.T, rows)
 

@@ -39,12 +39,12 @@ def predict(
     - n < b: at most n dimensions of the block are kept, and no theorem says which; the rest is bounded by the oracle;
     - n > b: the block is kept wholly, since a contrastive loss maximises a bound of the shared information
       ([almudevar2025], sufficiency). No theorem speaks of the rest. Expected is that outputs go to stronger directions
-      first, as `kept` counts them: a factor of strength 0 is held only once all others are; a weak one below stronger
-      ones at most in the proportion of its strength; one that has outputs left at least as far as a single text tells
-      of it (σ²).
+      first, as `kept` counts them: a factor of strength 0 is held only once all others are; a weak one with no more
+      outputs than there are stronger factors at most in the proportion of its strength; one that has outputs left at
+      least as far as a single text tells of it (σ²). In between, nothing is known: values may sit in few outputs.
 
-    A factor counts as one dimension in the theorem, as in the paper's experiments, and in what stronger factors may
-    fill as its directions: one if continuous, k - 1 if it has k values. A bottleneck of weight β removes what is not
+    A factor counts as one dimension in the theorem, as in the paper's experiments, and in what it can fill as its
+    directions: one if continuous, k - 1 if it has k values. A bottleneck of weight β removes what is not
     stronger than `threshold(β, τ)` (a local result for squared distances at temperature τ, without a constraint on
     scale).
 
@@ -223,6 +223,10 @@ def _spare(
     held = strongest(stated, np.where(stated > 0, directions.room, 0.0), float(n))
     share = float(held[own].sum() / directions.room[own & (stated > 0)].sum())
     if share == 0:
+        stronger = frozenset(directions.owner[stated > sigma + _EQUAL])
+        if n > len(stronger):  # k values may sit in fewer outputs than they have directions
+            reason = f"{weakly}; {len(stronger)} stronger factors can fill the outputs, but may need fewer"
+            return scale.prediction(low, 1.0, None, reason, proved=True)
         beyond = sigma * (scale.ceiling.interval[1] - scale.floor.interval[1])
         high, expected = max(untouched, scale.floor.interval[1] + beyond), max(scale.told, scale.floor.value)
         reason = f"{weakly}, and stronger factors can fill the outputs"
