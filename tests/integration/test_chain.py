@@ -1,4 +1,4 @@
-"""Train, embed, probe, align, spectrum on a folder of images with a CSV: the commands of docs/train.md, as they stand there."""
+"""From a folder of images with a CSV to its spectrum: the commands of docs/train.md, as they stand there."""
 
 import json
 import re

@@ -243,15 +243,19 @@ def test_what_is_told_of_pairs_is_bounded_by_the_information_of_the_channel() ->
     assert 0 < found.attrs["nats"] < information
 
 
-@pytest.mark.parametrize("sigma", [0.3, 0.8])
-def test_a_small_batch_adds_to_the_loss_what_is_told_of_it(sigma: float) -> None:
+@pytest.mark.parametrize(("sigma", "channel"), [(0.3, "noise"), (0.8, "noise"), (0.8, "redraw")])
+def test_a_small_batch_adds_to_the_loss_what_is_told_of_it(sigma: float, channel: str) -> None:
     rng, tau, batch, y = np.random.default_rng(0), 1.0, 32, (0.8, 0.4)
     told = excess(y, (sigma, 0.0), (1, 1)) / batch
+    if channel == "redraw":  # most pairs are exact: 1 + σy in place of (1 + y)/(1 + y (1 - σ))
+        told += (1 + sigma * y[0] - (1 + y[0]) / (1 + y[0] * (1 - sigma))) / batch
     scales = np.sqrt(np.array(y) * tau / 2)
     found = []
     for _ in range(4000):
         s, other = rng.normal(size=(2, batch, 2))
         t = np.array([sigma, 0.0]) * s + np.sqrt(1 - np.array([sigma, 0.0]) ** 2) * other
+        if channel == "redraw":
+            t[:, 0] = np.where(rng.random(batch) < sigma, s[:, 0], other[:, 0])
         found.append(batch_loss(scales * s, scales * t, tau))
     limit = slow_loss(y[0], sigma) + slow_loss(y[1], 0.0)
     assert np.mean(found) - limit == pytest.approx(told, abs=4 * np.std(found) / sqrt(4000) + 4 / batch**2)

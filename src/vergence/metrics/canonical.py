@@ -226,7 +226,7 @@ def _moments(x: Rows, y: Rows, halves: list[Tensor]) -> list[hsic.LinearSums]:
     sums = [first, first.empty()]
     with ThreadPoolExecutor(
         min(len(halves), torch.get_num_threads())
-    ) as pool:  # a product of this shape takes one core
+    ) as pool:  # products take one core
         for rows in x.slices():
             some_x, some_y = x[rows], y[rows]
             here = [half[rows].to(some_x.device) for half in halves]
