@@ -224,9 +224,7 @@ def _moments(x: Rows, y: Rows, halves: list[Tensor]) -> list[hsic.LinearSums]:
     start = slice(0, min(_ORIGIN_ROWS, len(x)))
     first = hsic.LinearSums.starting_with(x[start], y[start])
     sums = [first, first.empty()]
-    with ThreadPoolExecutor(
-        min(len(halves), torch.get_num_threads())
-    ) as pool:  # products take one core
+    with ThreadPoolExecutor(min(len(halves), torch.get_num_threads())) as pool:  # products take one core
         for rows in x.slices():
             some_x, some_y = x[rows], y[rows]
             here = [half[rows].to(some_x.device) for half in halves]
