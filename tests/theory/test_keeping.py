@@ -165,6 +165,8 @@ def test_a_bottleneck_on_the_sphere_favours_the_strong_and_equal_ones_share() ->
     assert tie["kept"].tolist() == [1, 0.5, 0.5]
     assert tie["share"][1] == pytest.approx(tie["share"][2])
     assert tie["share"].sum() == pytest.approx(1)
+    turned = kept(table(0.5, 0.5, 0.9), encoding_size=2, temperature=0.2, constraint="unit")  # in any order of rows
+    assert turned["share"].tolist() == pytest.approx([tie["share"][1], tie["share"][1], tie["share"][0]])
     assert tie["y"].isna().all()
 
 
@@ -220,6 +222,17 @@ def test_under_a_budget_functions_of_exact_factors_are_worth_an_output() -> None
     angle = 2 * np.pi * rng.random(3000)
     z = sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     assert batch_loss(z, z, tau) == pytest.approx(circle, abs=0.02)
+
+
+def test_of_functions_in_unequal_degrees_nothing_is_told() -> None:
+    space = FactorSpace((Factor("a"), Factor("b"), Factor("size", tuple("xyz"))))
+    bias = Misalignment.of_rates({"a": 0.81, "b": 0.25, "size": (0.9, 0.5, 0.1)})
+    found = kept(spectrum(bias, space, order=3), encoding_size=9)
+    told = {(row.factors, row.order): isnan(row.slope) for row in found.itertuples()}
+    assert told[(("a", "b"), 3)]  # a² b or a b²
+    assert told[(("a", "size"), 2)]  # which of the two directions of sizes
+    assert not told[(("a", "b"), 2)]
+    assert not told[(("a",), 3)]
 
 
 def test_one_way_the_optimum_is_the_true_density_ratio() -> None:

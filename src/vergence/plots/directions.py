@@ -1,7 +1,8 @@
 """What is measured of each direction of a spectrum beside what a law says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -64,24 +65,20 @@ def measured_beside_law(
     Returns:
         The figure.
     """
-    shown = {title: table[rows] for title, rows in panels.items() if rows.any()}
-    with styled():
-        figure, axes = _panels(len(shown), layout, height=2.5)
-        for axis, (title, rows) in zip(axes, shown.items(), strict=False):
-            axis.set_title(title)
-            for place, value in enumerate(names):
-                part = rows[rows[series] == value].sort_values(x.column)
-                colour = PALETTE[place % len(PALETTE)]
-                known = part.dropna(subset=[law]).groupby(x.column)[law].mean()
-                axis.plot(known.index, known.to_numpy(), color=colour, linewidth=1.2, alpha=0.7, zorder=1)
-                look: dict[str, Any] = {"color": colour, "markersize": 4, "mec": PAPER, "mew": 0.4}
-                guide = ":" if known.empty else ""  # without a law the eye needs one
-                axis.plot(part[x.column], part[y.column], _marker(place) + guide, linewidth=0.8, zorder=2, **look)
-            _scale(axis, x, y)
-        handles = [_handle(place, name) for place, name in enumerate(names.values())]
-        _key(figure, handles, layout)
-        settle(figure)
-    return figure
+
+    def draw(axis: Axes, rows: pd.DataFrame) -> None:
+        for place, value in enumerate(names):
+            part = rows[rows[series] == value].sort_values(x.column)
+            colour = PALETTE[place % len(PALETTE)]
+            known = part.dropna(subset=[law]).groupby(x.column)[law].mean()
+            axis.plot(known.index, known.to_numpy(), color=colour, linewidth=1.2, alpha=0.7, zorder=1)
+            look: dict[str, Any] = {"color": colour, "markersize": 4, "mec": PAPER, "mew": 0.4}
+            guide = ":" if known.empty else ""  # without a law the eye needs one
+            axis.plot(part[x.column], part[y.column], _marker(place) + guide, linewidth=0.8, zorder=2, **look)
+        _scale(axis, x, y)
+
+    handles = [_handle(place, name) for place, name in enumerate(names.values())]
+    return _drawn(table, panels, draw, handles, layout=layout, height=2.5)
 
 
 def held_by_size(
@@ -99,22 +96,35 @@ def held_by_size(
     Returns:
         The figure.
     """
+    handles = [
+        Line2D([], [], marker="s", linestyle="", markersize=9, color=_SCALE(1.0), label=f"{label} 1; white 0"),
+        Line2D([], [], marker="o", linestyle="", markersize=5, mfc="none", mec=INK, label=_RING),
+    ]
+    return _drawn(table, panels, partial(_squares, value=value), handles, layout=layout, height=2.4)
+
+
+def _drawn(
+    table: pd.DataFrame,
+    panels: Mapping[str, pd.Series],
+    draw: Callable[[Axes, pd.DataFrame], None],
+    handles: list[Line2D],
+    *,
+    layout: Layout,
+    height: float,
+) -> Figure:
+    """A panel for each title that has rows, and the key below."""
     shown = {title: table[rows] for title, rows in panels.items() if rows.any()}
     with styled():
-        figure, axes = _panels(len(shown), layout, height=2.4)
+        figure, axes = _panels(len(shown), layout, height=height)
         for axis, (title, rows) in zip(axes, shown.items(), strict=False):
             axis.set_title(title)
-            _squares(axis, rows, value)
-        handles = [
-            Line2D([], [], marker="s", linestyle="", markersize=9, color=_SCALE(1.0), label=f"{label} 1; white 0"),
-            Line2D([], [], marker="o", linestyle="", markersize=5, mfc="none", mec=INK, label=_RING),
-        ]
+            draw(axis, rows)
         _key(figure, handles, layout)
         settle(figure)
     return figure
 
 
-def _squares(axes: Axes, rows: pd.DataFrame, value: str) -> None:
+def _squares(axes: Axes, rows: pd.DataFrame, *, value: str) -> None:
     means = rows.groupby(["factor", "output_size"]).agg({value: "mean", "expected": "mean", "strength": "mean"})
     strengths = means["strength"].groupby("factor").mean()
     order = sorted(strengths.index, key=lambda name: (len(name), name))

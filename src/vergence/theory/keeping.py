@@ -1,6 +1,6 @@
 """Which directions of a spectrum the outputs of an encoder hold, and how far apart they are drawn along each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import numpy as np
@@ -37,7 +37,8 @@ def kept(
 
     Directions of higher order are functions of the others and compete with them for outputs. What is told of them is
     whether the loss falls when a further output begins to hold one (`slope` above 0). Where it does not, it is not
-    held; where it does, whether it is depends on how far the encoders can bend: kept is NaN.
+    held; where it does, whether it is depends on how far the encoders can bend: kept is NaN, as it is where a row does
+    not say in which degree it is of each factor.
 
     Args:
         spectrum: Of `vergence.theory.spectrum`, or any table with factors, order, strength and multiplicity.
@@ -97,11 +98,12 @@ def kept(
     columns = {"kept": held, "y": y, "share": shares, "slope": slope}
     columns = {name: np.where(plain, column, nan) for name, column in columns.items()}
     if constraint != "unit":
-        of_factor = {names[0]: one for names, one, own in zip(table["factors"], y, plain, strict=True) if own}
+        of_factor: dict[str, list[float]] = {}
+        for names, amplitude in zip(table["factors"][plain], y[plain], strict=True):
+            of_factor.setdefault(names[0], []).append(float(amplitude))
         for place in np.flatnonzero(table["order"] > 1):
-            row = table.iloc[place]
-            amounts = [float(of_factor.get(name, nan)) for name in row["factors"]]
-            one = _slope_of_function(row, amounts) - (1 - sigma[place]) * (1 + bottleneck * temperature) - multiplier
+            gained = _gain_of_function(table.iloc[place], of_factor)
+            one = gained - (1 - sigma[place]) * (1 + bottleneck * temperature) - multiplier
             columns["slope"][place] = one
             if one <= _EQUAL:  # of no use beside what is held
                 for name in ("kept", "y", "share"):
@@ -134,10 +136,9 @@ def _shares(held: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _on_sphere(sigma: np.ndarray, held: np.ndarray, bottleneck: float, temperature: float) -> np.ndarray:
-    whole = np.ceil(held - _EQUAL).astype(int)
-    strengths = tuple(np.repeat(sigma, whole)[: round(held.sum()) or 1])
-    found = np.array(amplitudes.on_sphere(strengths, 1 / temperature + 2 * bottleneck, temperature))
-    owners = np.repeat(np.arange(len(sigma)), whole)[: len(found)]
+    order = np.argsort(-sigma, kind="stable")  # so that what is cut off is at the edge
+    owners = np.repeat(order, np.ceil(held - _EQUAL).astype(int)[order])[: round(held.sum()) or 1]
+    found = np.array(amplitudes.on_sphere(tuple(sigma[owners]), 1 / temperature + 2 * bottleneck, temperature))
     shares = np.bincount(owners, found, minlength=len(sigma))
     even = np.zeros(len(sigma))
     for place in np.flatnonzero(held > 0):  # equal rows at the edge share what their directions hold
@@ -146,24 +147,25 @@ def _on_sphere(sigma: np.ndarray, held: np.ndarray, bottleneck: float, temperatu
     return even
 
 
-def _slope_of_function(row: pd.Series, amplitudes_held: Sequence[float]) -> float:
-    r"""Fall of the loss per y at y = 0 of a product of Hermite polynomials of held directions, but for its own cost.
+def _gain_of_function(row: pd.Series, of_factor: Mapping[str, Sequence[float]]) -> float:
+    r"""What the loss gains per y at y = 0 by a product of Hermite polynomials of held directions, before its own cost.
 
     With $v_i = 1/(1 + y_i)$, what the loss compares with an image are texts that are normal about $(1 - v_i)$ times its
     own value with variance $v_i$; among those two values of the function differ by D in mean square, 2 if nothing is
-    held, and the slope is $D/2 - (1 - \sigma)(1 + \beta\tau) - \lambda$.
+    held, and the slope is $D/2 - (1 - \sigma)(1 + \beta\tau) - \lambda$. NaN where the row does not say of which
+    directions it is a function: of factors with directions of several strengths, or of several in unequal degrees.
     """
+    names = row["factors"]
+    degree, rest = divmod(int(row["order"]), len(names))
+    held = [of_factor.get(name, ()) for name in names]
+    if rest or (degree > 1 and len(names) > 1) or any(len(one) != 1 for one in held):
+        return nan
     middles, squares = 1.0, 1.0
-    for y, degree in zip(amplitudes_held, _degrees(int(row["order"]), len(amplitudes_held)), strict=True):
-        width = 1 / (1 + y)
+    for (amplitude,) in held:
+        width = 1 / (1 + amplitude)
         middles *= (1 - width) ** degree
         squares *= _mean_square(degree, (1 - width) ** 2 + width)
-    return (1 + squares) / 2 - middles
-
-
-def _degrees(order: int, factors: int) -> list[int]:
-    """Of a product of that order: spread over its factors as evenly as whole numbers allow."""
-    return [order // factors + (place < order % factors) for place in range(factors)]
+    return float((1 + squares) / 2 - middles)
 
 
 def _mean_square(degree: int, variance: float) -> float:

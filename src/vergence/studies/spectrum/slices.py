@@ -90,14 +90,11 @@ def objectives() -> list[RunSpec]:
     """Whether other objectives keep the same directions."""
     temperature = {"unit": 0.4, "free": 1.0}
     return [
-        _run(
+        _compared(
             "objectives",
-            0,
-            (*FEW, 0.2, 0.0),
-            objective=objective,
-            constraint=constraint,
-            bottleneck=beta,
-            batch_size=OF_OTHERS,
+            objective,
+            constraint,
+            beta,
             temperature=4.0 if objective == "variational" else temperature[constraint],
         )
         for (objective, constraint), beta in product(COMPARED, BOTTLENECKS)
@@ -107,16 +104,7 @@ def objectives() -> list[RunSpec]:
 def temperature() -> list[RunSpec]:
     """Where a learned temperature goes as the bottleneck rises."""
     return [
-        _run(
-            "temperature",
-            0,
-            (*FEW, 0.2, 0.0),
-            objective=objective,
-            constraint=constraint,
-            bottleneck=beta,
-            temperature_is="learned",
-            batch_size=OF_OTHERS,
-        )
+        _compared("temperature", objective, constraint, beta, temperature_is="learned")
         for (objective, constraint), beta in product(LEARNED, (0.0, 0.1, 1.0, 10.0))
     ]
 
@@ -176,6 +164,11 @@ def _run(question: str, seed: int, strengths: tuple[float, ...], **settings: Any
 def _deep(question: str, seed: int, strengths: tuple[float, ...], **settings: Any) -> RunSpec:
     base = {"encoders": "deep", "constraint": "standardized", "batch_size": 512, "n_private": 3}
     return _run(question, seed, strengths, **{**base, **settings})
+
+
+def _compared(question: str, objective: str, constraint: str, bottleneck: float, **settings: Any) -> RunSpec:
+    told = {"objective": objective, "constraint": constraint, "bottleneck": bottleneck, "batch_size": OF_OTHERS}
+    return _run(question, 0, (*FEW, 0.2, 0.0), **told, **settings)
 
 
 def _sized(strengths: tuple[float, ...], seed: int, size: int, temperature: float) -> RunSpec:
