@@ -3,16 +3,20 @@
 from vergence.views.images import random_shift
 from vergence.views.pairs import LazyViews, ViewPair, Views
 from vergence.views.record import latent_labels, latent_record, text_record
+from vergence.views.scene_captions import SceneCaptions, factor_codes, write_scene_captions
 from vergence.views.templates import CaptionStyle, render_captions
 
 __all__ = [
     "CaptionStyle",
     "LazyViews",
+    "SceneCaptions",
     "ViewPair",
     "Views",
+    "factor_codes",
     "latent_labels",
     "latent_record",
     "random_shift",
     "render_captions",
     "text_record",
+    "write_scene_captions",
 ]
