@@ -9,10 +9,15 @@ from jaxtyping import UInt8
 
 from vergence.checks import one_of
 from vergence.render.dsprites import draw_dsprites
+from vergence.render.mpi3d import render_mpi3d_like
+from vergence.render.shapes3d import render_shapes3d_like
 
 GENERATORS: Mapping[str, Callable[..., UInt8[np.ndarray, "n side side 3"]]] = MappingProxyType(
     {
         "dsprites": draw_dsprites,
+        "shapes3d-like": render_shapes3d_like,
+        "mpi3d-like": render_mpi3d_like,
+        "mpi3d-real-like": render_mpi3d_like,
     }
 )
 """By set: what makes its images of labels, `side=` pixels a side."""
@@ -43,4 +48,4 @@ def render_scenes(name: str, labels: pd.DataFrame, *, side: int) -> UInt8[np.nda
     return GENERATORS[name](labels, side=side)
 
 
-__all__ = ["GENERATORS", "draw_dsprites", "render_scenes"]
+__all__ = ["GENERATORS", "draw_dsprites", "render_mpi3d_like", "render_scenes", "render_shapes3d_like"]
