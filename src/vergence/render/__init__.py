@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import UInt8
 
 from vergence.checks import one_of
+from vergence.render.causal3dident import render_causal3dident
 from vergence.render.dsprites import draw_dsprites
 from vergence.render.mpi3d import render_mpi3d_like
 from vergence.render.shapes3d import render_shapes3d_like
@@ -18,6 +19,7 @@ GENERATORS: Mapping[str, Callable[..., UInt8[np.ndarray, "n side side 3"]]] = Ma
         "shapes3d-like": render_shapes3d_like,
         "mpi3d-like": render_mpi3d_like,
         "mpi3d-real-like": render_mpi3d_like,
+        "causal3dident": render_causal3dident,
     }
 )
 """By set: what makes its images of labels, `side=` pixels a side."""
@@ -48,4 +50,11 @@ def render_scenes(name: str, labels: pd.DataFrame, *, side: int) -> UInt8[np.nda
     return GENERATORS[name](labels, side=side)
 
 
-__all__ = ["GENERATORS", "draw_dsprites", "render_mpi3d_like", "render_scenes", "render_shapes3d_like"]
+__all__ = [
+    "GENERATORS",
+    "draw_dsprites",
+    "render_causal3dident",
+    "render_mpi3d_like",
+    "render_scenes",
+    "render_shapes3d_like",
+]
