@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -42,6 +42,7 @@ class _Element:
     properties: list[_Property] = field(default_factory=list)
 
 
+@runtime_checkable
 class _Source(Protocol):
     """Rows that are taken one after the other."""
 
