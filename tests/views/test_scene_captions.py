@@ -15,7 +15,7 @@ from vergence.factors import Factor, FactorSpace
 from vergence.misalignment import Misalignment
 from vergence.random import generator
 from vergence.scenes import SCENES, scenes
-from vergence.views import factor_codes, text_record, write_scene_captions
+from vergence.views import PALETTE_OF_HUE, factor_codes, text_record, write_scene_captions
 from vergence.views.palettes import PALETTES, color_arcs
 from vergence.views.record import text_places
 from vergence.views.scene_captions import REGIONS
@@ -101,6 +101,21 @@ def test_hues_and_the_spotlight_are_named_as_they_are_rendered():
     fifths = (labels["spot_position"] * 5).astype(int).clip(upper=4)
     assert said["spot_position"].tolist() == [REGIONS[fifth] for fifth in fifths]
     assert all(is_share((said["palette"] == palette).mean(), 1 / 3, 2000) for palette in PALETTES)
+
+
+def test_a_palette_for_each_hue_names_it_in_every_caption():
+    labels, bias = labels_of("causal3dident", 300), Misalignment({"shape", *HUES})
+    fixed = write_scene_captions("causal3dident", labels, bias, generator=generator(1), palettes=PALETTE_OF_HUE)
+    drawn = written("causal3dident", labels, bias)
+    assert fixed.said.columns.tolist() == [*drawn.said.columns.drop("palette")]
+    for hue, palette in PALETTE_OF_HUE.items():
+        assert set(fixed.said[hue]) <= set(color_arcs(palette).names)
+        rows = drawn.said["palette"] == palette  # what is drawn otherwise does not depend on the choice
+        assert fixed.said.loc[rows, hue].tolist() == drawn.said.loc[rows, hue].tolist()
+    with pytest.raises(FactorError, match=r"no palette for 'spot_hue'; name one of tableau, css4, xkcd"):
+        write_scene_captions("causal3dident", labels, bias, generator=generator(1), palettes={"object_hue": "css4"})
+    with pytest.raises(ConfigError, match=r"unknown palette 'x11'; known: tableau, css4, xkcd"):
+        write_scene_captions("causal3dident", labels, bias, generator=generator(1), palettes=dict.fromkeys(HUES, "x11"))
 
 
 def test_ends_of_the_unit_interval_are_worded():

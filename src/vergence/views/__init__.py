@@ -3,10 +3,11 @@
 from vergence.views.images import random_shift
 from vergence.views.pairs import LazyViews, ViewPair, Views
 from vergence.views.record import latent_labels, latent_record, text_record
-from vergence.views.scene_captions import SceneCaptions, factor_codes, write_scene_captions
+from vergence.views.scene_captions import PALETTE_OF_HUE, SceneCaptions, factor_codes, write_scene_captions
 from vergence.views.templates import CaptionStyle, render_captions
 
 __all__ = [
+    "PALETTE_OF_HUE",
     "CaptionStyle",
     "LazyViews",
     "SceneCaptions",

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vergence.checks import one_of
 from vergence.errors import FactorError, unknown
 from vergence.factors import FactorSpace
 from vergence.latent.encoding import as_columns
@@ -26,6 +27,11 @@ _TURNS: Mapping[str, tuple[float, float]] = MappingProxyType(  # HSV hue = scale
     {"object_hue": (1.0, 0.0), "spot_hue": (0.5, -0.25), "background_hue": (0.5, -0.25)}
 )
 
+PALETTE_OF_HUE: Mapping[str, str] = MappingProxyType(
+    {"object_hue": "tableau", "spot_hue": "css4", "background_hue": "xkcd"}
+)
+"""Palettes in which no two hues share their names: those of [cai2025]'s script, one for each hue."""
+
 
 @dataclass(frozen=True, eq=False)
 class SceneCaptions:
@@ -34,8 +40,8 @@ class SceneCaptions:
     Args:
         texts: One for each scene.
         said: What each caption records, a column for each factor that may be mentioned, `None` where nothing is said:
-            a value, the name of a colour or a region. Where a hue may be named, the column `palette` says of which
-            palette the names of that caption are.
+            a value, the name of a colour or a region. Where a hue may be named and palettes are drawn, the column
+            `palette` says of which one the names of that caption are.
     """
 
     texts: list[str]
@@ -43,28 +49,36 @@ class SceneCaptions:
 
 
 def write_scene_captions(
-    name: str | Scenes, labels: pd.DataFrame, misalignment: Misalignment, *, generator: torch.Generator
+    name: str | Scenes,
+    labels: pd.DataFrame,
+    misalignment: Misalignment,
+    *,
+    generator: torch.Generator,
+    palettes: Mapping[str, str] | None = None,
 ) -> SceneCaptions:
     r"""Caption scenes in the papers' families of sentences, with what the misalignment omits and gets wrong.
 
     Source: [cai2025], MPI3D-Complex and Causal3DIdent. A factor that is perturbed is redrawn uniformly before it is
     worded. The hues of Causal3DIdent become the nearest names of a palette, drawn for each caption of three, and the
-    background is named by its own hue; differs: their script takes that of the object. Each caption draws its family of
-    sentences. What is drawn of one factor, the palette and the family do not depend on any label or on what happens to
-    other factors.
+    background is named by its own hue; differs: their script takes that of the object, and names all hues as if they
+    went once around the colour circle, where the rendered ones of the spotlight and the background go half around it.
+    Each caption draws its family of sentences. What is drawn of one factor, the palette and the family do not depend on
+    any label or on what happens to other factors.
 
     Args:
         name: An image set, or a coarser form of one.
         labels: What is the case, a column for each factor: values, or numbers in [0, 1].
         misalignment: What captions mention, of the factors that they may name, and what they get wrong.
         generator: Draws omissions, wrong values, palettes and families.
+        palettes: By hue, the palette of its names in all captions, as `PALETTE_OF_HUE`; drawn if `None`.
 
     Returns:
         The captions, with what they record.
 
     Raises:
-        ConfigError: If there is no such image set.
-        FactorError: If a factor or value is unknown, captions cannot name the factor, or a number is outside [0, 1].
+        ConfigError: If there is no such image set or palette.
+        FactorError: If a hue has no palette, a factor or value is unknown, captions cannot name the factor, or a number
+            is outside [0, 1].
 
     Example:
         >>> from vergence.random import generator
@@ -81,9 +95,16 @@ def write_scene_captions(
     places = text_places(labels, scene.space, misalignment, generator=generator, ranges=ranges)
     palette = torch.randint(len(PALETTES), (len(labels),), generator=generator).numpy()
     family = torch.randint(len(WORDINGS[scene.name].families), (len(labels),), generator=generator).numpy()
-    said = {factor: _named(factor, found, scene.space, palette) for factor, found in places.items()}
+    hues = [factor for factor in places if factor in _TURNS and scene.space[factor].is_continuous]
+    of_hue = {hue: palette if palettes is None else _fixed(palettes, hue, len(labels)) for hue in hues}
+    said = {
+        factor: _colors(factor, found, of_hue[factor])
+        if factor in of_hue
+        else _named(factor, found, scene.space[factor].values)
+        for factor, found in places.items()
+    }
     columns = dict(said)
-    if any(factor in _TURNS and scene.space[factor].is_continuous for factor in said):
+    if hues and palettes is None:
         columns["palette"] = np.array(list(PALETTES), dtype=object)[palette]
     known = WORDINGS[scene.name].words
     words = {
@@ -128,29 +149,40 @@ def factor_codes(record: pd.DataFrame, space: FactorSpace, names: Iterable[str])
     return as_columns(torch.from_numpy(values).to(torch.get_default_dtype()), space, wanted)
 
 
-def _named(
-    factor: str, places: Shaped[np.ndarray, " n"], space: FactorSpace, palette: Shaped[np.ndarray, " n"]
-) -> Shaped[np.ndarray, " n"]:
-    """What captions record of one factor: values, names of colours or regions; `None` where nothing is said."""
-    values = space[factor].values
-    if values is not None:
-        valued: np.ndarray = np.array([*values, None], dtype=object)[places]
-        return valued
-    silent = np.isnan(places)
-    if ((places < 0) | (places > 1)).any():
-        worst = places[~silent][np.abs(places[~silent] - 0.5).argmax()]
-        raise FactorError(f"values of {factor!r} must be in [0, 1]; got {worst:g}")
-    known = np.where(silent, 0.0, places)
-    if factor in _TURNS:
-        scale, shift = _TURNS[factor]
-        found = np.empty(len(places), dtype=object)
-        for number, one in enumerate(PALETTES):
-            rows = palette == number
-            found[rows] = color_arcs(one).name(scale * known[rows] + shift)
-    else:
-        found = np.array(REGIONS, dtype=object)[np.minimum((known * len(REGIONS)).astype(np.int64), len(REGIONS) - 1)]
-    found[silent] = None
+def _named(factor: str, places: Shaped[np.ndarray, " n"], values: tuple[str, ...] | None) -> Shaped[np.ndarray, " n"]:
+    """What captions record of one factor that is no hue: values, or regions; `None` where nothing is said."""
+    if values is None:
+        fifths = np.minimum((_in_unit_interval(factor, places) * len(REGIONS)).astype(np.int64), len(REGIONS) - 1)
+        values, places = REGIONS, np.where(np.isnan(places), -1, fifths)
+    found: np.ndarray = np.array([*values, None], dtype=object)[places]
     return found
+
+
+def _colors(hue: str, places: Float[np.ndarray, " n"], palette: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """The names of the colours of one hue, each in the palette of that number; `None` where nothing is said."""
+    scale, shift = _TURNS[hue]
+    turned = scale * _in_unit_interval(hue, places) + shift
+    found = np.full(len(places), None, dtype=object)
+    for number, one in enumerate(PALETTES):
+        rows = np.flatnonzero((palette == number) & ~np.isnan(places))
+        found[rows] = color_arcs(one).name(turned[rows])
+    return found
+
+
+def _in_unit_interval(factor: str, places: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The values themselves, 0 for NaN, if all others are in [0, 1]."""
+    known = np.where(np.isnan(places), 0.0, places)
+    if len(wrong := known[(known < 0) | (known > 1)]):
+        raise FactorError(f"values of {factor!r} must be in [0, 1]; got {wrong[np.abs(wrong - 0.5).argmax()]:g}")
+    return known
+
+
+def _fixed(palettes: Mapping[str, str], hue: str, n: int) -> Shaped[np.ndarray, " n"]:
+    """The number of the one palette of a hue, n times."""
+    if hue not in palettes:
+        raise FactorError(f"no palette for {hue!r}; name one of {', '.join(PALETTES)}, or none for all hues")
+    one_of("palette", palettes[hue], PALETTES)
+    return np.full(n, list(PALETTES).index(palettes[hue]))
 
 
 def _worded(
