@@ -1,9 +1,9 @@
 """Names of colours: where on the colour circle each name of a palette is the nearest.
 
-Hues are looked at as they are rendered, fully saturated and bright, so that a hue is a point on six edges of the RGB
-cube; the nearest name is that of the smallest distance in RGB, as [cai2025] and the data set it builds on have it. On
-an edge one channel moves, so the squared distances to two colours differ by a line, and the places where one name
-passes to the next are known exactly: naming a hue is a binary search, and no colour is compared.
+A hue is named at full saturation and value, as in the text of the set that [cai2025] builds on, by the smallest
+distance in RGB: so it is a point on six edges of the RGB cube. On an edge one channel moves, so the squared distances
+to two colours differ by a line, and the places where one name passes to the next are known exactly: naming a hue is a
+binary search, and no colour is compared.
 """
 
 from collections.abc import Mapping
