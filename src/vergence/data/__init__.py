@@ -4,18 +4,24 @@ from vergence.data.emoji import EncodedImages, load_emoji
 from vergence.data.layouts import LAYOUTS
 from vergence.data.policies import POLICIES, STYLE, Policy, write_captions
 from vergence.data.rows import Columns
+from vergence.data.scene_files import OFFICIAL, load_scenes, read_scenes
 from vergence.data.source import Source, read_source
+from vergence.data.sweeping import Read
 from vergence.splits import split_by_concept
 
 __all__ = [
     "LAYOUTS",
+    "OFFICIAL",
     "POLICIES",
     "STYLE",
     "Columns",
     "EncodedImages",
     "Policy",
+    "Read",
     "Source",
     "load_emoji",
+    "load_scenes",
+    "read_scenes",
     "read_source",
     "split_by_concept",
     "write_captions",
