@@ -70,6 +70,16 @@ def render_causal3dident(
         FactorError: If a factor is missing, or has a value that it cannot have.
         ConfigError: If there cannot be such a side.
         CorpusError: If the meshes are neither in the cache nor to be had.
+
+    Example:
+        >>> from vergence.random import generator
+        >>> from vergence.render.meshes import made
+        >>> from vergence.render.surfaces import Surface
+        >>> corners = np.array([[0.0, 0, 0], [2, 0, 0], [0, 0, 2], [0, 2, 0]])
+        >>> wedge = made(Surface(corners, np.array([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])))
+        >>> labels = SCENES["causal3dident"].draw(2, generator=generator(0)).assign(shape="cow")
+        >>> render_causal3dident(labels, side=16, meshes=Meshes({"cow": wedge})).shape
+        (2, 16, 16, 3)
     """
     check_side(side)
     space = SCENES["causal3dident"].space
@@ -78,7 +88,7 @@ def render_causal3dident(
     images = np.empty((len(labels), side, side, 3), dtype=np.uint8)
     if not len(images):
         return images
-    known, camera = meshes or load_meshes(), _camera()
+    known, camera = load_meshes() if meshes is None else meshes, _camera()
     samples = 2 if side >= 64 else 3  # along a side of a pixel
     focal = _ZOOM * side * samples
     names = space["shape"].values or ()

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -85,26 +86,21 @@ def unpack_gzip(data: bytes, *, where: str) -> bytes:
 
 
 def _parse_off(data: bytes) -> Surface:
-    words = b" ".join(line.split(b"#", 1)[0] for line in data.splitlines()).split()
-    if not words or words[0] not in (b"OFF", b"COFF", b"NOFF"):
-        raise ValueError("does not begin with OFF")
-    if words[0] != b"OFF":
-        raise ValueError(f"{words[0].decode()} has more than three numbers a corner; save it as plain OFF")
-    n_corners, n_faces = (_count(word) for word in _exactly(words[1:3], 2, "counts"))
-    if 3 * n_corners + n_faces > len(words):
-        raise ValueError(f"{n_corners} corners and {n_faces} faces announced, {len(words)} words found")
-    corners = decimals(_exactly(words[4 : 4 + 3 * n_corners], 3 * n_corners, "coordinates"))
-    rest = words[4 + 3 * n_corners :]
-    sizes, places, at = list[int](), list[bytes](), 0
-    for _ in range(n_faces):
-        size = _count(rest[at]) if at < len(rest) else -1
-        if size < 0 or at + 1 + size > len(rest):
-            raise ValueError(f"face {len(sizes)} is cut short")
-        sizes.append(size)
-        places += rest[at + 1 : at + 1 + size]
-        at += 1 + size
-    numbers = [_count(word) for word in places]
-    return Surface(corners.reshape(-1, 3), fans(np.array(sizes, dtype=np.int64), np.array(numbers, dtype=np.int64)))
+    lines = [words for words in (line.split(b"#", 1)[0].split() for line in data.splitlines()) if words]
+    if not lines or lines[0][0] != b"OFF" or lines[0][1:2] == [b"BINARY"]:
+        raise ValueError(
+            "does not begin with OFF; other kinds, such as COFF or OFF BINARY, are to be saved as plain OFF"
+        )
+    counts, start = (lines[0][1:], 1) if lines[0][1:] else (lines[1] if len(lines) > 1 else [], 2)
+    n_corners, n_faces = (_count(word) for word in _exactly(counts[:2], 2, "counts"))
+    _exactly(lines[start : start + n_corners + n_faces], n_corners + n_faces, "lines of corners and faces")
+    words = [word for line in lines[start : start + n_corners] for word in line[:3]]
+    sizes, places = list[int](), list[int]()
+    for line in lines[start + n_corners : start + n_corners + n_faces]:
+        sizes.append(_count(line[0]))  # what comes after the corners is a colour
+        places += [_count(word) for word in _exactly(line[1 : 1 + sizes[-1]], sizes[-1], "corners of a face")]
+    corners = decimals(_exactly(words, 3 * n_corners, "coordinates")).reshape(-1, 3)
+    return Surface(corners, fans(np.array(sizes, dtype=np.int64), np.array(places, dtype=np.int64)))
 
 
 def _parse_obj(data: bytes) -> Surface:
@@ -184,7 +180,7 @@ def _count(word: bytes) -> int:
     return int(word)
 
 
-def _exactly(words: list[bytes], n: int, what: str) -> list[bytes]:
+def _exactly(words: list[Any], n: int, what: str) -> list[Any]:
     if len(words) != n:
         raise ValueError(f"{n} {what} due, {len(words)} found")
     return words

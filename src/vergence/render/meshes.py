@@ -27,7 +27,7 @@ from vergence.tensors import read_tensors, write_tensors
 from vergence.terminal import say
 
 MOST_TRIANGLES = 4000
-_MADE = "1"  # number of the way in which cached meshes are made of their files
+_MADE = "2"  # number of the way in which cached meshes are made of their files
 
 Turn = tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]
 _Y_UP: Turn = ((1, 0, 0), (0, 0, -1), (0, 1, 0))  # the way of most files: y is up, z towards the viewer
@@ -188,12 +188,14 @@ def _read(path: Path) -> Mesh:
     Raises:
         CorpusError: If it is damaged.
     """
-    tensors, _ = read_tensors(path)
     try:
+        tensors, _ = read_tensors(path)
         corners, normals, triangles = (tensors[key].numpy() for key in ("corners", "normals", "triangles"))
         of_type = [str(array.dtype) for array in (corners, normals, triangles)] == ["float64", "float64", "int64"]
         fits = corners.shape == normals.shape == (len(corners), 3) and triangles.shape == (len(triangles), 3)
         sound = of_type and fits and len(triangles) and 0 <= triangles.min() <= triangles.max() < len(corners)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; remove it, so that it is made anew") from error
     except (KeyError, TypeError) as error:
         raise CorpusError(f"{path} holds no mesh; remove it, so that it is made anew") from error
     if not (sound and np.isfinite(corners).all() and np.isfinite(normals).all()):

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ from vergence.files import read_bytes
 
 _MOST_PACKAGE = 1 << 27  # bytes of a package
 _MOST_MEMBER = 1 << 26  # bytes of a file in one
-_MOST_UNPACKED = 1 << 29  # bytes of all that comes before the files wanted
+_MOST_UNPACKED = 1 << 28  # bytes up to the last of the files wanted
 _PATIENCE = 900  # seconds for a download
 _ERRORS = tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError
 
@@ -151,11 +151,11 @@ def _unpacked(data: bytes) -> Any:
 class _Bounded:
     """A stream of bounded length."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream, self._left = stream, _MOST_UNPACKED
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(min(size, 1 << 20))
+        data: bytes = self._stream.read(min(size, 1 << 20))
         self._left -= len(data)
         if self._left < 0:
             raise ValueError(f"it unpacks to more than {_MOST_UNPACKED:,} bytes")

@@ -74,6 +74,8 @@ def parse_ply(data: bytes) -> Surface:
         if element.name == "vertex":
             corners = np.stack([columns[axis] for axis in "xyz"], 1) if all(a in columns for a in "xyz") else None
         elif element.name == "face" and sizes is not None:
+            if not (np.isfinite(items).all() and np.abs(items).max(initial=0) < 1 << 31):
+                raise ValueError("a face names a corner that is not there")
             triangles = fans(sizes.astype(np.int64), items.astype(np.int64))
     if corners is None or triangles is None:
         raise ValueError("has no vertex with x, y, z, or no face with vertex_indices")
@@ -103,11 +105,8 @@ def _header(text: str) -> tuple[str, list[_Element]]:
     return form, elements
 
 
-_Columns = tuple[dict[str, np.ndarray], np.ndarray | None, np.ndarray]
-
-
-def _rows(element: _Element, source: _Source) -> _Columns:
-    """Numbers by property; sizes and items of the list of corners, if there is one."""
+def _rows(element: _Element, source: _Source) -> tuple[dict[str, np.ndarray], np.ndarray | None, np.ndarray]:
+    """Numbers by property; sizes and items of the list of corners, `None` and nothing if there is none."""
     first = _sizes(element, source) if element.rows else [0] * len(element.properties)
     kinds = _kinds(element, first)
     if source.left(kinds) >= element.rows:
@@ -135,9 +134,11 @@ def _sizes(element: _Element, source: _Source) -> list[int]:
     for i, one in enumerate(element.properties):
         before = _kinds(element, sizes) if i else []
         size = int(source.peek(1, [*before, one.counted])[0, -1]) if one.counted else 0
-        kinds = [*before, one.counted, *[one.kind] * max(size, 0)] if one.counted else [*before, one.kind]
-        if size < 0 or source.left(kinds) < 1:
-            raise ValueError(f"{element.name}: a row is cut short, or has a list of {size}")
+        if not 0 <= size <= source.left([one.kind]):  # before there is a list of that length
+            raise ValueError(f"{element.name}: a list of {size} where {source.left([one.kind])} numbers are left")
+        kinds = [*before, one.counted, *[one.kind] * size] if one.counted else [*before, one.kind]
+        if source.left(kinds) < 1:
+            raise ValueError(f"{element.name}: a row is cut short")
         sizes.append(size)
     return sizes
 
@@ -168,6 +169,8 @@ def _split(
 
 
 class _Words:
+    """Rows of text, one number after the other."""
+
     def __init__(self, body: bytes) -> None:
         self._numbers = decimals(body.split())
         self._at = 0
@@ -185,6 +188,8 @@ class _Words:
 
 
 class _Bytes:
+    """Rows of bytes."""
+
     def __init__(self, body: bytes, order: str) -> None:
         self._body, self._order = body, order
         self._at = 0

@@ -19,7 +19,7 @@ class Surface(NamedTuple):
 
 
 _GRAIN = 1 << 24  # steps of a coordinate in the unit sphere: sums of millions of them are exact
-_FINEST, _COARSEST = 160, 4  # cells along the diameter
+_FINEST, _COARSEST = 160, 2  # cells along the diameter
 
 
 def decimals(words: Sequence[bytes]) -> Float64[np.ndarray, " n"]:
@@ -70,17 +70,18 @@ def fitted(surface: Surface, turn: Sequence[Sequence[int]]) -> Surface:
 
 
 def thinned(surface: Surface, most: int) -> Surface:
-    """Merge the corners in each cell of a grid, as fine as leaves at most so many triangles.
+    """Merge the corners in each cell of a grid, as fine as leaves at most so many triangles; and those in one place.
 
     Args:
         surface: A mesh in the unit sphere.
-        most: Triangles to leave; a mesh that has no more keeps its own.
+        most: Triangles to leave, at least 20; one that has no more keeps them.
 
     Returns:
         A mesh whose corners are the means of those merged, each one used; no triangle twice.
     """
     if len(surface.triangles) <= most:
-        return _clustered(surface, np.arange(len(surface.corners)))
+        _, same = np.unique(_grains(surface.corners), axis=0, return_inverse=True)
+        return _clustered(surface, same.reshape(-1))
     low, high = _COARSEST, _FINEST  # the most that is coarse enough is looked for between these
     while low < high:
         middle = (low + high + 1) // 2
@@ -102,6 +103,10 @@ def corner_normals(surface: Surface) -> Float64[np.ndarray, "corners 3"]:
     return np.where(length > 1e-12, normals / np.maximum(length, 1e-12), [0.0, 0.0, 1.0])
 
 
+def _grains(corners: Float64[np.ndarray, "n 3"]) -> Int64[np.ndarray, "n 3"]:
+    return np.round(corners * _GRAIN).astype(np.int64)
+
+
 def _cells(surface: Surface, n: int) -> Int64[np.ndarray, " corners"]:
     """The cell of each corner, of a grid of n a side over the sphere's box."""
     cell = np.clip(((surface.corners + 1.0) * (n / 2)).astype(np.int64), 0, n - 1)
@@ -112,7 +117,7 @@ def _clustered(surface: Surface, cells: Int64[np.ndarray, " corners"]) -> Surfac
     used = np.unique(surface.triangles)
     _, place, members = np.unique(cells[used], return_inverse=True, return_counts=True)
     sums = np.zeros((len(members), 3), dtype=np.int64)
-    np.add.at(sums, place, np.round(surface.corners[used] * _GRAIN).astype(np.int64))
+    np.add.at(sums, place, _grains(surface.corners[used]))
     merged = np.zeros(len(surface.corners), dtype=np.int64)
     merged[used] = place
     triangles = merged[surface.triangles]
