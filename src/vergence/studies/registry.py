@@ -7,6 +7,7 @@ from typing import Any
 from vergence.errors import ConfigError, unknown
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
+from vergence.studies.images import STUDIES as IMAGES
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
 from vergence.studies.spectrum import SpectrumStudy
 from vergence.studies.study import Study
@@ -26,5 +27,11 @@ def study(name: str | None) -> Study[Any]:
 
 
 STUDIES: Mapping[str, Study[Any]] = MappingProxyType(
-    {**NUMERIC, "spectrum-numeric": SpectrumStudy(), "demo": DemoStudy(), "forecast": ForecastStudy()}
+    {
+        **NUMERIC,
+        "spectrum-numeric": SpectrumStudy(),
+        **{study.name: study for study in IMAGES},
+        "demo": DemoStudy(),
+        "forecast": ForecastStudy(),
+    }
 )

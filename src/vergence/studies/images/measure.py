@@ -1,0 +1,103 @@
+"""What trained encoders hold of every factor, read by probes from either side, and how well the sides align."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vergence.factors import Factor
+from vergence.metrics import (
+    MLP,
+    Logistic,
+    Ridge,
+    cka,
+    cluster_bootstrap,
+    factor_information,
+    matthews_corrcoef,
+    mutual_knn,
+    r2_score,
+    retrieve,
+)
+from vergence.probes import Labelled
+from vergence.random import named
+from vergence.studies.images.sets import ImageSet
+from vergence.studies.images.spec import ImageRun, role
+from vergence.studies.images.train import Trained
+from vergence.studies.study import Row
+
+LINEAR, NETWORK = "linear", "mlp"
+_PROBES: Mapping[bool, Mapping[str, Any]] = {
+    True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=60)},
+    False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=60)},
+}
+
+
+def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
+    """Probe every factor from both sides, and compare the sides.
+
+    Args:
+        run: What was trained.
+        trained: What came out.
+        images: Its images; probes are fitted on one part of those that training has not seen, scored on another.
+
+    Returns:
+        A row for each side, factor, probe and metric ("matthews" or "r2", "urr" and "nats" of discrete factors), and
+        rows of both sides together for "cka", "knn1", "knn5", "recall1" (images found by their texts), "temperature".
+    """
+    fit, test = (trained.encode(images, images.parts[part]) for part in ("fit", "test"))
+    rows: list[Row] = []
+    for side, z_fit, z_test in zip(("image", "text"), fit, test, strict=True):
+        if z_fit is None or z_test is None:
+            continue
+        halves = [
+            Labelled(z, images.labels.iloc[images.parts[part]], images.parts[part])
+            for z, part in ((z_fit, "fit"), (z_test, "test"))
+        ]
+        for factor in images.space.factors:
+            base = {"side": side, "factor": factor.name, "role": role(run, factor.name)}
+            rows += [{**base, **row} for row in _probed(run, factor, *halves)]
+    z_image, z_text = test
+    if z_text is not None:
+        rows += _together(run, z_image, z_text, trained.temperature)
+    return rows
+
+
+def _probed(run: ImageRun, factor: Factor, fit: Labelled, test: Labelled) -> list[Row]:
+    (z_fit, y_fit, _), (z_test, y_test, _) = fit.known(factor), test.known(factor)
+    score = r2_score if factor.is_continuous else matthews_corrcoef
+    rows = []
+    for name, probe in _PROBES[factor.is_continuous].items():
+        fitted = probe.fit(z_fit, y_fit)
+        interval = partial(cluster_bootstrap, generator=named(run.seed, factor.name, name), n_resamples=200)
+        predicted = fitted.predict(z_test)
+        low, high = interval(score, y_test, predicted, torch.arange(len(y_test)))
+        rows.append(
+            {
+                "probe": name,
+                "metric": "r2" if factor.is_continuous else "matthews",
+                "value": float(score(y_test, predicted)),
+                "low": low,
+                "high": high,
+            }
+        )
+        if not factor.is_continuous and name == LINEAR:
+            told = factor_information(y_test, fitted.log_probabilities(z_test), classes=fitted.classes)
+            rows.append({"probe": name, "metric": "nats", "value": told.nats})
+            rows.append({"probe": name, "metric": "urr", "value": told.uncertainty_reduction_ratio})
+    return rows
+
+
+def _together(run: ImageRun, z_image: Tensor, z_text: Tensor, temperature: float) -> list[Row]:
+    found: dict[str, Any] = {
+        "cka": cka(z_image, z_text),
+        "knn1": mutual_knn(z_image, z_text, k=1),
+        "knn5": mutual_knn(z_image, z_text, k=5),
+        "recall1": retrieve(z_image, z_text).image_retrieval.recall(1),
+        "temperature": temperature,
+    }
+    return [
+        {"side": "both", "factor": "all", "role": "alignment", "probe": "", "metric": name, "value": float(value)}
+        for name, value in found.items()
+    ]

@@ -1,0 +1,87 @@
+"""What captions record of the unbiased block, and what that tells of every factor: leakage that no training adds.
+
+A hue that captions name by a colour is known only as far as the name says. So the oracle is computed from what captions
+record, not from the exact values: any predictor from the block's records, fitted on labels alone, without an image.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from vergence.metrics import matthews_corrcoef, r2_score
+from vergence.misalignment import Misalignment
+from vergence.random import named
+from vergence.scenes import scenes
+from vergence.views.scene_captions import write_scene_captions
+
+_N = 20_000
+_CAPTIONS = 6
+"""Captions of one item from which the image's encoder, which sees many captions of like items, can learn."""
+
+
+def told(
+    name: str, mention: tuple[tuple[str, float], ...], redraw: tuple[tuple[str, float], ...], side: str
+) -> dict[str, float]:
+    """Score the best predictor of each factor from what captions record of the unbiased block.
+
+    Args:
+        name: One of `vergence.scenes.SCENES`.
+        mention: How often captions speak of a factor.
+        redraw: How often they then get it wrong.
+        side: "text", for what a single caption records; "image", for what several captions of like items do.
+
+    Returns:
+        By factor R² or Matthews correlation, at least 0: of independent factors 1 in the block and 0 outside.
+    """
+    bias = Misalignment.of_rates(dict(mention), redraw=dict(redraw))
+    block = tuple(factor for factor in scenes(name).space if factor in bias.unbiased - bias.graded)
+    if scenes(name).equations is None:
+        return {factor: float(factor in block) for factor in scenes(name).space}
+    return dict(_told(name, block, side)) if block else dict.fromkeys(scenes(name).space, 0.0)
+
+
+@lru_cache(maxsize=64)
+def _told(name: str, block: tuple[str, ...], side: str) -> tuple[tuple[str, float], ...]:
+    drawn = scenes(name)
+    labels = drawn.draw(_N, generator=named(0, name, "oracle"))
+    bias = Misalignment.of_rates(dict.fromkeys(block, 1.0))
+    said = [
+        write_scene_captions(name, labels, bias, generator=named(0, name, "oracle", version)).said
+        for version in range(_CAPTIONS if side == "image" else 1)
+    ]
+    fit, test = slice(0, _N // 2), slice(_N // 2, _N)
+    features = np.concatenate([_numbers(one, labels, fit) for one in said], axis=1)
+    scores = []
+    for factor in drawn.space.factors:
+        exact = factor.name in block and not factor.is_continuous
+        scores.append((factor.name, 1.0 if exact else _score(features, labels[factor.name], fit, test)))
+    return tuple(scores)
+
+
+def _numbers(said: pd.DataFrame, labels: pd.DataFrame, fit: slice) -> np.ndarray:
+    """What a caption says as numbers: one column for each value, or the mean of what is called so."""
+    columns = []
+    for name in said.columns.drop("palette", errors="ignore"):
+        if labels[name].dtype == object:
+            columns += [said[name].eq(value).to_numpy(dtype=float) for value in sorted(set(labels[name]))]
+        else:
+            by = [said[name], said["palette"]] if "palette" in said else [said[name]]
+            keys = pd.MultiIndex.from_arrays([part.astype(str) for part in by])
+            means = labels[name].iloc[fit].groupby(keys[fit]).mean()
+            columns.append(pd.Series(keys).map(means).fillna(labels[name].mean()).to_numpy())
+    return np.stack(columns, axis=1)
+
+
+def _score(features: np.ndarray, target: pd.Series, fit: slice, test: slice) -> float:
+    if target.dtype == object:
+        codes = pd.factorize(target)[0]
+        classifier = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(features[fit], codes[fit])
+        guessed = torch.from_numpy(classifier.predict(features[test]))
+        return max(0.0, float(matthews_corrcoef(torch.from_numpy(codes[test]), guessed)))
+    values = target.to_numpy(dtype=float)
+    regressor = HistGradientBoostingRegressor(max_iter=150, random_state=0).fit(features[fit], values[fit])
+    guessed = torch.from_numpy(regressor.predict(features[test]))
+    return max(0.0, float(r2_score(torch.from_numpy(values[test]), guessed)))
