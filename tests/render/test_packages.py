@@ -159,7 +159,7 @@ def test_a_manager_that_is_not_there_is_named(tool):
     ("manager", "command", "cure"), [("npm", "npm", "check the network"), ("apt", "apt-get", "run apt-get update")]
 )
 def test_a_manager_that_fails_is_quoted_with_what_to_do(tool, manager, command, cure):
-    tool(command, r"sys.exit('W: first\nE: Unable to locate package it\n\n')")
+    tool(command, r"sys.exit('W: first\nE: Unable to locate package it\nE: and more\n')")
     with pytest.raises(CorpusError, match=rf"could not download it \(E: Unable to locate package it\); .*{cure}$"):
         fetch_files(Package(manager, "it"), ["a"])
 

@@ -1,11 +1,11 @@
 """Causal3DIdent, rendered: one of seven meshes on a coloured floor, under a coloured spotlight that casts its shadow.
 
 Choices, where the paper leaves them to its renderer:
-- x is to the right, y away from the viewer, z up. The object, of radius 2, stands on the floor however it is turned,
-  and is in frame at all nine places.
+- x is to the right, y away from the viewer, z up. The object, in a sphere of radius 2.75, stands on the floor however
+  it is turned, and is in frame at all nine places.
 - Turns are alpha about x, then beta about y, then gamma about z, of axes that stay: R = Rz Ry Rx.
-- The spotlight goes round the viewer's half of a circle of radius 4, 7 above the floor, from left to right, and
-  points to a place that goes round with it, so that the pool of light tells its position.
+- The spotlight goes round the viewer's half of a circle of radius 4, 9 above the floor, from left to right, and points
+  to a place on the floor that goes round with it, so that the pool of light tells its position.
 - White light from above and from the viewer fills in, so that the object's and the floor's own hues are seen
   everywhere; the spotlight is the least saturated of the three.
 - The shadow is that of the mesh on the floor; the mesh shades itself only where it faces away.

@@ -51,6 +51,7 @@ _COMMANDS: Mapping[str, Sequence[str]] = MappingProxyType(
         "apt": ("apt-get", "download", "--quiet=2"),
     }
 )
+_COMPLAINTS = "E: ", "npm error ", "npm ERR! "  # how the line begins that says what is wrong
 _CURES: Mapping[str, str] = MappingProxyType(
     {"npm": "check the network", "apt": "check the network, or run apt-get update"}
 )
@@ -129,8 +130,9 @@ def _download(package: Package, folder: Path) -> bytes:
         raise CorpusError(f"{failed} ({_short(error)}); {_CURES[package.manager]}") from error
     files = [path for path in folder.iterdir() if path.suffix in (".tgz", ".deb")]
     if done.returncode or len(files) != 1:
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise CorpusError(f"{failed} ({said[-1][:200] if said else 'no reason given'}); {_CURES[package.manager]}")
+        said = done.stderr.decode(errors="replace").splitlines()
+        reason = next((line for line in said if line.startswith(_COMPLAINTS)), "no reason given")
+        raise CorpusError(f"{failed} ({reason[:200].strip()}); {_CURES[package.manager]}")
     return read_bytes(files[0], limit=_MOST_PACKAGE)
 
 
