@@ -19,6 +19,7 @@ from vergence.encoders import (
     PixelResidualMLP,
     ResidualMLP,
     ResNet,
+    SentenceCNN,
     TextCNN,
     TextTransformer,
     ViT,
@@ -72,6 +73,7 @@ CASES = {
     "vit": Case(partial(ViT, side=SIDE, depth=2, width=16, heads=2), images),
     "frozen features": Case(frozen, images),
     "bag of words": Case(partial(BagOfWordsEncoder, WORDS), texts),
+    "sentence cnn": Case(partial(SentenceCNN, WORDS, width=6, hidden=8), texts),
     "text cnn": Case(partial(TextCNN, WORDS, widths=(4, 6)), texts),
     "text transformer": Case(partial(TextTransformer, WORDS, max_length=8, width=16), texts),
 }

@@ -13,7 +13,7 @@ from vergence.encoders.pretrained import (
     save_weights,
 )
 from vergence.encoders.resnet import ResNet, resnet18, resnet34, resnet_cifar
-from vergence.encoders.text import BagOfWordsEncoder, TextCNN, TextTransformer, Vocabulary
+from vergence.encoders.text import BagOfWordsEncoder, SentenceCNN, TextCNN, TextTransformer, Vocabulary
 from vergence.encoders.vit import ClassTokenTransformer, ViT
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Preprocessing",
     "ResNet",
     "ResidualMLP",
+    "SentenceCNN",
     "TextCNN",
     "TextTransformer",
     "TransformersImageEncoder",

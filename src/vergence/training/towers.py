@@ -22,6 +22,7 @@ from vergence.encoders import (
     Preprocessing,
     ResidualMLP,
     ResNet,
+    SentenceCNN,
     TextCNN,
     TextTransformer,
     TransformersImageEncoder,
@@ -54,7 +55,7 @@ IMAGE_ENCODERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
 """Encoders of images that a configuration can name; "transformers" is a model in a local folder."""
 
 TEXT_ENCODERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"bag_of_words": BagOfWordsEncoder, "cnn": TextCNN, "transformer": TextTransformer}
+    {"bag_of_words": BagOfWordsEncoder, "sentence_cnn": SentenceCNN, "cnn": TextCNN, "transformer": TextTransformer}
 )
 """Encoders of word numbers that a configuration can name."""
 

@@ -22,6 +22,7 @@ from vergence.metrics import (
 )
 from vergence.probes import Labelled
 from vergence.random import named
+from vergence.studies.images.ideal import least_loss
 from vergence.studies.images.sets import ImageSet
 from vergence.studies.images.spec import ImageRun, role
 from vergence.studies.images.train import Trained
@@ -29,8 +30,8 @@ from vergence.studies.study import Row
 
 LINEAR, NETWORK = "linear", "mlp"
 _PROBES: Mapping[bool, Mapping[str, Any]] = {
-    True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=60)},
-    False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=60)},
+    True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=40)},
+    False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=40)},
 }
 
 
@@ -44,7 +45,8 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
 
     Returns:
         A row for each side, factor, probe and metric ("matthews" or "r2", "urr" and "nats" of discrete factors), and
-        rows of both sides together for "cka", "knn1", "knn5", "recall1" (images found by their texts), "temperature".
+        rows of both sides together for "cka", "knn1", "knn5", "recall1" (images found by their texts), "temperature",
+        "loss" (of the last epoch) and "least loss".
     """
     fit, test = (trained.encode(images, images.parts[part]) for part in ("fit", "test"))
     rows: list[Row] = []
@@ -60,7 +62,10 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
             rows += [{**base, **row} for row in _probed(run, factor, *halves)]
     z_image, z_text = test
     if z_text is not None:
-        rows += _together(run, z_image, z_text, trained.temperature)
+        rows += _together(z_image, z_text, trained)
+        rows += [_of_both("loss", trained.losses["total"])] if trained.losses else []
+        least = least_loss(run)
+        rows += [] if least is None else [_of_both("least loss", least)]
     return rows
 
 
@@ -89,15 +94,16 @@ def _probed(run: ImageRun, factor: Factor, fit: Labelled, test: Labelled) -> lis
     return rows
 
 
-def _together(run: ImageRun, z_image: Tensor, z_text: Tensor, temperature: float) -> list[Row]:
+def _together(z_image: Tensor, z_text: Tensor, trained: Trained) -> list[Row]:
     found: dict[str, Any] = {
         "cka": cka(z_image, z_text),
         "knn1": mutual_knn(z_image, z_text, k=1),
         "knn5": mutual_knn(z_image, z_text, k=5),
         "recall1": retrieve(z_image, z_text).image_retrieval.recall(1),
-        "temperature": temperature,
+        "temperature": trained.temperature,
     }
-    return [
-        {"side": "both", "factor": "all", "role": "alignment", "probe": "", "metric": name, "value": float(value)}
-        for name, value in found.items()
-    ]
+    return [_of_both(metric, float(value)) for metric, value in found.items()]
+
+
+def _of_both(metric: str, value: float) -> Row:
+    return {"side": "both", "factor": "all", "role": "alignment", "probe": "", "metric": metric, "value": value}

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from vergence.metrics import matthews_corrcoef, r2_score
@@ -17,7 +18,7 @@ from vergence.random import named
 from vergence.scenes import scenes
 from vergence.views.scene_captions import write_scene_captions
 
-_N = 20_000
+_N = 10_000
 _CAPTIONS = 6
 """Captions of one item from which the image's encoder, which sees many captions of like items, can learn."""
 
@@ -65,23 +66,22 @@ def _numbers(said: pd.DataFrame, labels: pd.DataFrame, fit: slice) -> np.ndarray
     """What a caption says as numbers: one column for each value, or the mean of what is called so."""
     columns = []
     for name in said.columns.drop("palette", errors="ignore"):
-        if labels[name].dtype == object:
+        if not is_numeric_dtype(labels[name]):
             columns += [said[name].eq(value).to_numpy(dtype=float) for value in sorted(set(labels[name]))]
         else:
-            by = [said[name], said["palette"]] if "palette" in said else [said[name]]
-            keys = pd.MultiIndex.from_arrays([part.astype(str) for part in by])
-            means = labels[name].iloc[fit].groupby(keys[fit]).mean()
-            columns.append(pd.Series(keys).map(means).fillna(labels[name].mean()).to_numpy())
+            called = said[name].astype(str) + (" of " + said["palette"].astype(str) if "palette" in said else "")
+            means = labels[name].iloc[fit].groupby(called.iloc[fit]).mean()
+            columns.append(called.map(means).fillna(labels[name].mean()).to_numpy(dtype=float))
     return np.stack(columns, axis=1)
 
 
 def _score(features: np.ndarray, target: pd.Series, fit: slice, test: slice) -> float:
-    if target.dtype == object:
+    if not is_numeric_dtype(target):
         codes = pd.factorize(target)[0]
         classifier = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(features[fit], codes[fit])
         guessed = torch.from_numpy(classifier.predict(features[test]))
         return max(0.0, float(matthews_corrcoef(torch.from_numpy(codes[test]), guessed)))
     values = target.to_numpy(dtype=float)
-    regressor = HistGradientBoostingRegressor(max_iter=150, random_state=0).fit(features[fit], values[fit])
+    regressor = HistGradientBoostingRegressor(max_iter=80, random_state=0).fit(features[fit], values[fit])
     guessed = torch.from_numpy(regressor.predict(features[test]))
     return max(0.0, float(r2_score(torch.from_numpy(values[test]), guessed)))

@@ -17,7 +17,7 @@ from vergence.encoders import (
     ConvEncoder,
     DualEncoder,
     PixelMLP,
-    TextTransformer,
+    SentenceCNN,
     ViT,
     Vocabulary,
     resnet18,
@@ -170,8 +170,7 @@ def _texts(run: ImageRun, images: ImageSet) -> tuple[Tensor, Callable[[], nn.Mod
     different, places = np.unique(np.array(written, dtype=object).ravel().astype(str), return_inverse=True)
     words = Vocabulary.of(different)
     numbers = words.encode(different)
-    make = partial(TextTransformer, len(words), encoding_size, max_length=numbers.shape[1], depth=2, width=32)
-    return numbers[torch.from_numpy(places).reshape(len(written), -1)], make
+    return numbers[torch.from_numpy(places).reshape(len(written), -1)], partial(SentenceCNN, len(words), encoding_size)
 
 
 _NARROW, _WIDE, _MANY = (16, 16, 8, 8, 16, 16), (128, 128, 64, 64, 128, 128), 60
