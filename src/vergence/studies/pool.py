@@ -22,7 +22,7 @@ import torch
 
 from vergence.checks import at_least
 from vergence.errors import ConfigError, VergenceError
-from vergence.studies.lifetime import end_with_parent
+from vergence.lifetime import end_with_parent
 from vergence.studies.progress import StudyProgress
 from vergence.terminal import plain_warnings
 
