@@ -81,12 +81,13 @@ def render_mpi3d_like(labels: pd.DataFrame, *, side: int = 64) -> UInt8[np.ndarr
 def _grid(labels: pd.DataFrame) -> Scenes:
     """Which of the two grids labels are of: no shape is in both."""
     real = SCENES["mpi3d-real-like"]
-    is_real = "shape" in labels.columns and len(labels) > 0 and labels["shape"].iloc[0] in real.space["shape"].values
-    return real if is_real else SCENES["mpi3d-like"]
+    first = labels["shape"].iloc[0] if "shape" in labels.columns and len(labels) else None
+    return real if first in (real.space["shape"].values or ()) else SCENES["mpi3d-like"]
 
 
 def _coloured(grid: Scenes, factor: str, at: Mapping[str, Int[np.ndarray, " n"]]) -> Float[np.ndarray, "n 3"]:
-    return np.array([_COLOURS[name] for name in grid.space[factor].values or ()])[at[factor]]
+    colours: np.ndarray = np.array([_COLOURS[name] for name in grid.space[factor].values or ()])[at[factor]]
+    return colours
 
 
 def _solids(
