@@ -15,13 +15,14 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, demo, embed, lexicon, probe, spectrum, study, train
+from vergence.cli import align, audit, demo, embed, lexicon, probe, render, spectrum, study, train
 from vergence.errors import VergenceError
 from vergence.terminal import abandon, flush, plain_warnings, say
 
 _COMMANDS = MappingProxyType(
     {
         "demo": demo,
+        "render": render,
         "train": train,
         "embed": embed,
         "audit": audit,

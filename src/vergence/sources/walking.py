@@ -9,7 +9,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from vergence.errors import CorpusError
-from vergence.files import JOURNAL
+from vergence.files import JOURNAL, read_json
 from vergence.sources.problems import short
 
 _MAGIC = "*?["
@@ -43,6 +43,25 @@ def is_ours(folder: Path, command: str = "") -> bool:
             return file.read(len(mark)) == mark
     except OSError:
         return False
+
+
+def shards_in(folder: Path) -> Path | None:
+    """Where the pairs are in a folder that `vergence render` has written; `None` if it is none.
+
+    Raises:
+        CorpusError: If it has not been rendered to its end.
+    """
+    if not is_ours(folder):
+        return None
+    try:
+        job = read_json(folder / "job.json")
+    except CorpusError:
+        return None
+    if not isinstance(job, dict) or job.get("job") != "render":
+        return None
+    if not (folder / "card.json").is_file():
+        raise CorpusError(f"{folder} is not rendered to its end; repeat vergence render with --resume")
+    return folder / "shards"
 
 
 def status_of(path: Path) -> os.stat_result:
