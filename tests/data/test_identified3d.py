@@ -1,52 +1,16 @@
 """Folders of rendered objects, whole and messy: what is wrong is reported by file and row, and labels never shift."""
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from tests.data.official import SHAPES, N, latents, png, write_causal, write_multimodal, write_table
 
 from vergence.data import load_scenes, read_scenes
 from vergence.errors import ConfigError, CorpusError
 from vergence.random import generator
 from vergence.scenes import scenes
-
-N = 12
-SHAPES = scenes("causal3dident").space["shape"].values
-COLUMNS = (
-    "object_shape", "object_xpos", "object_ypos", "object_zpos", "object_alpharot", "object_betarot", "object_gammarot",
-    "object_color", "spotlight_pos", "spotlight_color", "background_color",
-)  # fmt: skip
-
-
-def png(row: int) -> bytes:
-    """An image whose every pixel is its row."""
-    held = io.BytesIO()
-    Image.new("RGB", (8, 8), (row, row, row)).save(held, "PNG")
-    return held.getvalue()
-
-
-def latents() -> list[dict[str, object]]:
-    values = np.random.default_rng(0).random((N, 7))
-    return [
-        {
-            "object_shape": row % 7, "object_xpos": row % 3, "object_ypos": row // 3 % 3, "object_zpos": 0.0,
-            "object_alpharot": values[row, 0], "object_betarot": values[row, 1], "object_gammarot": values[row, 2],
-            "object_color": values[row, 3], "spotlight_pos": values[row, 4], "spotlight_color": values[row, 5],
-            "background_color": values[row, 6],
-        }
-        for row in range(N)
-    ]  # fmt: skip
-
-
-def write_table(path: Path, rows: list[dict[str, object]]) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def edit(path: Path, change: Callable[[list[str]], object]) -> None:
@@ -58,37 +22,12 @@ def edit(path: Path, change: Callable[[list[str]], object]) -> None:
 
 @pytest.fixture
 def multimodal(tmp_path) -> Path:
-    """A part as the published script writes it, whose sentences carry the number of their row."""
-    folder = tmp_path / "train"
-    (folder / "images").mkdir(parents=True)
-    (folder / "text").mkdir()
-    for row in range(N):
-        (folder / "images" / f"{row:06d}.png").write_bytes(png(row))
-    write_table(folder / "latents_image.csv", latents())
-    said = [
-        {name: row[name] for name in COLUMNS[:4]}
-        | {"object_color_name": "xkcd:sea", "object_color_index": 3, "text_phrasing": 0}
-        for row in latents()
-    ]
-    write_table(folder / "latents_text.csv", said)
-    sentences = [f'A "xkcd:sea" {SHAPES[row % 7]} is in image {row}.\n' for row in range(N)]
-    (folder / "text" / "text_raw.txt").write_text("".join(sentences))
-    return folder
+    return write_multimodal(tmp_path / "train")
 
 
 @pytest.fixture
 def causal(tmp_path) -> Path:
-    """A part of Causal3DIdent with five images of each shape, of which each has its number as every pixel."""
-    folder = tmp_path / "trainset"
-    folder.mkdir()
-    for shape in range(7):
-        (folder / f"images_{shape}").mkdir()
-        for row in range(5):
-            (folder / f"images_{shape}" / f"{row:05d}.png").write_bytes(png(10 * shape + row))
-        raw = np.random.default_rng(shape).uniform(-1, 1, (5, 10)).astype(np.float32)
-        np.save(folder / f"raw_latents_{shape}.npy", raw)
-        np.save(folder / f"latents_{shape}.npy", raw * np.float32([2] * 3 + [np.pi / 2] * 7))
-    return folder
+    return write_causal(tmp_path / "trainset")
 
 
 def assert_rows_belong_together(pairs, rows: list[int]) -> None:

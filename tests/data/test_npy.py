@@ -24,3 +24,17 @@ def test_arrays_of_any_numbers_are_read_as_numpy_reads_them(tmp_path, save, dtyp
     np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(CorpusError, match=r"o.npy holds pickled objects, which are not read; int64 was expected"):
         read_npy(tmp_path / "o.npy", dtype="int64", shape=(1,))
+
+
+def test_a_header_that_python_2_wrote_is_read(tmp_path):
+    values = np.arange(6, dtype=np.int64).reshape(3, 2)
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (3L, 2L), }".ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + bytes([len(header), 0]) + header + values.tobytes())
+    assert np.array_equal(read_npy(tmp_path / "a.npy", dtype="int64", shape=(3, 2)), values)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': ((((", b"", b"{}", b"\xff\xff", b"{'descr': '|u1'}"])
+def test_a_damaged_header_is_reported_in_one_line(tmp_path, header):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + bytes([len(header) + 1, 0]) + header + b"\n")
+    with pytest.raises(CorpusError, match=r"a.npy is no .npy file: its header cannot be read: .+$"):
+        read_npy(tmp_path / "a.npy", dtype="int64", shape=(3, 2))

@@ -4,11 +4,12 @@ import io
 import pickle
 import sys
 import zipfile
-from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from tests.data.official import DSPRITES, MPI3D, SHAPES3D, noise, places, write_dsprites, write_shapes3d
 
 from vergence.data import grids, load_scenes
 from vergence.data.dsprites import read_dsprites
@@ -18,60 +19,7 @@ from vergence.data.shapes3d import read_shapes3d
 from vergence.decoding import decode_image
 from vergence.errors import CorpusError, MissingExtraError, OutputError
 from vergence.random import generator
-from vergence.scenes import Scenes, scenes
-
-h5py = pytest.importorskip("h5py")
-
-DSPRITES = scenes("dsprites").coarse({"scale": 2, "orientation": 2, "x": 2, "y": 4})
-SHAPES3D = scenes("shapes3d-like").coarse(
-    {"floor_hue": 2, "wall_hue": 2, "object_hue": 5, "scale": 3, "shape": 2, "orientation": 2}
-)
-MPI3D = scenes("mpi3d-like").coarse(
-    {"color": 2, "shape": 2, "camera": 2, "background": 2, "horizontal": 4, "vertical": 2}
-)
-
-
-def sizes(scene: Scenes) -> list[int]:
-    return [len(factor.values) for factor in scene.space.factors]
-
-
-def places(scene: Scenes) -> np.ndarray:
-    return np.stack(np.unravel_index(np.arange(scene.size), sizes(scene)), axis=1)
-
-
-def noise(*shape: int, most: int = 256) -> np.ndarray:
-    return np.random.default_rng(0).integers(most, size=shape, dtype=np.uint8)
-
-
-def write_dsprites(path: Path, *, save=np.savez_compressed, **changed) -> np.ndarray:
-    """The members of the official file, in their order and types; metadata is a pickled dictionary, as there."""
-    imgs, classes = noise(DSPRITES.size, 64, 64, most=2), places(DSPRITES)
-    classes = np.concatenate([np.zeros((len(classes), 1), dtype=np.int64), classes], axis=1)
-    held = {
-        "metadata": np.array({"author": "x", "title": "dSprites dataset"}, dtype=object),
-        "imgs": imgs,
-        "latents_classes": classes,
-        "latents_values": classes.astype(np.float64),
-    }
-    save(path, **(held | changed), allow_pickle=True) if save is np.savez_compressed else save(path, **(held | changed))
-    return imgs
-
-
-def write_shapes3d(path: Path, *, images=None, labels=None, **storage) -> np.ndarray:
-    whole = scenes("shapes3d-like").space
-    numbers = {
-        "scale": np.linspace(0.75, 1.25, 8), "shape": np.arange(4.0), "orientation": np.linspace(-30, 30, 15),
-    }  # fmt: skip
-    columns = []
-    for column, factor in enumerate(SHAPES3D.space.factors):
-        known = numbers.get(factor.name, np.linspace(0, 0.9, 10))
-        of_value = np.array([known[whole[factor.name].index(value)] for value in factor.values])
-        columns.append(of_value[places(SHAPES3D)[:, column]])
-    images = noise(SHAPES3D.size, 64, 64, 3) if images is None else images
-    with h5py.File(path, "w") as file:
-        file.create_dataset("images", data=images, **storage)
-        file.create_dataset("labels", data=np.stack(columns, axis=1) if labels is None else labels)
-    return images
+from vergence.scenes import Scenes
 
 
 def assert_same_images(pairs, pixels: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from vergence.checks import one_of
-from vergence.data.npy import read_npy
+from vergence.data.npy import listed, read_npy
 from vergence.data.source import StoredImages
 from vergence.data.sweeping import Problem, Read, check_images, kept_rows, numbered_images
 from vergence.errors import CorpusError
@@ -167,7 +167,8 @@ def _of_shape(
 ) -> tuple[Float[np.ndarray, "n latents"], list[Path | None], list[Problem]]:
     """Latents, images and problems of the images of one shape."""
     table = folder / f"raw_latents_{number}.npy"
-    latents = read_npy(table, dtype=("float32", "float64"), shape=(None, len(_LATENTS))).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN of a damaged file is reported below
+        latents = read_npy(table, dtype=("float32", "float64"), shape=(None, len(_LATENTS))).astype(np.float64)
     if (beside := folder / f"latents_{number}.npy").is_file():  # the same, scaled: positions by 2, the rest by pi / 2
         scaled = read_npy(beside, dtype=("float32", "float64"), shape=(None, len(_LATENTS)))
         if scaled.shape != latents.shape or not np.allclose(
@@ -198,7 +199,7 @@ def _table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     except (csv.Error, ValueError) as error:
         raise CorpusError(f"{path} is no table: {error}") from error
     if missing := [name for name in needed if name not in header]:
-        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(header)}")
+        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {listed(header)}")
     none = [""] * len(header)
     return pd.DataFrame([row if len(row) == len(header) else none for row in rows], columns=header, dtype=object)
 

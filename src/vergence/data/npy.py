@@ -5,11 +5,13 @@ one come in blocks.
 """
 
 import struct
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -122,7 +124,7 @@ def member(path: Path, name: str, *, dtype: str, shape: Sequence[int | None]) ->
     """
     known = members(path)
     if name not in known:
-        raise CorpusError(f"{path} must hold the array {name!r}; it holds {', '.join(known) or 'none'}")
+        raise CorpusError(f"{path} must hold the array {name!r}; it holds {listed(known)}")
     try:
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(f"{name}.npy")
@@ -160,7 +162,12 @@ def _header(stream: _Stream) -> _Header:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"version {version} of the format")
-    shape, fortran, dtype = readers[version](stream)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote, as that of DSprites may be
+            shape, fortran, dtype = readers[version](stream)
+    except Exception as error:  # numpy's parser raises whatever a damaged header makes it meet
+        raise ValueError(f"its header cannot be read: {_short(error)}") from error
     return _Header(dtype, shape, fortran, stream.tell())
 
 
@@ -196,6 +203,12 @@ def _values_at(path: Path, info: zipfile.ZipInfo) -> int:
     if mark != b"PK\3\4" or begin + info.file_size > path.stat().st_size:
         raise CorpusError(f"{path} is damaged: {info.filename} does not lie where the archive says")
     return begin
+
+
+def listed(names: Iterable[object]) -> str:
+    """Some names from a file, on one line whatever they hold."""
+    some = [repr(str(name))[1:-1][:60] for name in islice(names, 21)]
+    return ", ".join([*some[:20], *["…"] * (len(some) > 20)]) or "none"
 
 
 def _short(error: Exception) -> str:

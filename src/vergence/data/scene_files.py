@@ -5,7 +5,7 @@ from pathlib import Path
 from vergence.data.dsprites import read_dsprites
 from vergence.data.identified3d import read_causal3dident, read_multimodal3dident
 from vergence.data.mpi3d import read_mpi3d
-from vergence.data.npy import members
+from vergence.data.npy import listed, members
 from vergence.data.shapes3d import read_shapes3d
 from vergence.data.sweeping import Read
 from vergence.errors import ConfigError, CorpusError
@@ -50,7 +50,7 @@ def load_scenes(path: str | Path, *, rows: Rows | None = None) -> Pairs:
         return read_dsprites(path, rows=rows)
     if "images" in held:
         return read_mpi3d(path, rows=rows)
-    what = f"an archive of {', '.join(held) or 'no arrays'}" if mark == _ZIP else "another file"
+    what = f"an archive of {listed(held)}" if mark == _ZIP else "another file"
     raise CorpusError(f"{path} is {what}; name one of: {OFFICIAL}")
 
 

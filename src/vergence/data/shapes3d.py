@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vergence.data.grids import MappedPixels, Pixels, grid_pairs, unpacked, wanted_rows
-from vergence.errors import CorpusError, MissingExtraError
+from vergence.data.npy import listed
+from vergence.errors import CorpusError, MissingExtraError, VergenceError
 from vergence.images import Rows
 from vergence.pairs import Pairs
 from vergence.scenes import Scenes, scenes
@@ -51,16 +52,18 @@ def read_shapes3d(path: str | Path, *, rows: Rows | None = None, scene: Scenes |
     """
     path, scene = Path(path), scene or scenes("shapes3d-like")
     n = scene.size or 0
-    h5py = _h5py()
+    chosen, h5py = wanted_rows(rows, n), _h5py()
     try:
         with h5py.File(path, "r") as file:
             images = _dataset(h5py, file, "images", dtype="uint8", shape=(n, _SIDE, _SIDE, 3))
             labels = _dataset(h5py, file, "labels", dtype="float64", shape=(n, len(scene.space)))
             places = _places(path, labels[()], scene)
-            chosen = wanted_rows(rows, n)
             pixels, numbers = _pixels(path, images, chosen)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise CorpusError(f"{path} is no whole HDF5 file: {str(error).splitlines()[0][:200]}") from error
+    except VergenceError:
+        raise
+    except Exception as error:  # h5py raises whatever a damaged file makes it meet
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise CorpusError(f"{path} is no whole HDF5 file: {reason}") from error
     return grid_pairs(scene, pixels, numbers, chosen, places[chosen])
 
 
@@ -75,7 +78,7 @@ def _h5py() -> Any:
 def _dataset(h5py: Any, file: Any, name: str, *, dtype: str, shape: tuple[int, ...]) -> Any:
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
-        raise CorpusError(f"{file.filename} must hold the data set {name!r}; it holds {', '.join(file) or 'none'}")
+        raise CorpusError(f"{file.filename} must hold the data set {name!r}; it holds {listed(file)}")
     if found.dtype.name != dtype or found.shape != shape:
         asked, got = (" x ".join(f"{length:,}" for length in one or ()) for one in (shape, found.shape))
         raise CorpusError(
