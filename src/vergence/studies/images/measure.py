@@ -30,8 +30,8 @@ from vergence.studies.study import Row
 
 LINEAR, NETWORK = "linear", "mlp"
 _PROBES: Mapping[bool, Mapping[str, Any]] = {
-    True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=40)},
-    False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=40)},
+    True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=30, batch_size=256)},
+    False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=30, batch_size=256)},
 }
 
 
@@ -63,7 +63,7 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
     z_image, z_text = test
     if z_text is not None:
         rows += _together(z_image, z_text, trained)
-        rows += [_of_both("loss", trained.losses["total"])] if trained.losses else []
+        rows += [_of_both("loss", trained.curve[-1])] if trained.curve else []
         least = least_loss(run)
         rows += [] if least is None else [_of_both("least loss", least)]
     return rows

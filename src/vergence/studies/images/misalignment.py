@@ -1,7 +1,7 @@
 """The image experiments of [cai2025]: what captions select and perturb, and how many outputs there are.
 
 MPI3D-Complex has seven independent factors, Causal3DIdent causes among its hues. Captions in words teach a dual encoder
-by NT-Xent at τ = 1; the output size is the published one. All is decided before anything is trained.
+by NT-Xent; output sizes are the published ones. All is decided before anything is trained.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ REDRAW = 0.9
 
 SCALES = (
     Scale(name="smoke", n_images=600, side=16, budget=Budget(epochs=1, batch_size=64), seeds=1, stride=3),
-    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=12)),
+    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=12), temperature=0.1),
     Scale(
         name="paper",
         n_images=460_800,
@@ -36,7 +36,8 @@ SCALES = (
         image_encoder="resnet18",
     ),
 )
-"""Published: 200,001 steps of 256 pairs; 167 epochs of two thirds of MPI3D-Complex."""
+"""Published: τ = 1 and 200,001 steps of 256 pairs, which is 167 epochs of two thirds of MPI3D-Complex. In the 768 steps
+of `cpu` encoders at τ = 1 find two of five factors, at 0.1 all: the optimum holds them at either."""
 
 
 def mpi3d_selection(seed: int, sized: Scale) -> list[ImageRun]:
@@ -95,7 +96,7 @@ def _run(
         redraw=tuple((factor, REDRAW) for factor in named[selected - perturbed :]),
         encoding_size=encoding_size,
         objective="nt_xent",
-        temperature=1.0,
+        temperature=sized.temperature,
     )
     return with_encoder(run, sized)
 

@@ -30,6 +30,7 @@ class Scale:
         n_images: Of each set.
         side: Pixels of a side.
         budget: How runs are trained.
+        temperature: What cosines are divided by, where the study does not compare several.
         image_encoder: Where the study does not compare several.
         seeds: Trials of each setting.
         stride: Every so many-th of a sweep's settings is run.
@@ -39,6 +40,7 @@ class Scale:
     n_images: int
     side: int
     budget: Budget
+    temperature: float = 1.0
     image_encoder: str = "conv"
     seeds: int = 3
     stride: int = 1
@@ -128,7 +130,7 @@ class ImageStudy(Study[ImageRun]):
         for run, folder in zip(group, folders, strict=True):
             images = load_set(run.data)
             trained = train_run(run, images, folder=folder, tell=tell)
-            results.append(Result(measure_run(run, trained, images), {"losses": dict(trained.losses)}))
+            results.append(Result(measure_run(run, trained, images), {"curve": list(trained.curve)}))
         return results
 
     def finish(self, table: pd.DataFrame, runs: Sequence[Finished[ImageRun]]) -> pd.DataFrame:

@@ -88,13 +88,13 @@ class Trained:
         encoder: Both encoders.
         texts: Of all images of the set, one text each, as the encoder takes it.
         temperature: At the end.
-        losses: At the end, by name.
+        curve: Loss of each epoch; none if nothing was trained.
     """
 
     encoder: DualEncoder
     texts: Tensor
     temperature: float
-    losses: Mapping[str, float]
+    curve: Sequence[float]
 
     def encode(self, images: ImageSet, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Unit vectors of some images and of their texts; `None` for the texts where none taught."""
@@ -124,7 +124,7 @@ def train_run(run: ImageRun, images: ImageSet, *, folder: Path, tell: Tell) -> T
         encoder = DualEncoder(image, make_text())
         objective, temperature = _objective(run, images)
     tell(0, run.budget.epochs)
-    losses: dict[str, float] = {}
+    curve: list[float] = []
     if run.taught_by != NOTHING:
         rows = torch.from_numpy(images.parts["train"])
         seed = named(run.seed, "texts").initial_seed()
@@ -143,8 +143,9 @@ def train_run(run: ImageRun, images: ImageSet, *, folder: Path, tell: Tell) -> T
             callbacks=[lambda end: tell(end.epoch, end.epochs)],
             progress=Progress(disable=True),
         )
-        losses = {str(key): float(value) for key, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
-    return Trained(encoder, texts[0], float(temperature()), losses)
+        curve = [float(loss) for loss in result.history["total"]]
+    with torch.no_grad():
+        return Trained(encoder, texts[0], float(temperature()), curve)
 
 
 def _texts(run: ImageRun, images: ImageSet) -> tuple[Tensor, Callable[[], nn.Module]]:
