@@ -9,15 +9,18 @@ def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("action", choices=["list", "run"], help="list the studies, or run one")
     parser.add_argument("name", nargs="?", help="which study to run")
-    parser.add_argument(
-        "--scale", default="cpu", help="smoke (a minute, shows that it works), cpu; numeric studies: paper"
-    )
+    parser.add_argument("--scale", default="cpu", help="smoke (a minute, shows that it works), cpu; some: paper")
     parser.add_argument("--seeds", type=int, help="trials of each setting (default: those of the scale)")
     parser.add_argument(
         "--out",
         metavar="DIR",
         help="folder for table.parquet, verdict.json, page.html, figures and runs; runs that studies in folders beside "
         "it have done already are taken over (default: build/NAME)",
+    )
+    parser.add_argument(
+        "--images",
+        metavar="FILE",
+        help="image studies: take images from this official file or folder instead of making like ones",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a claim fails")
@@ -31,7 +34,9 @@ def run(options: Namespace) -> int:
 
     import pandas as pd
 
+    from vergence.errors import ConfigError
     from vergence.folders import when_present
+    from vergence.studies.images.study import ImageStudy
     from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
     from vergence.studies.registry import STUDIES, study
@@ -41,15 +46,20 @@ def run(options: Namespace) -> int:
 
     if options.action == "list":
         for name, entry in STUDIES.items():
-            say(f"{name:24}{entry.description}")
+            say(f"{name:28}{entry.description}")
         return 0
     chosen = study(options.name)
+    if options.images is not None:
+        if not isinstance(chosen, ImageStudy):
+            raise ConfigError(f"{chosen.name} has no images to replace; --images is for the image studies")
+        chosen = chosen.on(Path(options.images))
     if options.seeds is not None:
         trials(options.seeds, 1)
     present = when_present(resume=options.resume, overwrite=options.overwrite)
     out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
-    command = f"vergence study run {options.name} --scale {options.scale}{seeds} --out DIR"
+    images = f" --images {Path(options.images).name}" if options.images is not None else ""
+    command = f"vergence study run {options.name} --scale {options.scale}{seeds}{images} --out DIR"
     with StudyProgress(options.name) as progress:
         verdict = run_study(
             chosen,

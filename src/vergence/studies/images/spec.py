@@ -26,6 +26,7 @@ class SetSpec:
         side: Pixels of a side, at least 8.
         coarse: Factors of which only so many values, evenly spaced, are drawn: (name, number).
         file: The official file or folder to take them from; made anew if `None`.
+        digest: Of what it holds.
     """
 
     name: str
@@ -33,6 +34,7 @@ class SetSpec:
     side: int = 32
     coarse: tuple[tuple[str, int], ...] = ()
     file: str | None = None
+    digest: str = ""
 
     def __post_init__(self) -> None:
         at_least("n_images", self.n_images, 12)

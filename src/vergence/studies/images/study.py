@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vergence.errors import ConfigError
 from vergence.studies.images.measure import measure_run
 from vergence.studies.images.oracle import told
-from vergence.studies.images.sets import load_set
+from vergence.studies.images.sets import digest_of_images, load_set
 from vergence.studies.images.spec import LABELS, NOTHING, Budget, ImageRun, ends
 from vergence.studies.images.train import train_run
 from vergence.studies.study import Claim, Drawing, Finished, Result, Row, Study, Tell
@@ -60,6 +61,8 @@ class ImageStudy(Study[ImageRun]):
         runs_of_seed: Makes the runs of one seed at a scale, without floors and ceilings.
         claimed: Reads the claims off the table.
         drawn: Makes the figures.
+        file: The official file or folder that images are taken from; they are made anew if `None`.
+        digest: Of what it holds.
     """
 
     name: str
@@ -68,6 +71,8 @@ class ImageStudy(Study[ImageRun]):
     runs_of_seed: Callable[[int, Scale], list[ImageRun]]
     claimed: Callable[[Table], list[Claim]]
     drawn: Callable[[Table], dict[str, Drawing]]
+    file: str | None = None
+    digest: str = ""
 
     family = "images"
     details = ("role", "probe")
@@ -90,11 +95,24 @@ class ImageStudy(Study[ImageRun]):
     def job(self, scale: str) -> Mapping[str, Any]:
         """Study, scale and how it trains."""
         settings = {key: value for key, value in asdict(self.at(scale)).items() if key not in {"seeds", "stride"}}
-        return {"job": "study", "study": self.name, "scale": scale, "settings": settings}
+        return {"job": "study", "study": self.name, "scale": scale, "settings": settings, "images": self.digest}
+
+    def on(self, path: Path) -> "ImageStudy":
+        """The same study on the images of an official file or folder.
+
+        Raises:
+            CorpusError: If there is nothing of that name.
+            ConfigError: If the study is of several image sets.
+        """
+        sets = sorted({run.data.name for run in self.runs(self.scales[0], 1)})
+        if len(sets) > 1:
+            raise ConfigError(f"{self.name} is a study of {' and '.join(sets)}, which no single file holds")
+        return replace(self, file=str(path), digest=digest_of_images(path))
 
     def runs(self, scale: str, seeds: int) -> list[ImageRun]:
         """Every run, and for each the untrained encoder and the one that labels train; sets stay together."""
-        wanted = [run for seed in range(seeds) for run in self.runs_of_seed(seed, self.at(scale))]
+        made = [run for seed in range(seeds) for run in self.runs_of_seed(seed, self.at(scale))]
+        wanted = [replace(run, data=replace(run.data, file=self.file, digest=self.digest)) for run in made]
         both = [end for run in wanted for end in ends(run).values()]
         return sorted(dict.fromkeys([*wanted, *both]), key=lambda run: run.data.name)
 
