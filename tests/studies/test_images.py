@@ -1,19 +1,26 @@
 """Image studies: what is trained, what is measured of it, and claims that a wrong table breaks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.data.official import write_multimodal
 
+from vergence.data import load_scenes
 from vergence.errors import ConfigError
 from vergence.studies.images import STUDIES
 from vergence.studies.images.ideal import least_loss
 from vergence.studies.images.misalignment import CAUSAL3DIDENT, MPI3D, SIZES
 from vergence.studies.images.oracle import told
+from vergence.studies.images.sets import load_set
 from vergence.studies.images.spec import CAPTIONS, CODES, LABELS, NOTHING, Budget, ImageRun, SetSpec, always, ends
 from vergence.studies.images.study import label, predictions, words_of
 from vergence.studies.images.train import ManyTexts
+from vergence.studies.progress import StudyProgress
 from vergence.studies.registry import STUDIES as ALL
+from vergence.studies.run import run_study
 
 TINY = SetSpec(name="mpi3d-like", n_images=120, side=16)
 
@@ -146,3 +153,41 @@ def test_floor_and_ceiling_share_images_seed_encoder_and_budget():
     assert floor.budget == ceiling.budget == run.budget
     assert not floor.contrastive
     assert run_of(taught_by=CODES).contrastive
+
+
+def test_images_of_an_official_folder_keep_their_labels(tmp_path):
+    folder = write_multimodal(tmp_path / "part")
+    study = ALL["causal3dident-selection"].on(folder)
+    run = study.runs("smoke", 1)[0]
+    assert (run.data.file, len(run.data.digest)) == (str(folder), 16)
+    data = replace(run.data, n_images=12, side=8)
+    images, pairs = load_set(data), load_scenes(folder)
+    for row, pixels in enumerate(images.pixels):  # every pixel of an image is its number
+        for name in images.space:
+            assert images.labels[name].iloc[row] == pairs.labels[name].iloc[int(pixels[0, 0, 0])], name
+    with pytest.raises(ConfigError, match=rf"must hold 5,000 images for this scale; it has {len(pairs)}"):
+        load_set(replace(data, n_images=5000))
+    with pytest.raises(ConfigError, match="has no factor 'color', which mpi3d-like has"):
+        load_set(replace(data, name="mpi3d-like"))
+
+
+@pytest.mark.slow
+def test_a_study_runs_through_resumes_and_says_what_holds(tmp_path):
+    study = ALL["mpi3d-selection"]
+
+    def run(present):
+        with StudyProgress("test") as progress:
+            return run_study(
+                study, scale="smoke", out=tmp_path / "out", present=present, command="x", progress=progress, workers=1
+            )
+
+    verdict = run("refuse")
+    table = pd.read_parquet(tmp_path / "out/table.parquet")
+    scores = table[table["taught_by"].eq(CAPTIONS) & table["side"].eq("image") & table["metric"].eq("matthews")]
+    assert scores[["floor", "ceiling", "predicted_low", "predicted_high", "reason"]].notna().all(axis=None)
+    assert set(table["metric"]) >= {"matthews", "urr", "nats", "cka", "knn1", "knn5", "recall1", "loss", "least loss"}
+    assert (tmp_path / "out/figures/selection.svg").is_file()
+    assert (tmp_path / "out/page.html").stat().st_size > 20_000
+    assert run("resume")["cpu_seconds"] == verdict["cpu_seconds"]
+    wrong = table.assign(value=np.where(table["role"].isin(["omitted", "private"]), 0.9, 0.1))
+    assert not [claim.statement for claim in study.claims(wrong) if claim.outcome == "holds"]
