@@ -60,8 +60,14 @@ def test_dsprites_are_read_without_unpickling_their_metadata(tmp_path, save, kin
 
 @pytest.mark.parametrize(
     ("storage", "kind"),
-    [({}, MappedPixels), ({"chunks": (50, 4, 4, 1), "compression": "gzip"}, ScratchPixels)],
-    ids=["one piece", "chunks"],
+    [
+        ({}, MappedPixels),
+        ({"chunks": (50, 4, 4, 1), "compression": "gzip"}, ScratchPixels),
+        ({"chunks": (7, 30, 64, 2), "compression": "gzip", "shuffle": True}, ScratchPixels),
+        ({"chunks": (50, 32, 32, 3), "compression": "lzf"}, ScratchPixels),
+        ({"chunks": (50, 32, 32, 3), "compression": "gzip", "fletcher32": True}, ScratchPixels),
+    ],
+    ids=["one piece", "deflated", "uneven", "lzf", "checksums"],
 )
 def test_shapes3d_are_read_by_the_numbers_of_their_labels(tmp_path, storage, kind):
     images = write_shapes3d(tmp_path / "s.h5", **storage)
@@ -101,6 +107,15 @@ def test_rows_that_are_asked_for_come_in_that_order_and_only_they_are_unpacked(t
     assert pairs.labels.equals(MPI3D.rows(torch.tensor(rows)).astype(object))
     if isinstance(pairs.images.pixels, ScratchPixels):
         assert pairs.images.pixels.scratch.read(0, 10**9) == images[sorted(set(rows))].tobytes()
+
+
+@pytest.mark.parametrize("storage", [{}, {"compression": "gzip"}, {"compression": "lzf"}], ids=str)
+def test_rows_of_shapes3d_come_in_the_order_asked_for(tmp_path, storage):
+    images = write_shapes3d(tmp_path / "s.h5", **({"chunks": (50, 8, 8, 1)} | storage if storage else {}))
+    rows = [239, 3, 51, 3, 49]
+    pairs = read_shapes3d(tmp_path / "s.h5", rows=rows, scene=SHAPES3D)
+    assert np.array_equal(pairs.images.tensor().numpy().transpose(0, 2, 3, 1), images[rows])
+    assert pairs.labels.equals(SHAPES3D.rows(torch.tensor(rows)).astype(object))
 
 
 def test_the_official_sizes_are_asked_for_where_no_grid_is_given(tmp_path):

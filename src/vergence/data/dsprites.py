@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from vergence.data.grids import MappedPixels, Pixels, grid_pairs, unpacked, wanted_rows
+from vergence.data.grids import MappedPixels, Pixels, among, grid_pairs, unpacked, wanted_rows
 from vergence.data.npy import Member, member
 from vergence.errors import CorpusError
 from vergence.images import Rows
@@ -48,7 +48,7 @@ def read_dsprites(path: str | Path, *, rows: Rows | None = None, scene: Scenes |
 def _pixels(images: Member, rows: np.ndarray) -> tuple[Pixels, np.ndarray]:
     if images.offset is not None:
         return MappedPixels(images.mapped()), rows
-    return unpacked(_checked(images), rows, (_SIDE, _SIDE), bits=True)
+    return unpacked(lambda wanted: among(_checked(images), wanted), rows, (_SIDE, _SIDE), bits=True)
 
 
 def _checked(images: Member) -> Iterator[Shaped[np.ndarray, "..."]]:

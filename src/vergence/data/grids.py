@@ -4,7 +4,7 @@ import io
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,13 +80,17 @@ class ScratchPixels(Pixels):
 
 
 def unpacked(
-    blocks: Iterable[Shaped[np.ndarray, "..."]], rows: Int[np.ndarray, " n"], shape: tuple[int, int], *, bits: bool
+    chosen: Callable[[Int[np.ndarray, " k"]], Iterable[Shaped[np.ndarray, "..."]]],
+    rows: Int[np.ndarray, " n"],
+    shape: tuple[int, int],
+    *,
+    bits: bool,
 ) -> tuple[ScratchPixels, Int[np.ndarray, " n"]]:
     """Unpack images into a scratch file, only those that are asked for.
 
     Args:
-        blocks: All images, in order, some at a time.
-        rows: Which of them.
+        chosen: Gives images by their rising numbers, some at a time.
+        rows: Which images, in any order.
         shape: Height and width.
         bits: Whether they are of zeros and ones, of which eight then share a byte.
 
@@ -104,15 +108,24 @@ def unpacked(
             f"unpacking takes {len(wanted) * size / 1e9:.1f} GB in {where}, which has {free / 1e9:.1f}; set TMPDIR to "
             "a larger disk, or ask for fewer rows"
         )
-    scratch, start = Scratch(), 0
-    for block in blocks:
-        chosen = block[wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(block))] - start]
-        flat = chosen.reshape(len(chosen), size * 8 if bits else size)
+    scratch = Scratch()
+    for images in chosen(wanted):
+        flat = images.reshape(len(images), size * 8 if bits else size)
         scratch.add((np.packbits(flat, axis=1) if bits else flat).tobytes())
-        start += len(block)
-        if len(wanted) and start > wanted[-1]:
-            break
     return ScratchPixels(scratch, shape, bits), places.reshape(-1)
+
+
+def among(
+    blocks: Iterable[Shaped[np.ndarray, "..."]], wanted: Int[np.ndarray, " k"]
+) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """Images by their rising numbers, of all that come in blocks; no block is read after the last of them."""
+    start = 0
+    for block in blocks:
+        first, last = np.searchsorted(wanted, (start, start + len(block)))
+        yield block[wanted[first:last] - start]
+        start += len(block)
+        if last == len(wanted):
+            break
 
 
 @dataclass(frozen=True, eq=False, repr=False)

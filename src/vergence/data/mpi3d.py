@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vergence.data.grids import MappedPixels, grid_pairs, places_of, unpacked, wanted_rows
+from vergence.data.grids import MappedPixels, among, grid_pairs, places_of, unpacked, wanted_rows
 from vergence.data.npy import member
 from vergence.errors import CorpusError
 from vergence.images import Rows
@@ -43,5 +43,5 @@ def read_mpi3d(path: str | Path, *, rows: Rows | None = None, scene: Scenes | No
     chosen = wanted_rows(rows, n)
     if images.offset is not None:
         return grid_pairs(found, MappedPixels(images.mapped()), chosen, chosen, places_of(chosen, found))
-    pixels, numbers = unpacked(images.blocks(), chosen, (_SIDE, _SIDE), bits=False)
+    pixels, numbers = unpacked(lambda wanted: among(images.blocks(), wanted), chosen, (_SIDE, _SIDE), bits=False)
     return grid_pairs(found, pixels, numbers, chosen, places_of(chosen, found))

@@ -1,5 +1,6 @@
 """The official Shapes3D file: 480,000 rendered images of 64 x 64 pixels, by six factors."""
 
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from vergence.data.grids import MappedPixels, Pixels, grid_pairs, unpacked, wanted_rows
+from vergence.data.grids import MappedPixels, Pixels, among, grid_pairs, unpacked, wanted_rows
 from vergence.data.npy import listed
 from vergence.errors import CorpusError, MissingExtraError, VergenceError
 from vergence.images import Rows
@@ -17,6 +18,7 @@ from vergence.scenes import Scenes, scenes
 
 _SIDE = 64
 _FEWEST, _MOST = 1024, 16384  # images that are read at once
+_TOGETHER = 256  # images that are put together from tiles at once, so that they fit into the processor's cache
 _MOST_CHUNK = 1 << 30  # bytes that HDF5 unpacks at once
 _NUMBERS: Mapping[str, Float[np.ndarray, " k"]] = MappingProxyType(  # how the file writes the values of each factor
     {
@@ -34,7 +36,7 @@ def read_shapes3d(path: str | Path, *, rows: Rows | None = None, scene: Scenes |
     """Read `3dshapes.h5`.
 
     It has the data sets `images` (uint8) and `labels` (float64, a number for each factor). Images that are stored in
-    one piece stay where they are; those in chunks, which HDF5 unpacks many at a time, are copied to a scratch file of
+    one piece stay where they are; those in chunks, which are unpacked many at a time, are copied to a scratch file of
     12 kB each.
 
     Args:
@@ -112,10 +114,42 @@ def _pixels(path: Path, images: Any, rows: Int[np.ndarray, " n"]) -> tuple[Pixel
     offset = images.id.get_offset() if images.chunks is None and not images.compression else None
     if offset is not None:
         return MappedPixels(np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=images.shape)), rows
+    deflated = images.compression == "gzip" and not images.fletcher32 and images.scaleoffset is None
+    read = _from_chunks if deflated and images.chunks[0] <= _MOST else _from_blocks
+    return unpacked(lambda wanted: read(images, wanted), rows, (_SIDE, _SIDE), bits=False)
+
+
+def _from_blocks(images: Any, wanted: Int[np.ndarray, " n"]) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """Images by their rising numbers, as HDF5 gives them."""
     at_once = min(max(images.chunks[0] if images.chunks else _FEWEST, _FEWEST), _MOST)
+    yield from among((images[start : start + at_once] for start in range(0, len(images), at_once)), wanted)
 
-    def blocks() -> Iterator[Shaped[np.ndarray, "..."]]:
-        for start in range(0, len(images), at_once):
-            yield images[start : start + at_once]
 
-    return unpacked(blocks(), rows, (_SIDE, _SIDE), bits=False)
+def _from_chunks(images: Any, wanted: Int[np.ndarray, " n"]) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """The same from chunks that are deflated: the official ones hold a few pixels each of thousands of images.
+
+    HDF5 would put each pixel in its place by itself, of all these images.
+    """
+    depth, *tile = images.chunks
+    grid = [-(-length // step) for length, step in zip(images.shape[1:], tile, strict=True)]
+    for start in range(0, len(images), depth):
+        first, last = np.searchsorted(wanted, (start, start + depth))
+        if first == last:
+            continue
+        tiles = np.empty((*grid, last - first, *tile), dtype=np.uint8)
+        for place in np.ndindex(*grid):
+            corner = (start, *(at * step for at, step in zip(place, tile, strict=True)))
+            tiles[place] = _chunk(images, corner)[wanted[first:last] - start]
+        for at in range(0, last - first, _TOGETHER):
+            some = tiles[..., at : at + _TOGETHER, :, :, :].transpose(3, 0, 4, 1, 5, 2, 6)
+            whole = some.reshape(len(some), *(n * step for n, step in zip(grid, tile, strict=True)))
+            yield whole[(slice(None), *map(slice, images.shape[1:]))]  # the last tiles reach over the edge
+
+
+def _chunk(images: Any, corner: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+    passed_over, packed = images.id.read_direct_chunk(corner)  # one bit for each filter that the chunk did not need
+    size = int(np.prod(images.chunks))
+    data = packed if passed_over else zlib.decompressobj().decompress(packed, size + 1)
+    if len(data) != size:
+        raise ValueError(f"the chunk at {corner} is not of {size:,} bytes")
+    return np.frombuffer(data, dtype=np.uint8).reshape(images.chunks)
