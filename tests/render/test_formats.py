@@ -148,6 +148,12 @@ def test_a_damaged_mesh_is_one_line_that_names_it(name):
     assert len(str(raised.value).splitlines()) == 1
 
 
+def test_a_nan_that_would_warn_when_copied_is_found_in_silence():
+    data = ply("binary_little_endian").replace(struct.pack("<f", 0.5), struct.pack("<I", 0x7F800001), 1)
+    with pytest.raises(CorpusError, match="NaN, infinite"):
+        parse_surface(data, ".ply", where="it")
+
+
 def test_chunks_in_chunks_without_end_are_refused():
     data = chunk(0x4110, b"")
     for _ in range(40):

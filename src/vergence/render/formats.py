@@ -54,7 +54,8 @@ def parse_surface(data: bytes, suffix: str, *, where: str) -> Surface:
     if suffix not in FORMATS:
         raise CorpusError(f"{where}: {unknown('mesh format', suffix, FORMATS)}")
     try:
-        surface = FORMATS[suffix](data)
+        with np.errstate(invalid="ignore"):  # NaN of the kind that warns when it is copied; it is found below
+            surface = FORMATS[suffix](data)
     except (ValueError, OverflowError, struct.error) as error:
         raise CorpusError(f"{where}: no whole {suffix} mesh: {' '.join(str(error).split())[:200]}") from error
     corners, triangles = surface
