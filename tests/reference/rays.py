@@ -4,7 +4,7 @@ from colorsys import hsv_to_rgb
 
 import numpy as np
 
-RADIUS, SPACING, ORBIT, HEIGHT = 3.75, 3.0, 4.0, 11.0
+RADIUS, SPACING, ORBIT, HEIGHT = 4.5, 3.0, 4.0, 13.0
 
 
 def turn(axis, angle):
@@ -55,26 +55,26 @@ def slow_causal3dident(mesh, label, side, samples):
     out = np.array([-ORBIT * np.cos(around), -ORBIT * np.sin(around), 0.0])
     middle = np.array([0.0, 2.0, 0.0])
     light = middle + out + [0, 0, HEIGHT]
-    axis = unit(middle + 0.5 * out - light)
+    axis = unit(middle + 0.6 * out - light)
     own, floor = colour(label["object_hue"], 0.85, 0.95), colour((label["background_hue"] - 0.5) / 2, 0.5, 0.75)
     shine = 1.3 * HEIGHT**2 * colour((label["spot_hue"] - 0.5) / 2, 0.45, 1.0)
 
     def beam(point):
         way = light - point
-        off = np.cos(np.radians(36.0)), np.cos(np.radians(30.0))
+        off = np.cos(np.radians(34.0)), np.cos(np.radians(28.5))
         inside = np.clip((-unit(way) @ axis - off[0]) / (off[1] - off[0]), 0, 1)
         return unit(way), inside**2 * (3 - 2 * inside) / (way @ way) * shine
 
-    tilt, sight = np.radians(42.0), np.array([0, -0.5, 3.1])
+    tilt, sight = np.radians(40.0), np.array([0, -0.5, 3.9])
     forward = np.array([0, np.cos(tilt), -np.sin(tilt)])
-    eye, right = sight - 26.0 * forward, np.array([1.0, 0, 0])
+    eye, right = sight - 28.0 * forward, np.array([1.0, 0, 0])
     down = np.cross(forward, right)
 
     image = np.zeros((side, side, 3))
     steps = (np.arange(side * samples) + 0.5) / (side * samples) - 0.5
     for i, y in enumerate(steps):
         for j, x in enumerate(steps):
-            ray = forward + (x * right + y * down) / 1.65
+            ray = forward + (x * right + y * down) / 1.6
             hit = meets(eye, ray, corners, mesh.triangles)
             if hit is None:
                 point = eye - ray * eye[2] / ray[2]

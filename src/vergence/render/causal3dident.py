@@ -1,10 +1,10 @@
 """Causal3DIdent, rendered: one of seven meshes on a coloured floor, under a coloured spotlight that casts its shadow.
 
 Choices, where the paper leaves them to its renderer:
-- x is to the right, y away from the viewer, z up. The object, in a sphere of radius 3.75, stands on the floor however
+- x is to the right, y away from the viewer, z up. The object, in a sphere of radius 4.5, stands on the floor however
   it is turned, and is in frame at all nine places.
 - Turns are alpha about x, then beta about y, then gamma about z, of axes that stay: R = Rz Ry Rx.
-- The spotlight goes round the viewer's half of a circle of radius 4, 11 above the floor, from left to right, and points
+- The spotlight goes round the viewer's half of a circle of radius 4, 13 above the floor, from left to right, and points
   to a place on the floor that goes round with it, so that the pool of light tells its position.
 - White light from above and from the viewer fills in, so that the object's and the floor's own hues are seen
   everywhere; the spotlight is the least saturated of the three.
@@ -27,14 +27,14 @@ from vergence.render.places import check_side, places
 from vergence.render.triangles import Mesh, render
 from vergence.scenes import SCENES
 
-RADIUS, SPACING = 3.75, 3.0  # of the object; between neighbouring places
-ORBIT, ORBIT_HEIGHT = 4.0, 11.0  # of the spotlight
+RADIUS, SPACING = 4.5, 3.0  # of the object; between neighbouring places
+ORBIT, ORBIT_HEIGHT = 4.0, 13.0  # of the spotlight
 _ORBIT_Y = 2.0  # of the middle of its circle
-_AIM = 0.5  # of its way from the middle: where the spotlight points to
-_EDGE = cos(radians(36.0)), cos(radians(30.0))  # off the axis, where its light has ended and where it begins to
+_AIM = 0.6  # of its way from the middle: where the spotlight points to
+_EDGE = cos(radians(34.0)), cos(radians(28.5))  # off the axis, where its light has ended and where it begins to
 _SPOTLIGHT = 1.3  # strength straight below it
-_ELEVATION, _DISTANCE, _SIGHT = radians(42.0), 26.0, (-0.5, 3.1)  # of the camera; y and z of what it looks at
-_ZOOM = 1.65  # focal length, in sides of the image
+_ELEVATION, _DISTANCE, _SIGHT = radians(40.0), 28.0, (-0.5, 3.9)  # of the camera; y and z of what it looks at
+_ZOOM = 1.6  # focal length, in sides of the image
 _OBJECT, _FLOOR, _SPOT = (0.85, 0.95), (0.5, 0.75), (0.45, 1.0)  # saturation and value
 _WHITE = (0.12, 0.22, 0.22)  # strengths of the highlight, and of white light from above and from the viewer
 
