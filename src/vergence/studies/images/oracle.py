@@ -16,23 +16,18 @@ from vergence.metrics import matthews_corrcoef, r2_score
 from vergence.misalignment import Misalignment
 from vergence.random import named
 from vergence.scenes import scenes
-from vergence.views.scene_captions import write_scene_captions
+from vergence.views.scene_captions import PALETTE_OF_HUE, write_scene_captions
 
 _N = 10_000
-_CAPTIONS = 6
-"""Captions of one item from which the image's encoder, which sees many captions of like items, can learn."""
 
 
-def told(
-    name: str, mention: tuple[tuple[str, float], ...], redraw: tuple[tuple[str, float], ...], side: str
-) -> dict[str, float]:
+def told(name: str, mention: tuple[tuple[str, float], ...], redraw: tuple[tuple[str, float], ...]) -> dict[str, float]:
     """Score the best predictor of each factor from what captions record of the unbiased block.
 
     Args:
         name: One of `vergence.scenes.SCENES`.
         mention: How often captions speak of a factor.
         redraw: How often they then get it wrong.
-        side: "text", for what a single caption records; "image", for what several captions of like items do.
 
     Returns:
         By factor R² or Matthews correlation, at least 0: of independent factors 1 in the block and 0 outside.
@@ -41,20 +36,19 @@ def told(
     block = tuple(factor for factor in scenes(name).space if factor in bias.unbiased - bias.graded)
     if scenes(name).equations is None:
         return {factor: float(factor in block) for factor in scenes(name).space}
-    return dict(_told(name, block, side)) if block else dict.fromkeys(scenes(name).space, 0.0)
+    return dict(_told(name, block)) if block else dict.fromkeys(scenes(name).space, 0.0)
 
 
 @lru_cache(maxsize=64)
-def _told(name: str, block: tuple[str, ...], side: str) -> tuple[tuple[str, float], ...]:
+def _told(name: str, block: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     drawn = scenes(name)
     labels = drawn.draw(_N, generator=named(0, name, "oracle"))
     bias = Misalignment.of_rates(dict.fromkeys(block, 1.0))
-    said = [
-        write_scene_captions(name, labels, bias, generator=named(0, name, "oracle", version)).said
-        for version in range(_CAPTIONS if side == "image" else 1)
-    ]
+    captions = write_scene_captions(
+        name, labels, bias, generator=named(0, name, "oracle", "captions"), palettes=PALETTE_OF_HUE
+    )
     fit, test = slice(0, _N // 2), slice(_N // 2, _N)
-    features = np.concatenate([_numbers(one, labels, fit) for one in said], axis=1)
+    features = _numbers(captions.said, labels, fit)
     scores = []
     for factor in drawn.space.factors:
         exact = factor.name in block and not factor.is_continuous
@@ -65,11 +59,11 @@ def _told(name: str, block: tuple[str, ...], side: str) -> tuple[tuple[str, floa
 def _numbers(said: pd.DataFrame, labels: pd.DataFrame, fit: slice) -> np.ndarray:
     """What a caption says as numbers: one column for each value, or the mean of what is called so."""
     columns = []
-    for name in said.columns.drop("palette", errors="ignore"):
+    for name in said.columns:
         if not is_numeric_dtype(labels[name]):
             columns += [said[name].eq(value).to_numpy(dtype=float) for value in sorted(set(labels[name]))]
         else:
-            called = said[name].astype(str) + (" of " + said["palette"].astype(str) if "palette" in said else "")
+            called = said[name].astype(str)
             means = labels[name].iloc[fit].groupby(called.iloc[fit]).mean()
             columns.append(called.map(means).fillna(labels[name].mean()).to_numpy(dtype=float))
     return np.stack(columns, axis=1)
@@ -80,8 +74,8 @@ def _score(features: np.ndarray, target: pd.Series, fit: slice, test: slice) -> 
         codes = pd.factorize(target)[0]
         classifier = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(features[fit], codes[fit])
         guessed = torch.from_numpy(classifier.predict(features[test]))
-        return max(0.0, float(matthews_corrcoef(torch.from_numpy(codes[test]), guessed)))
+        return max(0.0, float(matthews_corrcoef(torch.tensor(codes[test]), guessed)))
     values = target.to_numpy(dtype=float)
     regressor = HistGradientBoostingRegressor(max_iter=80, random_state=0).fit(features[fit], values[fit])
     guessed = torch.from_numpy(regressor.predict(features[test]))
-    return max(0.0, float(r2_score(torch.from_numpy(values[test]), guessed)))
+    return max(0.0, float(r2_score(torch.tensor(values[test]), guessed)))

@@ -205,8 +205,8 @@ def predictions(
         A row for each side and factor, as a study's table has it.
     """
     space = run.data.scenes.space
+    block = told(run.data.name, run.mention, run.redraw)
     for side in sides:
-        block = told(run.data.name, run.mention, run.redraw, side)
         # What captions record coarsely bounds what any side can hold of it.
         top = {name: _at_most(ceiling[name] if ceiling else 1.0, block[name], run, name) for name in space}
         said = predict(

@@ -41,7 +41,7 @@ from vergence.training import TrainConfig, train
 from vergence.training.supervised import Labels, label_codes, supervised
 from vergence.views.pairs import ViewPair
 from vergence.views.record import text_record
-from vergence.views.scene_captions import factor_codes, write_scene_captions
+from vergence.views.scene_captions import PALETTE_OF_HUE, factor_codes, write_scene_captions
 
 VERSIONS = 8
 """Texts of each image that are drawn beforehand where texts are random; a batch draws one of them for each image."""
@@ -165,7 +165,9 @@ def _texts(run: ImageRun, images: ImageSet) -> tuple[Tensor, Callable[[], nn.Mod
         hidden = _WIDE if codes.shape[2] > _MANY else _NARROW
         return codes, partial(MLP, codes.shape[2], encoding_size, hidden=hidden, batch_norm=True)
     written = [
-        write_scene_captions(run.data.name, images.labels, run.misalignment, generator=stream).texts
+        write_scene_captions(
+            run.data.name, images.labels, run.misalignment, generator=stream, palettes=PALETTE_OF_HUE
+        ).texts
         for stream in streams
     ]
     different, places = np.unique(np.array(written, dtype=object).ravel().astype(str), return_inverse=True)
