@@ -31,7 +31,10 @@ _WHITE, _COFFEE = (0.97, 0.97, 0.97), (0.12, 0.07, 0.04)
 _TABLE = 0.80, 0.80, 0.82
 _WALL = 1.8  # half the depth of the room
 _GAIN = 1.28  # of the wall, which the light meets at a slant
-_RADII = np.array([0.36, 0.58])  # of small and large things
+_RADII: Mapping[str, tuple[float, float]] = MappingProxyType(  # of small and large things; plain solids look more alike
+    {"mpi3d-like": (0.36, 0.58), "mpi3d-real-like": (0.40, 0.62)}
+)
+_HALF_WIDTH: Mapping[str, float] = MappingProxyType({"mpi3d-like": 1.78, "mpi3d-real-like": 1.84})  # of the view
 _HEIGHTS = np.radians([54, 28, 4])  # elevation of the cameras: top, center, bottom
 _POST = 0.0, 1.0, 1.27  # where the arm turns
 _ARM = 1.38
@@ -69,10 +72,12 @@ def render_mpi3d_like(labels: pd.DataFrame, *, side: int = 64) -> UInt8[np.ndarr
     tip, turn = _tips(at["horizontal"], at["vertical"])
     kinds, turned, second = _solids(grid, at["shape"])
     turn = turn + turned
-    pose = np.concatenate([tip, np.stack([_RADII[at["size"]], np.cos(turn), np.sin(turn)], 1)], 1)
+    pose = np.concatenate([tip, np.stack([np.array(_RADII[grid.name])[at["size"]], np.cos(turn), np.sin(turn)], 1)], 1)
     wall = _GAIN * _coloured(grid, "background", at)
     room = np.concatenate([np.tile([9.0, _WALL, *_TABLE], (n, 1)), wall], 1)
-    view = cameras(np.zeros(n), _HEIGHTS[at["camera"]], target=(0, 0.1, 1.35), distance=7.0, half_width=1.78)
+    view = cameras(
+        np.zeros(n), _HEIGHTS[at["camera"]], target=(0, 0.1, 1.35), distance=7.0, half_width=_HALF_WIDTH[grid.name]
+    )
     images = np.empty((n, side, side, 3), dtype=np.uint8)
     cast(images, view, room, kinds, pose, np.concatenate([_coloured(grid, "color", at), second], 1), _arms(tip))
     return images
