@@ -117,8 +117,11 @@ class ImageStudy(Study[ImageRun]):
         return sorted(dict.fromkeys([*wanted, *both]), key=lambda run: run.data.name)
 
     def key(self, spec: ImageRun) -> Mapping[str, Any]:
-        """The run."""
-        return asdict(spec)
+        """The run; of images that are made anew there is no digest."""
+        said = asdict(spec)
+        if spec.data.file is None:
+            del said["data"]["digest"]
+        return said
 
     def label(self, spec: ImageRun) -> str:
         """What tells it from the others."""
