@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vergence.factors import Factor
@@ -24,11 +25,11 @@ from vergence.probes import Labelled
 from vergence.random import named
 from vergence.studies.images.ideal import least_loss
 from vergence.studies.images.sets import ImageSet
-from vergence.studies.images.spec import ImageRun, role
+from vergence.studies.images.spec import LEAST, ImageRun, role
 from vergence.studies.images.train import Trained
 from vergence.studies.study import Row
 
-LINEAR, NETWORK = "linear", "mlp"
+LINEAR, NETWORK, SHARE = "linear", "mlp", "share"
 _PROBES: Mapping[bool, Mapping[str, Any]] = {
     True: {LINEAR: Ridge(), NETWORK: MLP(max_epochs=30, batch_size=256)},
     False: {LINEAR: Logistic(), NETWORK: MLP(max_epochs=30, batch_size=256)},
@@ -44,9 +45,10 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
         images: Its images; probes are fitted on one part of those that training has not seen, scored on another.
 
     Returns:
-        A row for each side, factor, probe and metric ("matthews" or "r2", "urr" and "nats" of discrete factors), and
-        rows of both sides together for "cka", "knn1", "knn5", "recall1" (images found by their texts), "temperature",
-        "loss" (of the last epoch) and "least loss".
+        A row for each side, factor, probe and metric ("matthews" or "r2", "urr" and "nats" of discrete factors, "share"
+        of the variance between its values), as far as the run's readings go, and rows of both sides together for "cka",
+        "knn1", "knn5", "recall1" (images found by their texts), "temperature", "loss" (of the last epoch) and, where it
+        is read, "least loss".
     """
     fit, test = (trained.encode(images, images.parts[part]) for part in ("fit", "test"))
     rows: list[Row] = []
@@ -59,21 +61,49 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
         ]
         for factor in images.space.factors:
             base = {"side": side, "factor": factor.name, "role": role(run, factor.name)}
-            rows += [{**base, **row} for row in _probed(run, factor, *halves)]
+            rows += [{**base, **row} for row in _probed(run, factor, side, *halves)]
+            if f"{side}/{SHARE}" in run.readings and not factor.is_continuous:
+                z, y, _ = halves[1].known(factor)
+                rows.append({**base, "probe": "", "metric": SHARE, "value": variance_share(z, y)})
     z_image, z_text = test
     if z_text is not None:
         rows += _together(z_image, z_text, trained)
         rows += [_of_both("loss", trained.curve[-1])] if trained.curve else []
-        least = least_loss(run)
+        least = least_loss(run) if LEAST in run.readings else None
         rows += [] if least is None else [_of_both("least loss", least)]
     return rows
 
 
-def _probed(run: ImageRun, factor: Factor, fit: Labelled, test: Labelled) -> list[Row]:
+def variance_share(z: Float[Tensor, "n dim"], classes: Int[Tensor, " n"]) -> float:
+    r"""The share of the variance of outputs that lies between the values of a factor, all interactions left out.
+
+    $1 - \frac{n - 1}{n - k} \frac{\sum \lVert z - \bar z_c \rVert^2}{\sum \lVert z - \bar z \rVert^2}$, which is 0 on average
+    where the factor has no part in z.
+
+    Args:
+        z: Outputs.
+        classes: Which of the k values each row has.
+
+    Returns:
+        At most 1; of a factor without a part a little above or below 0.
+
+    Example:
+        >>> variance_share(torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]), torch.tensor([0, 0, 1, 1]))
+        1.0
+    """
+    known, place, counts = classes.unique(return_inverse=True, return_counts=True)
+    means = torch.zeros(len(known), z.shape[1], dtype=z.dtype).index_add_(0, place, z) / counts[:, None]
+    within, whole = ((z - middle).square().sum() for middle in (means[place], z.mean(0)))
+    return float(1 - (within / (len(z) - len(known))) / (whole / (len(z) - 1)))
+
+
+def _probed(run: ImageRun, factor: Factor, side: str, fit: Labelled, test: Labelled) -> list[Row]:
     (z_fit, y_fit, _), (z_test, y_test, _) = fit.known(factor), test.known(factor)
     score = r2_score if factor.is_continuous else matthews_corrcoef
     rows = []
     for name, probe in _PROBES[factor.is_continuous].items():
+        if f"{side}/{name}" not in run.readings:
+            continue
         fitted = probe.fit(z_fit, y_fit)
         interval = partial(cluster_bootstrap, generator=named(run.seed, factor.name, name), n_resamples=200)
         predicted = fitted.predict(z_test)

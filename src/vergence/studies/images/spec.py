@@ -12,6 +12,9 @@ CAPTIONS, CODES, LABELS, NOTHING = "captions", "codes", "labels", "nothing"
 TEACHERS = (CAPTIONS, CODES, LABELS, NOTHING)
 OBJECTIVES = ("nt_xent", "info_nce", "one_way")
 IMAGE_ENCODERS = ("conv", "resnet18", "resnet20", "resnet32", "resnet56", "vit", "mlp")
+LEAST = "both/least"
+USUAL = ("image/linear", "image/mlp", "text/linear", "text/mlp", LEAST)
+READINGS = (*USUAL, "image/share", "text/share")
 TRAIN, FIT, TEST = 2 / 3, 1 / 6, 1 / 6
 """Shares of the images: to train on, to fit probes on, to score them on."""
 
@@ -83,6 +86,8 @@ class ImageRun:
         bottleneck: β, the weight of the mean squared distance of paired unit vectors, at least 0.
         image_encoder: Architecture of the image's encoder.
         budget: How it is trained.
+        readings: What is read of every factor: a side and "linear" or "mlp" for a probe, or "share" of the variance;
+            and of both the least loss.
 
     Raises:
         ConfigError: If a setting is outside its range.
@@ -100,6 +105,7 @@ class ImageRun:
     bottleneck: float = 0.0
     image_encoder: str = "conv"
     budget: Budget = field(default_factory=Budget)
+    readings: tuple[str, ...] = USUAL
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
@@ -109,6 +115,8 @@ class ImageRun:
         at_least("encoding_size", self.encoding_size, 1)
         positive("temperature", self.temperature)
         non_negative("bottleneck", self.bottleneck)
+        for reading in self.readings:
+            one_of("reading", reading, READINGS)
 
     @property
     def misalignment(self) -> Misalignment:
@@ -140,7 +148,8 @@ def always(*names: str) -> tuple[tuple[str, float], ...]:
 
 def ends(run: ImageRun) -> Mapping[str, ImageRun]:
     """The runs between which a run's scores are read: the same encoder untrained, and trained with the labels."""
-    rest = {"data": run.data, "seed": run.seed, "image_encoder": run.image_encoder, "budget": run.budget}
+    shared = ("data", "seed", "image_encoder", "budget", "readings")
+    rest = {name: getattr(run, name) for name in shared}
     size = max(run.encoding_size, CEILING_SIZE)
     return MappingProxyType(
         {
