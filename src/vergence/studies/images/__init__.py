@@ -1,5 +1,5 @@
 """The image experiments of both papers, on image sets whose factors are known."""
 
-from vergence.studies.images import misalignment
+from vergence.studies.images import bottleneck, levers, misalignment
 
-STUDIES = misalignment.STUDIES
+STUDIES = (*misalignment.STUDIES, *bottleneck.STUDIES, *levers.STUDIES)

@@ -77,8 +77,8 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
 def variance_share(z: Float[Tensor, "n dim"], classes: Int[Tensor, " n"]) -> float:
     r"""The share of the variance of outputs that lies between the values of a factor, all interactions left out.
 
-    $1 - \frac{n - 1}{n - k} \frac{\sum \lVert z - \bar z_c \rVert^2}{\sum \lVert z - \bar z \rVert^2}$, which is 0 on average
-    where the factor has no part in z.
+    $1 - \frac{n - 1}{n - k} \frac{\sum \lVert z - \bar z_c \rVert^2}{\sum \lVert z - \bar z \rVert^2}$, which is 0 on
+    average where the factor has no part in z.
 
     Args:
         z: Outputs.

@@ -12,7 +12,7 @@ from vergence.errors import ConfigError
 from vergence.studies.images.measure import measure_run
 from vergence.studies.images.oracle import told
 from vergence.studies.images.sets import digest_of_images, load_set
-from vergence.studies.images.spec import LABELS, NOTHING, Budget, ImageRun, ends
+from vergence.studies.images.spec import LABELS, NOTHING, USUAL, Budget, ImageRun, ends
 from vergence.studies.images.train import train_run
 from vergence.studies.study import Claim, Drawing, Finished, Result, Row, Study, Tell
 from vergence.studies.table import as_row
@@ -50,6 +50,11 @@ class Scale:
 Table = pd.DataFrame
 
 
+def _nothing_more(run: ImageRun) -> list[Row]:
+    """A function of the module, since studies travel to worker processes."""
+    return []
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageStudy(Study[ImageRun]):
     """Runs over sweeps of what texts say and of how encoders are trained.
@@ -61,6 +66,7 @@ class ImageStudy(Study[ImageRun]):
         runs_of_seed: Makes the runs of one seed at a scale, without floors and ceilings.
         claimed: Reads the claims off the table.
         drawn: Makes the figures.
+        expects: What else is expected of a run of texts, as rows of `predict`.
         file: The official file or folder that images are taken from; they are made anew if `None`.
         digest: Of what it holds.
     """
@@ -71,6 +77,7 @@ class ImageStudy(Study[ImageRun]):
     runs_of_seed: Callable[[int, Scale], list[ImageRun]]
     claimed: Callable[[Table], list[Claim]]
     drawn: Callable[[Table], dict[str, Drawing]]
+    expects: Callable[[ImageRun], list[Row]] = _nothing_more
     file: str | None = None
     digest: str = ""
 
@@ -117,10 +124,12 @@ class ImageStudy(Study[ImageRun]):
         return sorted(dict.fromkeys([*wanted, *both]), key=lambda run: run.data.name)
 
     def key(self, spec: ImageRun) -> Mapping[str, Any]:
-        """The run; of images that are made anew there is no digest."""
+        """The run; readings only where they are not the usual ones; of images that are made anew there is no digest."""
         said = asdict(spec)
         if spec.data.file is None:
             del said["data"]["digest"]
+        if spec.readings == USUAL:
+            del said["readings"]
         return said
 
     def label(self, spec: ImageRun) -> str:
@@ -139,11 +148,12 @@ class ImageStudy(Study[ImageRun]):
             "perturbed": len(bias.perturbed),
             "n_unbiased": len(bias.unbiased - bias.graded),
             **{name: getattr(spec, name) for name in _SETTINGS},
+            "epochs": spec.budget.epochs,
         }
 
     def predict(self, spec: ImageRun) -> list[Row]:
         """What theory says of every factor where the floor is 0 and the ceiling 1: neither has been measured yet."""
-        return list(predictions(spec)) if spec.contrastive else []
+        return [*predictions(spec), *self.expects(spec)] if spec.contrastive else []
 
     def measure(self, group: Sequence[ImageRun], *, folders: Sequence[Path], tell: Tell) -> list[Result]:
         """Train and probe, one after another; nothing is left but numbers."""
@@ -176,7 +186,8 @@ def label(run: ImageRun) -> str:
     if run.contrastive:
         parts += [words_of(run), run.objective, f"tau-{run.temperature:g}{'-learned' if run.learned else ''}"]
         parts += [f"beta-{run.bottleneck:g}"] if run.bottleneck else []
-    return "_".join([*parts, run.image_encoder, f"n-{run.encoding_size}", f"seed-{run.seed}"]).replace(" ", "-")
+    parts += [run.image_encoder, f"epochs-{run.budget.epochs}", f"n-{run.encoding_size}", f"seed-{run.seed}"]
+    return "_".join(parts).replace(" ", "-")
 
 
 def words_of(run: ImageRun) -> str:
@@ -252,7 +263,7 @@ def between_ends(table: pd.DataFrame, specs: Mapping[str, ImageRun]) -> pd.DataF
         pair = {taught_by: by_run[label(end)] for taught_by, end in ends(run).items()}
         for column, taught_by in (("floor", NOTHING), ("ceiling", LABELS)):
             found.loc[own, column] = pair[taught_by]["value"].reindex(keys).to_numpy()
-        for probe in found.loc[own, "probe"].unique():
+        for probe in found.loc[own[found.loc[own, "metric"].isin(SCORES)], "probe"].unique():
             low, high = (_scores(pair[taught_by], probe) for taught_by in (NOTHING, LABELS))
             said = predictions(run, floor=low, ceiling=high, sides=["image"])
             for row in said:
