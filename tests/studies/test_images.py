@@ -58,7 +58,7 @@ def test_no_run_at_cpu_scale_sees_more_than_100_000_images(study):
 def test_an_empty_table_holds_no_bounded_claim(study):
     columns = [
         *("run", "seed", "images", "taught_by", "texts", "selected", "perturbed", "n_unbiased"),
-        *("encoding_size", "objective", "temperature", "learned", "bottleneck", "image_encoder"),
+        *("encoding_size", "objective", "temperature", "learned", "bottleneck", "image_encoder", "epochs"),
         *("side", "factor", "metric", "role", "probe", "value", "low", "high", "told"),
         *("predicted_low", "predicted_high", "expected", "reason", "floor", "ceiling", "outcome"),
     ]
