@@ -50,7 +50,7 @@ CONTENT = tar(member("./usr/share/doc/a/", kind=tarfile.DIRTYPE), member(f"./{PA
     "data",
     [
         CONTENT,
-        gzip.compress(CONTENT),
+        gzip.compress(CONTENT, mtime=0),
         lzma.compress(CONTENT),
         zstd(CONTENT),
         deb(lzma.compress(CONTENT)),
@@ -109,7 +109,7 @@ def test_a_wanted_file_that_is_too_large_is_refused_before_it_is_read(monkeypatc
         b"",
         b"no archive",
         CONTENT[:700],
-        gzip.compress(CONTENT)[:40],
+        gzip.compress(CONTENT, mtime=0)[:40],
         lzma.compress(CONTENT)[:80],
         zstd(CONTENT)[:40],
         b"!<arch>\n",
@@ -118,6 +118,7 @@ def test_a_wanted_file_that_is_too_large_is_refused_before_it_is_read(monkeypatc
         deb(CONTENT, b"other"),
         deb(CONTENT).replace(b"3         `", b"-9        `"),
     ],
+    ids=range(11),
 )
 def test_a_damaged_archive_is_one_line(data):
     with pytest.raises(CorpusError, match=r"^it: (no whole package|holds no file)") as raised:
