@@ -98,7 +98,8 @@ def of_nuisance(table: pd.DataFrame) -> list[Claim]:
     if plain.empty:
         found.append(Claim(statement=f"share of factors of which URR ≥ {LEFT} is left", measured=None, at_least=0.5))
     off = (shares["value"] - shares["expected"]).abs()
-    worst = shares.loc[off.idxmax()] if off.notna().any() else None
+    known = off.notna().any()
+    worst = shares.iloc[int(np.nanargmax(off.to_numpy()))] if known else None
     found.append(
         Claim(
             statement="share of the variance that a left-out factor has, largest distance from the law on the sphere",
@@ -116,7 +117,8 @@ def base(rows: pd.DataFrame) -> "pd.Series[bool]":
         return pd.Series(False, index=rows.index)
     longest = rows["epochs"] == rows["epochs"].max()
     usual = rows.loc[longest, "image_encoder"].mode().iloc[0]
-    return rows["learned"].astype(bool) & longest & (rows["image_encoder"] == usual)
+    plain: pd.Series[bool] = rows["learned"].astype(bool) & longest & (rows["image_encoder"] == usual)
+    return plain
 
 
 def _sweeps(urr: pd.DataFrame) -> list[Claim]:
@@ -183,8 +185,11 @@ def of_beta(table: pd.DataFrame) -> list[Claim]:
     found = [*readable(table)]
     for learned, words in ((True, "learned temperature"), (False, "fixed temperature")):
         part = gentle[gentle["learned"].eq(learned)]
-        for column, sign, what in (("nuisance_urr", -1, "nuisance URR"), ("cka", 1, "cka"), ("knn5", 1, "knn5")):
-            found += _bounded(f"{words}, β ≤ 1: Spearman of β and {what}", _trend(part, "bottleneck", column), sign)
+        one = _trend(part, "bottleneck", "nuisance_urr")
+        found += _bounded(f"{words}, β ≤ 1: Spearman of β and nuisance URR", one, -1)
+        for alike in ("cka", "knn5"):
+            one = _trend(part, "bottleneck", alike)
+            found += _bounded(f"{words}, β ≤ 1: Spearman of β and {alike}", one, 1)
         if learned:
             one = _trend(part, "bottleneck", "tau")
             found += _bounded(f"{words}, β ≤ 1: Spearman of β and the temperature at the end", one, -1)

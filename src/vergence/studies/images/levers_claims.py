@@ -24,7 +24,7 @@ LEVERS = {
     "tau": "temperature",
     "several": "several",
 }
-_REMOVED, _KEPT = 0.2, 0.8  # of the way from floor to ceiling
+_REMOVED, _KEPT, _OTHERS = 0.2, 0.8, 0.7  # of the way from floor to ceiling
 
 
 def positions(table: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +41,8 @@ def positions(table: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["metric"].eq("matthews") & rows["role"].ne("private")]
     width = (rows["ceiling"] - rows["floor"]).where(lambda wide: wide >= 0.2)
     return rows.assign(
-        at=(rows["value"] - rows["floor"]) / width, expected_at=(rows["expected"] - rows["floor"]) / width
+        at=(rows["value"] - rows["floor"]) / width,
+        expected_at=((rows["expected"] - rows["floor"]) / width).clip(lower=0),  # where nothing is read, chance is
     )
 
 
@@ -61,13 +62,13 @@ def effects(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*_KEY, "lever", *columns, "recall1", "recall1_expected", "cka", "cka_expected"])
     found = rows.groupby("run", sort=False)[_KEY].first()
     mine = rows["factor"] == TARGET
-    for name, part in (("target", rows[mine]), ("others", rows[~mine])):
-        found[name] = part.groupby("run")["at"].mean()
-        found[f"{name}_expected"] = part.groupby("run")["expected_at"].mean()
+    for name, which in (("target", mine), ("others", ~mine)):
+        of_run = rows[which].groupby("run")
+        found[name], found[f"{name}_expected"] = of_run["at"].mean(), of_run["expected_at"].mean()
     both = table[(table["side"] == "both") & (table["taught_by"] == CAPTIONS)]
     for metric in ("recall1", "cka"):
-        part = both[both["metric"] == metric].groupby("run")
-        found[metric], found[f"{metric}_expected"] = part["value"].mean(), part["expected"].mean()
+        of_run = both[both["metric"] == metric].groupby("run")
+        found[metric], found[f"{metric}_expected"] = of_run["value"].mean(), of_run["expected"].mean()
     found["lever"] = [lever(row, found) for row in found.to_dict("records")]
     return found.reset_index(drop=True)
 
@@ -105,9 +106,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     rho = trend(*(runs[name].to_numpy(dtype=float) for name in ("target_expected", "target")), generator=_stream())
     found = [
         _worst("nothing done: the target, part of the way from floor to ceiling", plain["target"], at_least=_KEPT),
-        _worst("nothing done: the others, mean", plain["others"], at_least=_KEPT),
+        _worst("nothing done: the others, mean", plain["others"], at_least=_OTHERS),
         _worst("omitted in all texts: the target", omitted["target"], at_most=_REMOVED),
-        _worst("omitted in all texts, nothing else done: the others, mean", alone["others"], at_least=_KEPT),
+        _worst("omitted in all texts, nothing else done: the others, mean", alone["others"], at_least=_OTHERS),
         _worst("omitted in half, and fewer outputs than factors: the target", _half(settings, 4), at_most=_REMOVED),
         _worst("bottleneck or temperature alone, which take nothing that is exact: the target", exact["target"],
                at_least=_KEPT),

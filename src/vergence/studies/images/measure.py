@@ -91,7 +91,7 @@ def variance_share(z: Float[Tensor, "n dim"], classes: Int[Tensor, " n"]) -> flo
         >>> variance_share(torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]), torch.tensor([0, 0, 1, 1]))
         1.0
     """
-    known, place, counts = classes.unique(return_inverse=True, return_counts=True)
+    known, place, counts = torch.unique(classes, return_inverse=True, return_counts=True)
     means = torch.zeros(len(known), z.shape[1], dtype=z.dtype).index_add_(0, place, z) / counts[:, None]
     within, whole = ((z - middle).square().sum() for middle in (means[place], z.mean(0)))
     return float(1 - (within / (len(z) - len(known))) / (whole / (len(z) - 1)))

@@ -153,8 +153,8 @@ def ends(run: ImageRun) -> Mapping[str, ImageRun]:
     size = max(run.encoding_size, CEILING_SIZE)
     return MappingProxyType(
         {
-            NOTHING: ImageRun(taught_by=NOTHING, encoding_size=run.encoding_size, **rest),  # type: ignore[arg-type]
-            LABELS: ImageRun(taught_by=LABELS, encoding_size=size, **rest),  # type: ignore[arg-type]
+            NOTHING: ImageRun(taught_by=NOTHING, encoding_size=run.encoding_size, **rest),
+            LABELS: ImageRun(taught_by=LABELS, encoding_size=size, **rest),
         }
     )
 

@@ -239,7 +239,7 @@ def predictions(
 
 
 def _at_most(ceiling: Any, limit: float, run: ImageRun, name: str) -> Any:
-    if name not in run.misalignment.unbiased:
+    if name not in run.misalignment.unbiased - run.misalignment.graded:
         return ceiling
     if isinstance(ceiling, Mapping):
         return {end: min(value, limit) for end, value in ceiling.items()}

@@ -47,7 +47,7 @@ class Trend:
         return f"{self.rho:.2f}, {self.low:.2f} to {self.high:.2f}, n = {self.n}"
 
 
-def trend(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], *, generator: np.random.Generator) -> Trend:
+def trend(x: Float[np.ndarray, " n_x"], y: Float[np.ndarray, " n_y"], *, generator: np.random.Generator) -> Trend:
     """Spearman's rank correlation, ties averaged, with the percentiles of a bootstrap over pairs.
 
     Args:
