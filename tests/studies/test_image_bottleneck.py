@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from vergence.errors import ConfigError, ShapeError
+from vergence.errors import ConfigError, CorpusError, ShapeError
 from vergence.scenes import scenes
-from vergence.studies.images import bottleneck, levers
+from vergence.studies.images import bottleneck, levers, together
 from vergence.studies.images.bottleneck import MPI3D, SHAPES3D, splits
 from vergence.studies.images.bottleneck_claims import runs_of
 from vergence.studies.images.law import of_sphere, recall
@@ -164,7 +164,7 @@ def silent(run: ImageRun) -> list[Row]:
 def agreeing(name: str) -> pd.DataFrame:
     """A table that everything claimed is true of."""
     study = replace(STUDIES[name], expects=silent)
-    runs = study.runs("cpu", study.seeds("cpu"))
+    runs = study.runs("cpu", 1)
     done = [Finished(run, Path(), Result(invented(run)), 0.0) for run in runs]
     return assemble(study, done, [study.predict(run) for run in runs])
 
@@ -228,7 +228,7 @@ def test_a_disagreement_is_called_so_and_fails() -> None:
 
 def test_runs_are_told_by_means_over_their_nuisances_and_their_essence() -> None:
     runs = runs_of(agreeing("bottleneck-beta"))
-    assert len(runs) == 42
+    assert len(runs) == 14
     assert runs["essence_urr"].min() > 0.9
     assert runs["nuisance_urr"].max() < 0.3
 
@@ -246,3 +246,20 @@ def test_figures_are_drawn_of_what_was_measured_and_none_of_an_empty_table(name:
     assert drawn
     assert all(drawing.caption.endswith(".") for drawing in drawn.values())
     assert study.figures(table.iloc[:0]) == {}
+
+
+def test_all_image_studies_are_gathered_between_floor_and_ceiling_and_told_by_lever(tmp_path: Path) -> None:
+    for name in ("levers", "bottleneck-beta"):
+        (tmp_path / name).mkdir()
+        agreeing(name).to_parquet(tmp_path / name / "table.parquet")
+    table = together.gather([tmp_path / "levers", tmp_path / "bottleneck-beta"])
+    assert set(table["study"]) == {"levers", "bottleneck-beta"}
+    assert set(table.loc[table["study"] == "levers", "lever"]) == {
+        "none", "omit", "perturb", "size", "beta", "tau", "several"
+    }  # fmt: skip
+    assert table["expected"].dropna().between(0, 1).all()
+    said = together.drawing([tmp_path / "levers"]).caption
+    assert "rank correlation 0." in said or "rank correlation 1." in said
+    assert "mean distance 0." in said
+    with pytest.raises(CorpusError, match="holds no table"):
+        together.gather([tmp_path])

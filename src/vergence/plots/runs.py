@@ -26,6 +26,7 @@ def runs_as_points(
     series: str,
     names: Mapping[Any, str],
     joined: bool = False,
+    ticks: Mapping[float, str] | None = None,
     layout: Layout = "wide",
 ) -> Figure:
     """A panel for each measure, a point for each run, colours by series.
@@ -37,6 +38,7 @@ def runs_as_points(
         series: Column whose values get colours and markers of their own.
         names: What those are called, in the order of the key.
         joined: Whether a line joins the means at each x.
+        ticks: What is written along the horizontal axis at which places; numbers if `None`.
         layout: "wide", or "narrow" with panels one below another.
 
     Returns:
@@ -56,6 +58,11 @@ def runs_as_points(
             for number, value in enumerate(names):
                 _points(axes, table[table[series] == value], x, panel, number, joined=joined)
             _axes(axes, x, panel)
+            if ticks is not None:
+                axes.set_xticks(list(ticks), list(ticks.values()), rotation=40, ha="right", rotation_mode="anchor")
+            elif x.spacing == "log":
+                places = sorted(table[x.column].unique())
+                axes.set_xticks(places, [f"{place:g}" for place in places])
         handles = [
             Line2D([], [], color=_colour(k), marker=_marker(k), linestyle="none", markersize=5, label=name)
             for k, name in enumerate(names.values())
@@ -132,6 +139,7 @@ def predicted_against_measured(
     parts = {"All": known, **{name: known[known[series] == value] for value, name in shown.items()}}
     if layout == "narrow":
         parts = {"All": known}
+    lowest = min(-0.15, float(known["value"].min()) - 0.05)  # less than the untrained encoder has
     columns = 1 if layout == "narrow" else min(4, len(parts))
     lines = -(-len(parts) // columns)
     with styled():
@@ -145,15 +153,16 @@ def predicted_against_measured(
                     own["expected"], own["value"], _marker(number), color=_colour(number), markersize=3.6,
                     markeredgecolor=PAPER, markeredgewidth=0.4, alpha=0.85, zorder=2,
                 )  # fmt: skip
-            _axes(axes, Axis(column="", label="expected"), Axis(column="", label=score if place == 0 else "measured"))
+            _axes(axes, Axis(column="", label="expected"), Axis(column="", label="measured"))
             axes.set_title(f"{title}, n = {len(rows):,}", color=INK)
             axes.set_xlim(-0.05, 1.05)
-            axes.set_ylim(-0.15, 1.05)
+            axes.set_ylim(lowest, max(1.05, float(known["value"].max()) + 0.05))
         handles = [
             Line2D([], [], color=_colour(k), marker=_marker(k), linestyle="none", markersize=5, label=name)
             for k, name in enumerate(shown.values())
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=2 if layout == "narrow" else 4, frameon=False)
+        figure.supxlabel(score, color=MUTED, fontsize=8.5)
         settle(figure)
     return figure
 

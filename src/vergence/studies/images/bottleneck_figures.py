@@ -11,7 +11,7 @@ from vergence.plots.runs import runs_as_points
 from vergence.studies.images.bottleneck_claims import base, left_out, runs_of
 from vergence.studies.study import Drawing
 
-_URR = "information left of it, share of its entropy"
+_URR = "URR"
 _ALIKE = (
     Axis(column="cka", label="linear CKA of both sides"),
     Axis(column="knn1", label="mutual nearest neighbours, k = 1"),
@@ -31,7 +31,11 @@ def of_nuisance(table: pd.DataFrame) -> dict[str, Drawing]:
          plain.assign(what="taught its labels", value=plain["ceiling"])]
     )  # fmt: skip
     long["place"] = long["images"].str.replace("-like", "").str.replace("-real", "") + ": " + long["factor"]
-    drawn = {"nuisance-factors": _by_name(long, "Each factor left out of the codes in turn; what images hold of it.")}
+    drawn = {
+        "nuisance-factors": _by_name(
+            long, "Each factor left out of the codes in turn: what images tell of it, as a share of its entropy (URR)."
+        )
+    }
     fixed = rows[~rows["learned"].astype(bool)]
     if len(fixed):
         drawn["nuisance-temperature"] = _drawing(
@@ -41,23 +45,23 @@ def of_nuisance(table: pd.DataFrame) -> dict[str, Drawing]:
             series="what",
             names={"left out": f"{fixed['factor'].iloc[0]}, left out"},
             joined=True,
-            caption="What is left of one factor that codes leave out, by a temperature that is fixed.",
+            caption="What images tell of a factor that codes leave out, as a share of its entropy, by temperature.",
         )
     return drawn
 
 
 def _by_name(long: pd.DataFrame, caption: str) -> Drawing:
-    """Factors stand along the horizontal axis under numbers, which the caption explains."""
+    """Factors stand side by side along the horizontal axis."""
     places = {name: number for number, name in enumerate(dict.fromkeys(long["place"]), start=1)}
-    said = "; ".join(f"{number} {name.replace('_', ' ')}" for name, number in places.items())
     names = ("untrained", "taught its labels", "taught without it")
     return _drawing(
         long.assign(number=long["place"].map(places)),
-        x=Axis(column="number", label="factor that is left out (numbers: caption)", limits=(0.5, len(places) + 0.5)),
+        x=Axis(column="number", label="factor that is left out", limits=(0.5, len(places) + 0.5)),
         panels=[Axis(column="value", label=_URR, limits=(-0.05, 1.05))],
         series="what",
         names={name: name for name in names},
-        caption=f"{caption} {said}.",
+        ticks={number: name.replace("_", " ") for name, number in places.items()},
+        caption=caption,
     )
 
 
@@ -69,12 +73,13 @@ def of_alignment(table: pd.DataFrame) -> dict[str, Drawing]:
     names = {name: str(name) for name in sorted(runs["images"].unique())}
     return {
         "alignment": _drawing(
-            runs,
-            x=Axis(column="nuisance_urr", label="nuisances: information, share of entropy"),
+            runs.drop(columns="cka_law"),
+            x=Axis(column="nuisance_urr", label="nuisances: mean URR"),
             panels=_ALIKE,
             series="images",
             names=names,
-            caption="Alignment of both sides against what images hold of nuisances; a point for each split of factors.",
+            caption="Alignment of both sides against what images tell of nuisances, as a share of their entropy (URR); "
+            "a point for each split of the factors.",
         )
     }
 
@@ -113,6 +118,7 @@ def _drawing(
     names: Mapping[Any, str],
     caption: str,
     joined: bool = False,
+    ticks: Mapping[float, str] | None = None,
 ) -> Drawing:
-    draw = partial(runs_as_points, table, x=x, panels=panels, series=series, names=names, joined=joined)
+    draw = partial(runs_as_points, table, x=x, panels=panels, series=series, names=names, joined=joined, ticks=ticks)
     return Drawing(caption, draw(layout="wide"), draw(layout="narrow"))

@@ -197,7 +197,7 @@ def beside(long: pd.DataFrame, caption: str, *, levers: Sequence[str] = tuple(LE
         long,
         series="lever",
         names={name: LEVERS[name] for name in levers},
-        score="measured, part of the way from floor to ceiling",
+        score="0 is what the untrained encoder scores, 1 what labels teach it",
     )
     return Drawing(said, draw(layout="wide"), draw(layout="narrow"))
 

@@ -263,13 +263,16 @@ def between_ends(table: pd.DataFrame, specs: Mapping[str, ImageRun]) -> pd.DataF
         pair = {taught_by: by_run[label(end)] for taught_by, end in ends(run).items()}
         for column, taught_by in (("floor", NOTHING), ("ceiling", LABELS)):
             found.loc[own, column] = pair[taught_by]["value"].reindex(keys).to_numpy()
+        said = {}
         for probe in found.loc[own[found.loc[own, "metric"].isin(SCORES)], "probe"].unique():
             low, high = (_scores(pair[taught_by], probe) for taught_by in (NOTHING, LABELS))
-            said = predictions(run, floor=low, ceiling=high, sides=["image"])
-            for row in said:
-                at = own[keys.isin([("image", row["factor"], probe, row["metric"])])]
-                for column in ("predicted_low", "predicted_high", "expected", "reason"):
-                    found.loc[at, column] = np.nan if row[column] is None else row[column]
+            for row in predictions(run, floor=low, ceiling=high, sides=["image"]):
+                said["image", row["factor"], probe, row["metric"]] = row
+        told_of = [said.get(key) for key in keys]
+        at = [place for place, row in zip(own, told_of, strict=True) if row is not None]
+        for column in ("predicted_low", "predicted_high", "expected", "reason"):
+            values = [row[column] for row in told_of if row is not None]
+            found.loc[at, column] = [np.nan if value is None else value for value in values]
     return found
 
 
