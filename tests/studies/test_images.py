@@ -114,7 +114,8 @@ def test_predictions_are_of_every_factor_and_side():
 @pytest.mark.slow
 def test_the_least_loss_is_below_that_of_any_table_and_falls_with_outputs():
     least = {n: least_loss(run_of(encoding_size=n, temperature=0.2)) for n in (1, 2, 3)}
-    assert least[3] < least[2] < least[1] < np.log(2 * 128)
+    assert least[3] < least[2] < least[1]
+    assert least[3] < np.log(2 * 128)  # what vectors that are all alike have
     silent = least_loss(run_of(mention=always("color"), encoding_size=2, temperature=0.2))
     assert least[2] < silent  # saying more, texts are told apart better
 
@@ -188,5 +189,6 @@ def test_a_study_runs_through_resumes_and_says_what_holds(tmp_path):
     assert (tmp_path / "out/figures/selection.svg").is_file()
     assert (tmp_path / "out/page.html").stat().st_size > 20_000
     assert run("resume")["cpu_seconds"] == verdict["cpu_seconds"]
-    wrong = table.assign(value=np.where(table["role"].isin(["omitted", "private"]), 0.9, 0.1))
+    hidden = table["role"].isin(["omitted", "private"]) & table["taught_by"].eq(CAPTIONS)
+    wrong = table.assign(value=np.where(hidden, 0.9, 0.1))
     assert not [claim.statement for claim in study.claims(wrong) if claim.outcome == "holds"]
