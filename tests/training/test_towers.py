@@ -55,6 +55,7 @@ IMAGES: dict[str, dict[str, Any]] = {
 }
 TEXTS: dict[str, dict[str, Any]] = {
     "bag_of_words": {"kind": "bag_of_words", "settings": {"width": 4, "hidden": 4}},
+    "sentence_cnn": {"kind": "sentence_cnn", "settings": {"width": 4, "hidden": 4}},
     "cnn": {"kind": "cnn", "settings": {"widths": [2, 2]}},
     "transformer": {"kind": "transformer", "settings": {"max_length": 2, **TOKENS}},
 }
