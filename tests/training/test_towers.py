@@ -160,7 +160,10 @@ VIT = {"kind": "vit", "settings": {"depth": 1, "width": 8, "heads": 2}}
             {"image": {"kind": "resnet50"}},
             r"in encoder.image: unknown kind 'resnet50'; known: conv, mlp, residual_mlp, r",
         ),
-        ({"text": {"kind": "lstm"}}, "in encoder.text: unknown kind 'lstm'; known: bag_of_words, sentence_cnn, cnn, transformer"),
+        (
+            {"text": {"kind": "lstm"}},
+            "in encoder.text: unknown kind 'lstm'; known: bag_of_words, sentence_cnn, cnn, transformer",
+        ),
         (
             {"image": {"knd": "vit"}},
             "unknown key in encoder.image 'knd'; known: kind, settings, .* Did you mean 'kind'",
