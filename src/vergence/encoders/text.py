@@ -180,8 +180,8 @@ class TextCNN(nn.Module):
 class SentenceCNN(nn.Module):
     """Word embeddings, a convolution over neighbouring words, the maximum over places; a two-layer head ([kim2014]).
 
-    It tells "a red cube on a green floor" from "a green cube on a red floor", as a bag of words does not, at a fifth of
-    the cost of attention. Differs from the paper: one width of window, and no dropout.
+    It tells "a red cube on a green floor" from "a green cube on a red floor", as a bag of words does not, and has no
+    attention to pay for. Differs from the paper: one width of window, and no dropout.
 
     Args:
         vocabulary_size: How many words are numbered.

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from vergence.channels import Redraw
 from vergence.factors import FactorSpace
-from vergence.losses import alignment_penalty, info_nce, nt_xent, one_way_info_nce
+from vergence.losses import alignment_penalty
 from vergence.random import named, spawn
 from vergence.studies.images.spec import ImageRun
+from vergence.studies.images.train import CONTRASTS
 
 _STEPS, _RATE, _MEASURED = 1200, 0.05, 40
 _MOST = 20_000  # rows of a table
-_CONTRASTS = {"nt_xent": nt_xent, "info_nce": info_nce, "one_way": one_way_info_nce}
 
 
 def least_loss(run: ImageRun) -> float | None:
@@ -90,5 +90,5 @@ class _Pairs:
 def _loss(tables: list[nn.Parameter], cells: tuple[Tensor, Tensor], objective: tuple[str, float, float]) -> Tensor:
     z_image, z_text = (table[at] for table, at in zip(tables, cells, strict=True))
     name, temperature, bottleneck = objective
-    loss = _CONTRASTS[name](z_image, z_text, temperature=temperature)
+    loss = CONTRASTS[name](z_image, z_text, temperature=temperature)
     return loss + 2 * bottleneck * alignment_penalty(z_image, z_text, distance="cosine")

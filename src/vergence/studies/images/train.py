@@ -194,7 +194,7 @@ IMAGE: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
     }
 )
 
-_CONTRASTS = MappingProxyType({"nt_xent": nt_xent, "info_nce": info_nce, "one_way": one_way_info_nce})
+CONTRASTS = MappingProxyType({"nt_xent": nt_xent, "info_nce": info_nce, "one_way": one_way_info_nce})
 
 
 def _objective(run: ImageRun, images: ImageSet) -> tuple[Objective, Callable[[], float | Tensor]]:
@@ -202,6 +202,6 @@ def _objective(run: ImageRun, images: ImageSet) -> tuple[Objective, Callable[[],
     if run.taught_by == LABELS:
         return supervised(run.encoding_size, images.space), lambda: float("nan")
     learned = LearnedTemperature(run.temperature) if run.learned else None
-    contrast = WeightedTerm(_CONTRASTS[run.objective], temperature=learned or run.temperature)
+    contrast = WeightedTerm(CONTRASTS[run.objective], temperature=learned or run.temperature)
     penalty = WeightedTerm(alignment_penalty, 2 * run.bottleneck, distance="cosine")  # of unit vectors, ‖a - b‖²
     return Objective({"contrast": contrast, "bottleneck": penalty}), learned or (lambda: run.temperature)
