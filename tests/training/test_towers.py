@@ -25,6 +25,7 @@ TOKENS = {"depth": 1, "width": 8, "heads": 2}
 
 IMAGES: dict[str, dict[str, Any]] = {
     "conv": {"kind": "conv", "settings": {"widths": [4], "hidden": 4}},
+    "grid_conv": {"kind": "grid_conv", "settings": {"widths": [4], "hidden": 4}},
     "mlp": {"kind": "mlp", "settings": {"hidden": [4]}},
     "residual_mlp": {"kind": "residual_mlp", "settings": {"width": 4, "n_blocks": 1}},
     "resnet": {"kind": "resnet", "settings": {"blocks": [1, 1], "width": 2, "stem": "plain", "shortcut": "padding"}},

@@ -1,6 +1,6 @@
 """Image, text and numerical encoders, the pair of them that contrastive training fits, and weights from local files."""
 
-from vergence.encoders.conv import ConvEncoder
+from vergence.encoders.conv import ConvEncoder, GridConvEncoder
 from vergence.encoders.dual import DualEncoder
 from vergence.encoders.frozen import FrozenFeatures
 from vergence.encoders.mlp import MLP, PixelMLP, PixelResidualMLP, ResidualMLP
@@ -24,6 +24,7 @@ __all__ = [
     "ConvEncoder",
     "DualEncoder",
     "FrozenFeatures",
+    "GridConvEncoder",
     "PixelMLP",
     "PixelResidualMLP",
     "Preprocessing",

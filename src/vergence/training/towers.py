@@ -17,6 +17,7 @@ from vergence.encoders import (
     BagOfWordsEncoder,
     ConvEncoder,
     FrozenFeatures,
+    GridConvEncoder,
     PixelMLP,
     PixelResidualMLP,
     Preprocessing,
@@ -42,6 +43,7 @@ from vergence.training.mapping import check_value
 IMAGE_ENCODERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         "conv": ConvEncoder,
+        "grid_conv": GridConvEncoder,
         "mlp": PixelMLP,
         "residual_mlp": PixelResidualMLP,
         "resnet": ResNet,

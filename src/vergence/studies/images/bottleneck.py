@@ -44,12 +44,20 @@ COARSE = MappingProxyType(
 learns nothing else; forty places of the arm are more than 2,048 images can teach a probe."""
 N_SPLITS = 31
 """Of each set: all that MPI3D's five captioned factors have, and as many of Shapes3D, drawn."""
-DEPTHS = MappingProxyType({"conv": ("conv2", "conv3", "conv5"), "resnet20": ("resnet32", "resnet56")})
-ARCHITECTURES = ("conv", "resnet20", "vit", "mlp")
+DEPTHS = MappingProxyType({"grid": ("grid2", "grid4", "grid5"), "resnet20": ("resnet32", "resnet56")})
+ARCHITECTURES = ("grid", "resnet20", "vit", "mlp")
 
 SCALES = (
-    Scale(name="smoke", n_images=360, side=16, budget=Budget(epochs=1, batch_size=32), seeds=1, stride=6),
-    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=5)),
+    Scale(
+        name="smoke",
+        n_images=360,
+        side=16,
+        budget=Budget(epochs=1, batch_size=32),
+        image_encoder="grid",
+        seeds=1,
+        stride=6,
+    ),
+    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=8), image_encoder="grid"),
     Scale(
         name="paper",
         n_images=10_000,
@@ -97,7 +105,7 @@ def nuisance(seed: int, sized: Scale) -> list[ImageRun]:
 
 def _architectures(swept: ImageRun, seed: int, sized: Scale) -> list[ImageRun]:
     """All with the same budget: short where an epoch of a residual network takes a minute, and then with one seed."""
-    if sized.image_encoder != "conv":
+    if sized.image_encoder != ARCHITECTURES[0]:
         return [replace(swept, image_encoder=name) for name in ARCHITECTURES]
     short = replace(sized.budget, epochs=1)
     names = ("mlp",) if sized.stride > 1 else ARCHITECTURES if seed == 0 else ()
@@ -150,7 +158,7 @@ STUDIES = (
     _study(
         name="bottleneck-nuisance",
         description="what a contrastive loss alone leaves of the one factor that texts leave out",
-        sized=_scales(2),
+        sized=_scales(1),
         runs_of_seed=nuisance,
         claimed=bottleneck_claims.of_nuisance,
         drawn=bottleneck_figures.of_nuisance,

@@ -71,8 +71,16 @@ SETTINGS = (
 """A β of 10 at τ = .1 of cosines has σ* = 2/3, between an omission of half (.71) and a redraw of half (.5)."""
 
 SCALES = (
-    Scale(name="smoke", n_images=360, side=16, budget=Budget(epochs=1, batch_size=32), seeds=1, stride=6),
-    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=5), seeds=SEEDS),
+    Scale(
+        name="smoke",
+        n_images=360,
+        side=16,
+        budget=Budget(epochs=1, batch_size=32),
+        image_encoder="grid",
+        seeds=1,
+        stride=6,
+    ),
+    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=8), image_encoder="grid", seeds=SEEDS),
     Scale(
         name="paper",
         n_images=460_800,

@@ -41,10 +41,12 @@ SCALES = (
 """Published: τ = 1 and 200,001 steps of 256 pairs, which is 167 epochs of two thirds of MPI3D-Complex. In a trial, the
 768 steps of `cpu` found two of five factors at τ = 1, where three more lower the loss by 0.015 nats only."""
 CAUSAL_SCALES = (
-    *SCALES[:2],
+    replace(SCALES[0], image_encoder="grid"),
+    replace(SCALES[1], n_images=24_576, side=48, budget=Budget(epochs=6, batch_size=64), image_encoder="grid"),
     replace(SCALES[2], n_images=187_500, budget=Budget(epochs=205, batch_size=256, learning_rate=1e-5)),
 )
-"""Published: 100,001 steps."""
+"""Published: 100,001 steps. Seven shapes turned at will are readable to an encoder that labels train from 48 pixels on,
+where its head sees every place: Matthews .92 in a trial, .86 at 32 pixels, .67 with the encoder of MPI3D."""
 
 
 def mpi3d_selection(seed: int, sized: Scale) -> list[ImageRun]:

@@ -11,7 +11,10 @@ from vergence.scenes import Scenes, scenes
 CAPTIONS, CODES, LABELS, NOTHING = "captions", "codes", "labels", "nothing"
 TEACHERS = (CAPTIONS, CODES, LABELS, NOTHING)
 OBJECTIVES = ("nt_xent", "info_nce", "one_way")
-IMAGE_ENCODERS = ("conv", "conv2", "conv3", "conv5", "resnet18", "resnet20", "resnet32", "resnet56", "vit", "mlp")
+IMAGE_ENCODERS = (
+    *("conv", "grid", "grid2", "grid4", "grid5"),
+    *("resnet18", "resnet20", "resnet32", "resnet56", "vit", "mlp"),
+)
 LEAST = "both/least"
 USUAL = ("image/linear", "image/mlp", "text/linear", "text/mlp", LEAST)
 READINGS = (*USUAL, "image/share", "text/share")

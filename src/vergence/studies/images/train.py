@@ -16,6 +16,7 @@ from vergence.encoders import (
     MLP,
     ConvEncoder,
     DualEncoder,
+    GridConvEncoder,
     PixelMLP,
     SentenceCNN,
     ViT,
@@ -182,9 +183,10 @@ _NARROW, _WIDE, _MANY = (16, 16, 8, 8, 16, 16), (128, 128, 64, 64, 128, 128), 60
 IMAGE: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType(
     {
         "conv": lambda dim, side: ConvEncoder(dim, widths=(16, 32, 64, 128), hidden=128),
-        "conv2": lambda dim, side: ConvEncoder(dim, widths=(64, 128), hidden=128),
-        "conv3": lambda dim, side: ConvEncoder(dim, widths=(32, 64, 128), hidden=128),
-        "conv5": lambda dim, side: ConvEncoder(dim, widths=(16, 32, 64, 96, 128), hidden=128),
+        "grid": lambda dim, side: GridConvEncoder(dim, side=side, widths=(24, 48, 96)),
+        "grid2": lambda dim, side: GridConvEncoder(dim, side=side, widths=(24, 48)),
+        "grid4": lambda dim, side: GridConvEncoder(dim, side=side, widths=(24, 48, 96, 96)),
+        "grid5": lambda dim, side: GridConvEncoder(dim, side=side, widths=(24, 48, 96, 96, 96)),
         "resnet18": lambda dim, side: resnet18(dim, hidden=100),
         "resnet20": lambda dim, side: resnet_cifar(dim, depth=20),
         "resnet32": lambda dim, side: resnet_cifar(dim, depth=32),
