@@ -16,6 +16,7 @@ from rich.text import Text
 
 from vergence.reports.page import Section, comparison
 from vergence.terminal import plain
+from vergence.theory import Outcome
 
 Row = dict[str, Any]
 Tell = Callable[[int, int], None]
@@ -236,7 +237,11 @@ class Study(ABC, Generic[Spec]):
 
     def lede(self, verdict: Row, table: pd.DataFrame) -> str:
         """What stands behind the headline, in a sentence or two."""
-        counts = [f"{count:,} are {name}" for name, count in verdict["outcomes"].items() if count]
+        counts = [
+            f"{count:,} are {name}" if name != Outcome.OPEN else f"of {count:,} theory says nothing, or too little to tell"
+            for name, count in verdict["outcomes"].items()
+            if count
+        ]
         said = f"{self.description[:1].upper()}{self.description[1:]}."
         return f"{said} Of {len(table):,} measurements, {', '.join(counts)}." if counts else said
 
