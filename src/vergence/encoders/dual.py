@@ -49,8 +49,11 @@ class DualEncoder(nn.Module):
 
     def forward(
         self, image: Shaped[Tensor, "batch *image"], text: Shaped[Tensor, "batch *text"]
-    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
-        """Encode paired views; outputs are as the encoders give them, not normalised."""
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch _"]]:
+        """Encode paired views; outputs are as the encoders give them, not normalised.
+
+        Both have one size, but for label codes that stand in for texts (`vergence.training.supervised`).
+        """
         return self.image(image), self.text(text)
 
     def embed_images(

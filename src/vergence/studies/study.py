@@ -238,7 +238,9 @@ class Study(ABC, Generic[Spec]):
     def lede(self, verdict: Row, table: pd.DataFrame) -> str:
         """What stands behind the headline, in a sentence or two."""
         counts = [
-            f"{count:,} are {name}" if name != Outcome.OPEN else f"of {count:,} theory says nothing, or too little to tell"
+            f"{count:,} are {name}"
+            if name != Outcome.OPEN
+            else f"of {count:,} theory says nothing, or too little to tell"
             for name, count in verdict["outcomes"].items()
             if count
         ]

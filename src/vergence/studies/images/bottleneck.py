@@ -32,8 +32,13 @@ TEMPERATURES = (0.03, 0.1, 0.3, 1.0)
 BETAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 SWEPT = "camera"
 """The factor of MPI3D that is left out where temperature, depth and architecture change: much of it is in pixels."""
-ESSENCE = ("scale", "shape", "orientation")
-"""Of `bottleneck-beta`, on Shapes3D; the three hues, which pixels show best, are nuisances."""
+ESSENCES = MappingProxyType(
+    {
+        SHAPES3D: ("scale", "shape", "orientation"),
+        MPI3D: tuple(name for name in scenes(MPI3D).captioned if name != SWEPT),
+    }
+)
+"""Of `bottleneck-beta`. Nuisances are the three hues, which pixels show best; of MPI3D the camera and both axes."""
 COARSE = MappingProxyType(
     {
         SHAPES3D: (("floor_hue", 4), ("wall_hue", 4), ("object_hue", 4)),
@@ -141,10 +146,11 @@ def splits(name: str, n: int) -> list[tuple[str, ...]]:
 
 
 def beta(seed: int, sized: Scale) -> list[ImageRun]:
-    """One split; the bottleneck grows, with a temperature that is learned and one that is not."""
-    base = run_of(SHAPES3D, ESSENCE, seed, sized)
-    kinds = (base, replace(base, temperature=FIXED_TEMPERATURE, learned=False))
-    return [replace(kind, bottleneck=value) for kind in kinds for value in BETAS[:: sized.stride]]
+    """One split of each set; the bottleneck grows, with a temperature that is learned and one that is not."""
+    names = ESSENCES if sized.stride == 1 else (MPI3D,)
+    learned = [run_of(name, ESSENCES[name], seed, sized) for name in names]
+    fixed = [replace(run, temperature=FIXED_TEMPERATURE, learned=False) for run in learned]
+    return [replace(run, bottleneck=value) for run in (*learned, *fixed) for value in BETAS[:: sized.stride]]
 
 
 def _scales(seeds: int) -> tuple[Scale, ...]:

@@ -179,31 +179,37 @@ def _by_strength(table: pd.DataFrame, name: str) -> list[Claim]:
 
 
 def of_beta(table: pd.DataFrame) -> list[Claim]:
-    """Trends up to β = 1, by what the temperature does, and how much a β of 1 changes."""
+    """Trends up to β = 1, by set and by what the temperature does, and how much a β of 1 changes."""
     runs = runs_of(table)
-    gentle = runs[runs["bottleneck"] <= GENTLE]
     found = [*readable(table)]
-    for learned, words in ((True, "learned temperature"), (False, "fixed temperature")):
-        part = gentle[gentle["learned"].eq(learned)]
-        one = _trend(part, "bottleneck", "nuisance_urr")
-        found += _bounded(f"{words}, β ≤ 1: Spearman of β and nuisance URR", one, -1)
-        for alike in ("cka", "knn5"):
-            one = _trend(part, "bottleneck", alike)
-            found += _bounded(f"{words}, β ≤ 1: Spearman of β and {alike}", one, 1)
-        if learned:
-            one = _trend(part, "bottleneck", "tau")
-            found += _bounded(f"{words}, β ≤ 1: Spearman of β and the temperature at the end", one, -1)
-        found += _described(f"{words}, β ≤ 1: Spearman of β and essence URR", _trend(part, "bottleneck", "essence_urr"))
-        for column in ("nuisance_urr", "nuisance_share", "nuisance_law", "essence_urr", "cka", "cka_law", "tau"):
-            means = runs[runs["learned"].eq(learned)].groupby("bottleneck")[column].mean()
-            where = ", ".join(f"{beta:g}: {value:.3f}" for beta, value in means.items())
-            found.append(
-                Claim(
-                    statement=f"{words}: {column.replace('_', ' ')} at β = 1 minus that at β = 0",
-                    measured=means.get(1.0, np.nan) - means.get(0.0, np.nan),
-                    where=where,
-                )
+    for name in sorted(runs["images"].unique()) or ("both sets",):
+        for learned, words in ((True, "learned temperature"), (False, "fixed temperature")):
+            part = runs[(runs["images"] == name) & runs["learned"].eq(learned)]
+            found += _over_beta(part, f"{name}, {words}", learned=learned)
+    return found
+
+
+def _over_beta(runs: pd.DataFrame, which: str, *, learned: bool) -> list[Claim]:
+    gentle = runs[runs["bottleneck"] <= GENTLE]
+    found = _bounded(
+        f"{which}, β ≤ 1: Spearman of β and nuisance URR", _trend(gentle, "bottleneck", "nuisance_urr"), -1
+    )
+    for alike in ("cka", "knn5"):
+        found += _bounded(f"{which}, β ≤ 1: Spearman of β and {alike}", _trend(gentle, "bottleneck", alike), 1)
+    if learned:
+        one = _trend(gentle, "bottleneck", "tau")
+        found += _bounded(f"{which}, β ≤ 1: Spearman of β and the temperature at the end", one, -1)
+    one = _trend(gentle, "bottleneck", "essence_urr")
+    found += _described(f"{which}, β ≤ 1: Spearman of β and essence URR", one)
+    for column in ("nuisance_urr", "nuisance_share", "nuisance_law", "essence_urr", "cka", "cka_law", "tau"):
+        means = runs.groupby("bottleneck")[column].mean()
+        found.append(
+            Claim(
+                statement=f"{which}: {column.replace('_', ' ')} at β = 1 minus that at β = 0",
+                measured=means.get(1.0, np.nan) - means.get(0.0, np.nan),
+                where=", ".join(f"{beta:g}: {value:.3f}" for beta, value in means.items()),
             )
+        )
     return found
 
 

@@ -85,28 +85,28 @@ def of_alignment(table: pd.DataFrame) -> dict[str, Drawing]:
 
 
 def of_beta(table: pd.DataFrame) -> dict[str, Drawing]:
-    """What changes with the bottleneck."""
+    """What changes with the bottleneck, a figure for each set."""
     runs = runs_of(table)
-    if runs.empty:
-        return {}
-    return {
-        "beta": _drawing(
-            runs.assign(kind=runs["learned"].map({True: "learned", False: "fixed"})),
-            x=Axis(column="bottleneck", label="weight of the bottleneck β", spacing="symlog"),
-            panels=[
-                Axis(column="nuisance_urr", label="nuisances: URR"),
-                Axis(column="essence_urr", label="essence: URR"),
-                Axis(column="cka", label="linear CKA of both sides"),
-                Axis(column="knn5", label="mutual neighbours, k = 5"),
-                Axis(column="recall1", label="images found by codes, recall@1"),
-                Axis(column="tau", label="temperature at the end"),
-            ],
-            series="kind",
-            names={"learned": "temperature learned from .07", "fixed": "temperature fixed"},
-            joined=True,
-            caption="What a bottleneck changes, three seeds; URR is information as a share of the factor's entropy.",
-        )
-    }
+    return {f"beta-{name}": _over_beta(part, str(name)) for name, part in runs.groupby("images")}
+
+
+def _over_beta(runs: pd.DataFrame, name: str) -> Drawing:
+    return _drawing(
+        runs.assign(kind=runs["learned"].map({True: "learned", False: "fixed"})),
+        x=Axis(column="bottleneck", label="weight of the bottleneck β", spacing="symlog"),
+        panels=[
+            Axis(column="nuisance_urr", label="nuisances: URR"),
+            Axis(column="essence_urr", label="essence: URR"),
+            Axis(column="cka", label="linear CKA of both sides"),
+            Axis(column="knn5", label="mutual neighbours, k = 5"),
+            Axis(column="recall1", label="images found by codes, recall@1"),
+            Axis(column="tau", label="temperature at the end"),
+        ],
+        series="kind",
+        names={"learned": "temperature learned from .07", "fixed": "temperature fixed"},
+        joined=True,
+        caption=f"What a bottleneck changes on {name}; URR is information as a share of the factor's entropy.",
+    )
 
 
 def _drawing(
