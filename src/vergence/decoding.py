@@ -4,6 +4,7 @@ import io
 import warnings
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -28,7 +29,11 @@ _TURNS = MappingProxyType(
 )
 
 
-def decode_image(source: bytes | Path) -> Image.Image:
+Clear = Literal["white", "as stored"]
+"""What is seen where an image is transparent: white, as on a page, or the colour that the file has there regardless."""
+
+
+def decode_image(source: bytes | Path, *, clear: Clear = "white") -> Image.Image:
     """Decode an image as a viewer shows it.
 
     EXIF orientation is applied, 16 bits become 8 in proportion, what is transparent shows white, and of an animation
@@ -36,6 +41,7 @@ def decode_image(source: bytes | Path) -> Image.Image:
 
     Args:
         source: A WebP, PNG or JPEG file, or its path.
+        clear: What is seen where it is transparent; "as stored" is what open_clip does.
 
     Returns:
         An image of mode RGB.
@@ -64,7 +70,7 @@ def decode_image(source: bytes | Path) -> Image.Image:
                 _scale_transparency(image)
                 image.load()
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-                shown = on_white(image)
+                shown = opaque(image, clear=clear)
                 return shown.transpose(turn) if turn is not None else shown
     except CorpusError:
         raise
@@ -72,11 +78,11 @@ def decode_image(source: bytes | Path) -> Image.Image:
         raise CorpusError(f"{what}: no whole WebP, PNG or JPEG file ({type(error).__name__})") from error
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """An image as eight bits of red, green and blue; what is transparent shows white."""
+def opaque(image: Image.Image, *, clear: Clear = "white") -> Image.Image:
+    """An image as eight bits of red, green and blue, none of it transparent."""
     if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
         image = _eight_bits(image)
-    if image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info:
+    if clear == "as stored" or (image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info):
         return image.convert("RGB")
     layered = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
@@ -100,23 +106,24 @@ def _scale_transparency(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] = clear * (85 if raw == "L;2" else 17)
 
 
-def as_image(given: object) -> Image.Image:
+def as_image(given: object, *, clear: Clear = "white") -> Image.Image:
     """An image of mode RGB from whatever holds one.
 
     Args:
         given: A path, the bytes of a file, a Pillow image, or an array or tensor of whole numbers in [0, 255], of shape
             (height, width), (height, width, 1, 3 or 4) or (3, height, width).
+        clear: What is seen where it is transparent.
 
     Raises:
         CorpusError: If a file is missing or damaged.
         ShapeError: If it is none of these.
     """
     if isinstance(given, bytes):
-        return decode_image(given)
+        return decode_image(given, clear=clear)
     if isinstance(given, str | Path):
-        return decode_image(Path(given))
+        return decode_image(Path(given), clear=clear)
     if isinstance(given, Image.Image):
-        return on_white(given)
+        return opaque(given, clear=clear)
     if not isinstance(given, np.ndarray | Tensor):
         raise ShapeError(f"an image must be a path, bytes, a Pillow image or an array; got {type(given).__name__}")
     values = given.numpy(force=True) if isinstance(given, Tensor) else given
@@ -127,4 +134,4 @@ def as_image(given: object) -> Image.Image:
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise ShapeError(f"pixels must be whole numbers in [0, 255]; got {values.dtype}. Scale them and cast to uint8")
     values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
-    return on_white(Image.fromarray(np.ascontiguousarray(values.astype(np.uint8))))
+    return opaque(Image.fromarray(np.ascontiguousarray(values.astype(np.uint8))), clear=clear)

@@ -62,3 +62,13 @@ def unknown(what: str, received: object, known: Iterable[str]) -> str:
     nearest = get_close_matches(str(received), names, n=1, cutoff=0.6)
     hint = f". Did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {what} {received!r}; known: {', '.join(names) or 'none'}{hint}"
+
+
+def first_line(error: Exception) -> str:
+    r"""What a library says of a mistake, short enough for one line of ours; its kind where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("no header\nat byte 7")), first_line(KeyError())
+        ('no header', 'KeyError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import SupportsIndex, TypeAlias, overload
@@ -112,13 +112,43 @@ class Images(ABC):
         self, groups: Iterable[Sequence[int]], *, side: int, workers: int
     ) -> Generator[tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]]:
         """As `batches`; an image that cannot be decoded is black, and the reason is given by its place in the group."""
+        yield from self._ahead(groups, lambda row: resized(self.decoded(row), side), side=side, workers=workers)
+
+    def prepared(
+        self,
+        groups: Iterable[Sequence[int]],
+        *,
+        prepare: Callable[[bytes], UInt8[np.ndarray, "3 side side"]],
+        side: int,
+        workers: int,
+    ) -> Generator[tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]]:
+        """As `attempts`, of the encoded files, by whoever knows what is to become of them.
+
+        Args:
+            groups: Row numbers of each group.
+            prepare: Decodes a file and brings the image to its side; raises `CorpusError` of one that is damaged.
+            side: What it brings images to.
+            workers: Threads, >= 1.
+        """
+
+        def taken(row: int) -> np.ndarray:
+            try:
+                return prepare(self.file(row))
+            except CorpusError as error:
+                raise CorpusError(f"image cannot be read: {error}") from error
+
+        yield from self._ahead(groups, taken, side=side, workers=workers)
+
+    def _ahead(
+        self, groups: Iterable[Sequence[int]], taken: Callable[[int], np.ndarray], *, side: int, workers: int
+    ) -> Generator[tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]]:
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
             waiting: deque[tuple[np.ndarray, list[Future[dict[int, str]]]]] = deque()
             try:
                 for rows in groups:
                     pixels = np.zeros((len(rows), 3, side, side), dtype=np.uint8)
                     spans = range(0, len(rows), _PIECE)
-                    waiting.append((pixels, [pool.submit(self._fill, pixels, rows, at) for at in spans]))
+                    waiting.append((pixels, [pool.submit(_fill, pixels, rows, at, taken) for at in spans]))
                     if len(waiting) > _AHEAD:
                         yield _finished(*waiting.popleft())
                 while waiting:
@@ -126,17 +156,18 @@ class Images(ABC):
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _fill(self, pixels: np.ndarray, rows: Sequence[int], start: int) -> dict[int, str]:
-        reasons = {}
-        for place in range(start, min(start + _PIECE, len(rows))):
-            try:
-                pixels[place] = resized(self.decoded(rows[place]), pixels.shape[-1])
-            except CorpusError as error:
-                reasons[place] = str(error)
-        return reasons
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images)"
+
+
+def _fill(pixels: np.ndarray, rows: Sequence[int], start: int, taken: Callable[[int], np.ndarray]) -> dict[int, str]:
+    reasons = {}
+    for place in range(start, min(start + _PIECE, len(rows))):
+        try:
+            pixels[place] = taken(rows[place])
+        except CorpusError as error:
+            reasons[place] = str(error)
+    return reasons
 
 
 def stacked(images: Iterable[Image.Image], n: int, *, side: int | None) -> UInt8[Tensor, "n 3 height width"]:

@@ -128,7 +128,7 @@ def test_a_folder_is_kept_resumed_or_replaced_as_was_asked(run: Path, tmp_path: 
 def test_mistakes_are_one_line_each(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = str(sources.table(tmp_path / "set")), str(tmp_path / "out")
     model = ["--model", str(run), "--out", out]
-    assert "--model is missing; pass --model RUN" in refused(capsys, source, "--out", out)
+    assert "--model is missing; pass --model DIR" in refused(capsys, source, "--out", out)
     assert "--out is missing" in refused(capsys, source, "--model", str(run))
     assert "nowhere does not exist; name a training run" in refused(capsys, source, "--model", "nowhere", "--out", out)
     assert "unknown column 'wat'; known: file_name, title" in refused(capsys, source, *model, "--caption-column", "wat")

@@ -2,7 +2,7 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
-DESCRIPTION = "Write embeddings of the images and texts of a source, in the form that align and probe read."
+DESCRIPTION = "Write embeddings of the images and texts of a source by any model, as align and probe read them."
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -10,7 +10,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "source", metavar="SOURCE", help="a CSV of paths and captions, a folder, COCO annotations, tar shards, Parquet"
     )
-    parser.add_argument("--model", metavar="RUN", help="folder of a training run, or of its encoder")
+    parser.add_argument("--model", metavar="DIR", help="folder of a training run, of transformers, or of open_clip")
     parser.add_argument("--out", metavar="DIR", help="folder for images.parquet and texts.parquet")
     parser.add_argument("--image-column", metavar="NAME", help="column of images or their paths (default: by its name)")
     parser.add_argument("--caption-column", metavar="NAME", help="column of captions (default: by its name)")
@@ -21,6 +21,10 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="items at once (default: 128)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: one for each core)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, or auto for a GPU if there is one")
+    parser.add_argument(
+        "--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the model computes in"
+    )
+    parser.add_argument("--download", action="store_true", help="fetch a model that is no folder from the hub")
     parser.add_argument("--resume", action="store_true", help="keep what is whole in DIR and do the rest")
     parser.add_argument("--overwrite", action="store_true", help="replace the embeddings in DIR")
 
@@ -36,7 +40,10 @@ def run(options: Namespace) -> None:
     from vergence.terminal import say
     from vergence.training.embed import IMAGES, TEXTS, embed_source
 
-    for name, what in (("model", "RUN, the folder of a training run"), ("out", "DIR, the folder for embeddings")):
+    for name, what in (
+        ("model", "DIR, the folder of a training run, of transformers or of open_clip"),
+        ("out", "DIR, the folder for embeddings"),
+    ):
         if not options[name]:
             raise ConfigError(f"--{name} is missing; pass --{name} {what}")
     out = Path(options.out)
@@ -53,6 +60,8 @@ def run(options: Namespace) -> None:
         batch_size=options.batch_size,
         workers=(os.cpu_count() or 1) if options.workers is None else options.workers,
         device=options.device,
+        dtype=options.dtype,
+        download=options.download,
         present=when_present(resume=options.resume, overwrite=options.overwrite),
     )
     say(*(f"passed over: {note}" for note in done.notes), err=True)

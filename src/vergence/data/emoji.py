@@ -22,7 +22,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from vergence.arrow import read_table
-from vergence.errors import CorpusError, FactorError, unknown
+from vergence.errors import CorpusError, FactorError, first_line, unknown
 from vergence.factors import Factor, FactorSpace
 from vergence.files import decode, parse_json
 from vergence.images import Images
@@ -70,7 +70,7 @@ class EncodedImages(Images):
                     raise OSError(f"it has {image.width} x {image.height} pixels instead of {_SIDE} x {_SIDE}")
                 return image.convert("RGB")
         except OSError as error:
-            raise CorpusError(f"cannot decode image {row}: {_first_line(error)}; {_REMEDY}") from error
+            raise CorpusError(f"cannot decode image {row}: {first_line(error)}; {_REMEDY}") from error
 
     def file(self, row: int) -> bytes:
         """The WebP file of one drawing."""
@@ -133,7 +133,7 @@ def _read(source: Path | Traversable) -> pa.Table:
     except CorpusError as error:
         raise CorpusError(f"{error}; {_REMEDY}") from error
     except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{source} is truncated or damaged ({_first_line(error)}); {_REMEDY}") from error
+        raise CorpusError(f"{source} is truncated or damaged ({first_line(error)}); {_REMEDY}") from error
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing or _DESCRIPTION not in (table.schema.metadata or {}):
         lacking = ", ".join(missing) or "the description of its factors"
@@ -152,7 +152,7 @@ def _space(table: pa.Table, source: Path | Traversable) -> FactorSpace:
             raise TypeError("its factors are not lists of texts")
         return FactorSpace(tuple(Factor(name, tuple(known)) for name, known in factors.items()))
     except (CorpusError, FactorError, KeyError, TypeError) as error:
-        raise CorpusError(f"{source} does not describe its factors ({_first_line(error)}); {_REMEDY}") from error
+        raise CorpusError(f"{source} does not describe its factors ({first_line(error)}); {_REMEDY}") from error
 
 
 def _check_columns(table: pa.Table, space: FactorSpace, source: Path | Traversable) -> None:
@@ -169,7 +169,3 @@ def _check_columns(table: pa.Table, space: FactorSpace, source: Path | Traversab
     for factor in space.factors:
         if strange := set(table[factor.name].to_pylist()) - {None, *(factor.values or ())}:
             raise CorpusError(f"{source}: {unknown(factor.name, min(strange), factor.values or ())}. {_REMEDY}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

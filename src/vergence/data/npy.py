@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Shaped
 
-from vergence.errors import CorpusError
+from vergence.errors import CorpusError, first_line
 from vergence.files import read_part
 
 _BLOCK = 1 << 24  # bytes that are read at once
@@ -79,7 +79,7 @@ class Member:
                         raise EOFError("it ends before its last value")
                     yield np.frombuffer(data, dtype=self.dtype).reshape(n, *self.shape[1:])
         except _BROKEN as error:
-            raise CorpusError(f"{self.path}: {self.name or 'the array'} is damaged: {_short(error)}") from error
+            raise CorpusError(f"{self.path}: {self.name or 'the array'} is damaged: {first_line(error)}") from error
 
     def array(self) -> Shaped[np.ndarray, "..."]:
         """All values, in memory."""
@@ -106,7 +106,7 @@ def members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except _BROKEN as error:
-        raise CorpusError(f"{path} is no .npz archive: {_short(error)}") from error
+        raise CorpusError(f"{path} is no .npz archive: {first_line(error)}") from error
 
 
 def member(path: Path, name: str, *, dtype: str, shape: Sequence[int | None]) -> Member:
@@ -133,7 +133,7 @@ def member(path: Path, name: str, *, dtype: str, shape: Sequence[int | None]) ->
             with archive.open(info) as stream:
                 found, size = _header(stream), info.file_size
     except _BROKEN as error:
-        raise CorpusError(f"{path}: {name} is damaged: {_short(error)}") from error
+        raise CorpusError(f"{path}: {name} is damaged: {first_line(error)}") from error
     offset = _values_at(path, info) if info.compress_type == zipfile.ZIP_STORED else None
     return _checked(path, name, found, size, offset, dtype=dtype, shape=shape)
 
@@ -145,7 +145,7 @@ def read_npy(path: Path, *, dtype: str | tuple[str, ...], shape: Sequence[int | 
             found = _header(stream)
             size = stream.seek(0, 2)
     except _BROKEN as error:
-        raise CorpusError(f"{path} is no .npy file: {_short(error)}") from error
+        raise CorpusError(f"{path} is no .npy file: {first_line(error)}") from error
     return _checked(path, "", found, size, 0, dtype=dtype, shape=shape).array()
 
 
@@ -167,7 +167,7 @@ def _header(stream: _Stream) -> _Header:
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote, as that of DSprites may be
             shape, fortran, dtype = readers[version](stream)
     except Exception as error:  # numpy's parser raises whatever a damaged header makes it meet
-        raise ValueError(f"its header cannot be read: {_short(error)}") from error
+        raise ValueError(f"its header cannot be read: {first_line(error)}") from error
     return _Header(dtype, shape, fortran, stream.tell())
 
 
@@ -209,7 +209,3 @@ def listed(names: Iterable[object]) -> str:
     """Some names from a file, on one line whatever they hold."""
     some = [repr(str(name))[1:-1][:60] for name in islice(names, 21)]
     return ", ".join([*some[:20], *["…"] * (len(some) > 20)]) or "none"
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Shaped
 
 from vergence.data.grids import MappedPixels, Pixels, among, grid_pairs, unpacked, wanted_rows
 from vergence.data.npy import listed
-from vergence.errors import CorpusError, MissingExtraError, VergenceError
+from vergence.errors import CorpusError, MissingExtraError, VergenceError, first_line
 from vergence.images import Rows
 from vergence.pairs import Pairs
 from vergence.scenes import Scenes, scenes
@@ -64,7 +64,7 @@ def read_shapes3d(path: str | Path, *, rows: Rows | None = None, scene: Scenes |
     except VergenceError:
         raise
     except Exception as error:  # h5py raises whatever a damaged file makes it meet
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise CorpusError(f"{path} is no whole HDF5 file: {reason}") from error
     return grid_pairs(scene, pixels, numbers, chosen, places[chosen])
 

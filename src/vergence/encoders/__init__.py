@@ -2,6 +2,7 @@
 
 from vergence.encoders.conv import ConvEncoder, GridConvEncoder
 from vergence.encoders.dual import DualEncoder
+from vergence.encoders.framing import Framing
 from vergence.encoders.frozen import FrozenFeatures
 from vergence.encoders.mlp import MLP, PixelMLP, PixelResidualMLP, ResidualMLP
 from vergence.encoders.preprocessing import Preprocessing
@@ -12,28 +13,34 @@ from vergence.encoders.pretrained import (
     load_weights,
     save_weights,
 )
+from vergence.encoders.pretrained_pairs import OPEN_CLIP_CONFIG, OpenClipPair, PretrainedPair, TransformersPair
 from vergence.encoders.resnet import ResNet, resnet18, resnet34, resnet_cifar
 from vergence.encoders.text import BagOfWordsEncoder, SentenceCNN, TextCNN, TextTransformer, Vocabulary
 from vergence.encoders.vit import ClassTokenTransformer, ViT
 
 __all__ = [
     "MLP",
+    "OPEN_CLIP_CONFIG",
     "TRANSFORMERS_DESCRIPTIONS",
     "BagOfWordsEncoder",
     "ClassTokenTransformer",
     "ConvEncoder",
     "DualEncoder",
+    "Framing",
     "FrozenFeatures",
     "GridConvEncoder",
+    "OpenClipPair",
     "PixelMLP",
     "PixelResidualMLP",
     "Preprocessing",
+    "PretrainedPair",
     "ResNet",
     "ResidualMLP",
     "SentenceCNN",
     "TextCNN",
     "TextTransformer",
     "TransformersImageEncoder",
+    "TransformersPair",
     "ViT",
     "Vocabulary",
     "load_preprocessing",

@@ -1,9 +1,7 @@
 """The pair of encoders that contrastive training fits."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,11 +10,10 @@ from torch import Tensor, nn
 
 from vergence.checks import at_least
 from vergence.decoding import as_image
+from vergence.encoders.batches import groups, rows_of, several_images, several_texts
 from vergence.encoders.text import Vocabulary
 from vergence.errors import ConfigError
 from vergence.images import stacked
-
-T = TypeVar("T")
 
 
 class DualEncoder(nn.Module):
@@ -83,9 +80,7 @@ class DualEncoder(nn.Module):
             torch.Size([2, 4])
         """
         at_least("batch_size", batch_size, 1)
-        if isinstance(images, str | bytes | Path | Image.Image) or getattr(images, "ndim", 4) < 4:
-            raise ConfigError(f"images must be a list of images; got one, of {type(images).__name__}. Write [image]")
-        taken = _groups(map(as_image, images), batch_size)
+        taken = groups(map(as_image, several_images(images)), batch_size)
         return self._embedded(self.image, (stacked(batch, len(batch), side=self.side) for batch in taken))
 
     def embed_texts(self, texts: Iterable[str], *, batch_size: int = 512) -> Float[Tensor, "n dim"]:
@@ -113,28 +108,18 @@ class DualEncoder(nn.Module):
         words = self.vocabulary
         if words is None:
             raise ConfigError("this encoder has no vocabulary to number words with; make it with vocabulary=")
-        if isinstance(texts, str):
-            raise ConfigError(f"texts must be a list of texts; got the string {texts!r}. Write [{texts!r}]")
         most: int | None = getattr(self.text, "max_length", None)
-        return self._embedded(self.text, (words.encode(batch)[:, :most] for batch in _groups(texts, batch_size)))
+        return self._embedded(
+            self.text, (words.encode(batch)[:, :most] for batch in groups(several_texts(texts), batch_size))
+        )
 
     def _embedded(self, tower: nn.Module, batches: Iterator[Tensor]) -> Float[Tensor, "n dim"]:
-        first = next(batches, None)
-        if first is None:
-            raise ConfigError("there is nothing to embed; give at least one item")
         device = next((weight.device for weight in tower.parameters()), torch.device("cpu"))
         modes = {module: module.training for module in tower.modules()}  # a part may be frozen in evaluation mode
         tower.eval()
         try:
             with torch.inference_mode():
-                encoded = [tower(batch.to(device)).cpu() for batch in chain([first], batches)]
+                return rows_of(tower(batch.to(device)).cpu() for batch in batches)
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        return torch.cat(encoded).clone()
-
-
-def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while group := list(islice(source, size)):
-        yield group

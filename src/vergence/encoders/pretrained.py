@@ -16,7 +16,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vergence.encoders.preprocessing import Preprocessing
-from vergence.errors import ConfigError, CorpusError, MissingExtraError
+from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
 from vergence.files import read_json, read_text, write_text
 from vergence.tensors import read_tensors, write_tensors
 
@@ -118,7 +118,7 @@ class TransformersImageEncoder(nn.Module):
     def __init__(self, folder: str | Path, *, fitted: bool = True) -> None:
         super().__init__()
         self.preprocessing = _transformers_preprocessing(Path(folder))
-        self.model = _transformers_model(Path(folder), fitted=fitted)
+        self.model = transformers_model(Path(folder), fitted=fitted)
 
     def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Encode images given as numbers in [0, 255], of any type.
@@ -157,14 +157,10 @@ def _read(file: Path) -> dict[str, Tensor]:
             f"{file} holds more than tensors, or is broken; save its state_dict() as safetensors"
         ) from error
     except Exception as error:  # whatever the bytes of a damaged archive lead torch to
-        raise CorpusError(f"{file} is broken ({_first_line(error)}); copy it anew") from error
+        raise CorpusError(f"{file} is broken ({first_line(error)}); copy it anew") from error
     if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
         raise CorpusError(f"{file} is not a mapping from names to tensors; save the model's state_dict()")
     return {str(name): value for name, value in held.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _described(tensor: Tensor, other: Tensor) -> str:
@@ -195,11 +191,13 @@ def _preprocessing_of(file: Path) -> Preprocessing:
     return Preprocessing.from_json(read_text(beside))
 
 
-def _transformers_model(folder: Path, *, fitted: bool) -> Any:
+def transformers_model(folder: Path, *, fitted: bool) -> Any:
+    """A model of `transformers` in a local folder, in evaluation mode; without weights only what its config says."""
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise MissingExtraError("transformers", "transformers") from error
+    transformers.logging.disable_progress_bar()  # there is one door to the terminal, and this is not it
     try:
         if not fitted:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -209,7 +207,7 @@ def _transformers_model(folder: Path, *, fitted: bool) -> Any:
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever the files of a folder lead transformers to
-        raise CorpusError(f"{folder} holds no model that can be loaded ({_first_line(error)})") from error
+        raise CorpusError(f"{folder} holds no model that can be loaded ({first_line(error)})") from error
     if absent := sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"]))):
         raise CorpusError(f"{folder} lacks weights that would start at random: {', '.join(absent[:_SHOWN])}")
     return model.eval()

@@ -4,6 +4,7 @@ from vergence.training.checkpoint import Checkpoints
 from vergence.training.config import EarlyStop, TrainConfig
 from vergence.training.export import load_encoder
 from vergence.training.loop import EpochEnd, TrainResult, train
+from vergence.training.models import ImageTextModel, load_model
 from vergence.training.processes import join_processes
 from vergence.training.run import run_training
 from vergence.training.spec import LOSSES, RunConfig
@@ -13,11 +14,13 @@ __all__ = [
     "Checkpoints",
     "EarlyStop",
     "EpochEnd",
+    "ImageTextModel",
     "RunConfig",
     "TrainConfig",
     "TrainResult",
     "join_processes",
     "load_encoder",
+    "load_model",
     "run_training",
     "train",
 ]

@@ -10,18 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 from torch import Tensor
 
-from vergence.checks import at_least, one_of
+from vergence.checks import at_least
 from vergence.data.rows import Columns, Row
 from vergence.data.source import Source, read_source
 from vergence.errors import CorpusError
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
 from vergence.terminal import bars
-from vergence.training.export import ExportedEncoder, load_encoder
+from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 IMAGES, TEXTS = "images.parquet", "texts.parquet"
 _UNREADABLE = "unreadable.json"  # is there before the embeddings are
@@ -56,6 +55,8 @@ def embed_source(
     batch_size: int = 128,
     workers: int = 1,
     device: str = "cpu",
+    dtype: Dtype = "float32",
+    download: bool = False,
     present: WhenPresent = "refuse",
 ) -> Embedded:
     """Embed the images and texts of a source, a batch at a time.
@@ -67,12 +68,14 @@ def embed_source(
 
     Args:
         source: A file, folder or glob: see `vergence.data.LAYOUTS`.
-        model: The folder of a training run, or of its encoder.
+        model: A folder that `load_model` takes: of a training run, of `transformers`, of open_clip.
         out: The folder to write to.
         columns: Which columns of the source say what, where their names do not.
         batch_size: Items at once, >= 1.
         workers: Threads that decode images, >= 1.
         device: "cpu", or "auto" for a GPU where there is one.
+        dtype: What the model computes in; embeddings are float32.
+        download: Whether a model that is no folder may be fetched from the hub.
         present: What to do if the folder is not empty: see `JobFolder.claim`. What was written whole is not done again.
 
     Returns:
@@ -84,9 +87,7 @@ def embed_source(
     """
     at_least("batch_size", batch_size, 1)
     at_least("workers", workers, 1)
-    one_of("device", device, ("cpu", "auto"))
-    encoder = load_encoder(model)
-    encoder.to("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
+    encoder = load_model(model, device=device, dtype=dtype, download=download)
     read = read_source(source, columns)
     first = _first_rows(read)
     folder = JobFolder.claim(out, _job(source, encoder, read), present=present)
@@ -140,24 +141,19 @@ def _first_rows(source: Source) -> dict[str, int]:
     return first
 
 
-def _job(source: str | Path, encoder: ExportedEncoder, read: Source) -> dict[str, Any]:
-    weights = hashlib.sha256()
-    for name, value in sorted(encoder.state_dict().items()):
-        weights.update(
-            name.encode() + value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        )
+def _job(source: str | Path, encoder: ImageTextModel, read: Source) -> dict[str, Any]:
     rows = hashlib.sha256(repr([(row.key, row.text, row.reason) for row in read.rows]).encode())
     return {
         "job": "embed",
         "source": str(Path(source).resolve()),
         "rows": rows.hexdigest()[:16],
-        "model": weights.hexdigest()[:16],
+        "model": weights_digest(encoder),
     }
 
 
 def _write_images(
     folder: JobFolder,
-    encoder: ExportedEncoder,
+    encoder: ImageTextModel,
     source: Source,
     first: dict[str, int],
     *,
@@ -173,13 +169,13 @@ def _write_images(
 
     def embedded() -> Iterator[tuple[dict[str, list[str]], Tensor]]:
         at = 0
-        side = encoder.side or 0
-        for pixels, reasons in stored.attempts(groups, side=side, workers=workers):
+        batches = stored.prepared(groups, prepare=encoder.prepared, side=encoder.side, workers=workers)
+        for pixels, reasons in batches:
             here = keys[at : at + len(pixels)]
             sound = [place for place in range(len(here)) if place not in reasons]
             wrong.update({here[place]: reason for place, reason in reasons.items()})
             if sound:
-                yield {"key": [here[place] for place in sound]}, encoder.embed_images(pixels[sound])
+                yield {"key": [here[place] for place in sound]}, encoder.embed_pixels(pixels[sound])
             at += len(here)
             advance(len(here))
         if len(wrong) == len(keys):
@@ -190,7 +186,7 @@ def _write_images(
 
 
 def _write_texts(
-    folder: JobFolder, encoder: ExportedEncoder, rows: list[Row], *, batch_size: int, advance: Callable[[int], None]
+    folder: JobFolder, encoder: ImageTextModel, rows: list[Row], *, batch_size: int, advance: Callable[[int], None]
 ) -> None:
     keys = _text_keys([str(row.key) for row in rows])
     several = any(key != row.key for key, row in zip(keys, rows, strict=True))

@@ -6,13 +6,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
+from vergence.decoding import as_image
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
-from vergence.errors import CorpusError
+from vergence.errors import CorpusError, first_line
 from vergence.files import read_json, read_text, write_json, write_text
+from vergence.images import resized
 from vergence.losses import Ramp, process_rank
 from vergence.misalignment import Misalignment
 from vergence.splits import SPLIT_FILE, write_split
@@ -67,8 +72,19 @@ def save_encoder(
 class ExportedEncoder(DualEncoder):
     """An encoder that `vergence train` exported: it takes images and texts as they are.
 
-    `encoder, vocabulary = load_encoder(folder)` gives its vocabulary beside it.
+    `encoder, vocabulary = load_encoder(folder)` gives its vocabulary beside it. Its temperature belongs to the training
+    and is not exported, so its logits are cosines.
     """
+
+    logit_scale, logit_bias = 1.0, 0.0
+
+    def prepared(self, image: object) -> UInt8[np.ndarray, "3 side side"]:
+        """What is encoded of an image of any size, given in any way that `as_image` takes."""
+        return resized(as_image(image), self.side or 0)
+
+    def embed_pixels(self, pixels: UInt8[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """Encode what `prepared` gave."""
+        return self._embedded(self.image, iter([pixels]))
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self, self.vocabulary))
@@ -114,9 +130,14 @@ def load_encoder(folder: str | Path) -> ExportedEncoder:
             "vergence train CONFIG.yaml --out DIR"
         ) from error
     except (RuntimeError, ValueError, TypeError, AttributeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CorpusError(f"{folder} holds no whole encoder ({reason}); export it again") from error
     return encoder.eval()
+
+
+def holds_export(folder: Path) -> bool:
+    """Whether a folder is an export, or that of a run that has one."""
+    return any((place / _SHAPE).is_file() for place in (folder, folder / "encoder"))
 
 
 def _exported(folder: Path) -> Path:

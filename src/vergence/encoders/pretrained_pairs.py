@@ -1,0 +1,374 @@
+"""Pretrained models with an image tower and a text tower, from a local folder: of `transformers` or of open_clip.
+
+Towers and tokenizers are the library's own, taken as they are. What becomes of an image before its tower is done here
+(`Framing`, `Preprocessing`), so that many threads can do it and bytes, not floats, travel; a setting that is not known
+is refused. What is transparent is white to `transformers`; to open_clip it has the colour that the file has there.
+"""
+
+import importlib
+import json
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from PIL import Image
+from torch import Tensor, nn
+
+from vergence.checks import at_least
+from vergence.decoding import Clear, as_image
+from vergence.encoders.batches import groups, rows_of, several_images, several_texts
+from vergence.encoders.framing import Framing
+from vergence.encoders.preprocessing import Preprocessing
+from vergence.encoders.pretrained import transformers_model
+from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
+from vergence.files import read_json
+
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_PADDED_TO = 512  # vocabularies are rounded up to a multiple, at most of this
+_PILLOW = MappingProxyType({0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"})
+
+
+class PretrainedPair(nn.Module, ABC):
+    """An image tower and a text tower with their preprocessing and their tokenizer.
+
+    Args:
+        model: With both towers.
+        framing: How images become squares.
+        preprocessing: How pixels are scaled.
+    """
+
+    clear: Clear = "white"
+
+    def __init__(self, model: nn.Module, *, framing: Framing, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.framing, self.preprocessing = framing, preprocessing
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
+        """What the text tower is given, by the names of its arguments; texts too long for it are cut."""
+
+    @abstractmethod
+    def encode_images(self, pixels: Float[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """Features of scaled pixels, not normalised."""
+
+    @abstractmethod
+    def encode_texts(self, tokens: Mapping[str, Tensor]) -> Float[Tensor, "n dim"]:
+        """Features of what `tokenize` gives, not normalised."""
+
+    @property
+    def side(self) -> int:
+        """Pixels of a side of what the image tower takes."""
+        return self.framing.side
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by; 1 if the model has none."""
+        scale = getattr(self.model, "logit_scale", None)
+        return 1.0 if scale is None else float(scale.detach().exp())
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to them then; 0 if the model has none."""
+        bias = getattr(self.model, "logit_bias", None)
+        return 0.0 if bias is None else float(bias.detach())
+
+    def prepared(self, image: object) -> UInt8[np.ndarray, "3 side side"]:
+        """What is encoded of an image given in any way that `as_image` takes; files are read as threads like."""
+        return self.framing(as_image(image, clear=self.clear))
+
+    def embed_images(
+        self, images: Iterable[object] | Image.Image | Path, *, batch_size: int = 64
+    ) -> Float[Tensor, "n dim"]:
+        """Encode images given in any way, in evaluation mode and without gradients.
+
+        Args:
+            images: As for `DualEncoder.embed_images`, of any size.
+            batch_size: Images at once, >= 1.
+
+        Returns:
+            A row for each, on the CPU, not normalised.
+
+        Raises:
+            ConfigError: If one image is given for the list, there is none, or the batch size is below 1.
+            CorpusError: If a file is missing or damaged.
+        """
+        at_least("batch_size", batch_size, 1)
+        taken = groups(map(self.prepared, several_images(images)), batch_size)
+        return rows_of(self.embed_pixels(torch.from_numpy(np.stack(batch))) for batch in taken)
+
+    def embed_pixels(self, pixels: UInt8[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """Encode what `prepared` gave, on the device of the model; the result is on the CPU."""
+        weight = next(self.model.parameters())
+        with torch.inference_mode():
+            scaled = self.preprocessing(pixels.to(weight.device)).to(weight.dtype)
+            return self.encode_images(scaled).float().cpu()
+
+    def embed_texts(self, texts: Iterable[str], *, batch_size: int = 256) -> Float[Tensor, "n dim"]:
+        """Encode texts, in evaluation mode and without gradients; what is beyond the tower's length is cut.
+
+        Args:
+            texts: Texts; they are taken as they are needed.
+            batch_size: Texts at once, >= 1.
+
+        Returns:
+            A row for each, on the CPU, not normalised.
+
+        Raises:
+            ConfigError: If one text is given for the list, there is none, or the batch size is below 1.
+        """
+        at_least("batch_size", batch_size, 1)
+        return rows_of(self._embedded(batch) for batch in groups(several_texts(texts), batch_size))
+
+    def _embedded(self, texts: Sequence[str]) -> Float[Tensor, "n dim"]:
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            tokens = {name: value.to(device) for name, value in self.tokenize(texts).items()}
+            return self.encode_texts(tokens).float().cpu()
+
+
+class TransformersPair(PretrainedPair):
+    """CLIP, SigLIP, SigLIP 2 or another model of `transformers` with both towers, as `save_pretrained` wrote it.
+
+    Args:
+        folder: With `config.json`, `model.safetensors`, `preprocessor_config.json` and a tokenizer.
+
+    Raises:
+        CorpusError: If a file is missing or damaged, or weights are not complete.
+        ConfigError: If the model has not both towers, images are prepared in a way that is not known, or the tokenizer
+            is of another vocabulary.
+        MissingExtraError: If `transformers` is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        framing, preprocessing = _transformers_images(folder)
+        _tokenizer_is_there(folder)
+        model = transformers_model(folder, fitted=True)
+        if not all(hasattr(model, f"get_{side}_features") for side in ("image", "text")):
+            raise ConfigError(
+                f"{folder} holds a {type(model).__name__}, which has not both an image tower and a text tower; name a "
+                "model that has, such as CLIP or SigLIP"
+            )
+        super().__init__(model, framing=framing, preprocessing=preprocessing)
+        self.tokenizer = _transformers_tokenizer(folder)
+        text = model.config.text_config
+        self.length = int(text.max_position_embeddings)
+        # SigLIP was trained on texts filled up to one length, and sees the filling.
+        self.padding = "max_length" if model.config.model_type.startswith("siglip") else True
+        spare = int(text.vocab_size) - len(self.tokenizer)
+        if not 0 <= spare < _PADDED_TO:
+            raise ConfigError(
+                f"the tokenizer in {folder} has {len(self.tokenizer):,} tokens, the model is for {text.vocab_size:,}; "
+                "copy the model's own tokenizer there"
+            )
+
+    def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
+        """Token numbers, and which of them are text where the model asks for it."""
+        found = self.tokenizer(
+            list(texts), padding=self.padding, truncation=True, max_length=self.length, return_tensors="pt"
+        )
+        return {name: found[name] for name in self.tokenizer.model_input_names if name in found}
+
+    def encode_images(self, pixels: Float[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """The model's projected features."""
+        return _pooled(self.model.get_image_features(pixel_values=pixels))  # type: ignore[operator]
+
+    def encode_texts(self, tokens: Mapping[str, Tensor]) -> Float[Tensor, "n dim"]:
+        """The model's projected features."""
+        return _pooled(self.model.get_text_features(**tokens))  # type: ignore[operator]
+
+
+class OpenClipPair(PretrainedPair):
+    """A model of open_clip: its `open_clip_config.json`, and weights as safetensors or as a checkpoint beside it.
+
+    Args:
+        folder: With the configuration and one file of weights; and with the tokenizer, where the configuration names
+            one of `transformers`.
+
+    Raises:
+        CorpusError: If a file is missing or damaged, or holds more than tensors.
+        ConfigError: If the weights are of another model, or images are prepared in a way that is not known.
+        MissingExtraError: If open_clip is not installed.
+    """
+
+    clear = "as stored"
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        config = read_json(folder / OPEN_CLIP_CONFIG)
+        if not isinstance(config, Mapping) or not isinstance(config.get("model_cfg"), Mapping):
+            raise CorpusError(f"{folder / OPEN_CLIP_CONFIG} has no model_cfg; copy the file that belongs to the model")
+        text = config["model_cfg"].get("text_cfg") or {}
+        if text.get("hf_tokenizer_name"):
+            _tokenizer_is_there(folder)
+        weights = _open_clip_weights(folder)
+        framing, preprocessing = _open_clip_images(folder, config)
+        try:
+            factory: Any = importlib.import_module("open_clip.factory")
+        except ImportError as error:
+            raise MissingExtraError("open_clip", "open-clip") from error
+        name = f"local-dir:{folder}"
+        with _offline():
+            try:
+                model = factory.create_model(name, load_weights=False)
+                tokenizer = factory.get_tokenizer(name)
+            except Exception as error:  # whatever the files of a folder lead open_clip to
+                raise CorpusError(f"{folder} holds no model that can be made ({first_line(error)})") from error
+        try:
+            factory.load_checkpoint(model, str(weights), weights_only=True)
+        except RuntimeError as error:
+            raise ConfigError(f"{weights} is of another model: {first_line(error)}") from error
+        except Exception as error:
+            raise CorpusError(
+                f"{weights} holds more than tensors, or is broken ({first_line(error)}); save its state_dict() as "
+                "safetensors"
+            ) from error
+        super().__init__(model, framing=framing, preprocessing=preprocessing)
+        self.tokenizer = tokenizer
+
+    def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
+        """Token numbers."""
+        return {"text": self.tokenizer(list(texts))}
+
+    def encode_images(self, pixels: Float[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """The model's projected features."""
+        return self.model.encode_image(pixels)  # type: ignore[operator,no-any-return]
+
+    def encode_texts(self, tokens: Mapping[str, Tensor]) -> Float[Tensor, "n dim"]:
+        """The model's projected features."""
+        return self.model.encode_text(**tokens)  # type: ignore[operator,no-any-return]
+
+
+def _pooled(output: Any) -> Tensor:
+    pooled: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+    return pooled
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep open_clip from fetching what a folder lacks, and from warning that weights are random, which follow."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        if before is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
+def _tokenizer_is_there(folder: Path) -> None:
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise CorpusError(
+            f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}); texts are never numbered by guess: copy "
+            "it there, as save_pretrained of the tokenizer writes it"
+        )
+
+
+def _transformers_tokenizer(folder: Path) -> Any:
+    transformers: Any = importlib.import_module("transformers")
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever the files of a folder lead transformers to
+        raise CorpusError(f"{folder} holds no tokenizer that can be loaded ({first_line(error)})") from error
+
+
+def _transformers_images(folder: Path) -> tuple[Framing, Preprocessing]:
+    file = folder / "preprocessor_config.json"
+    for needed in (folder / "config.json", file):
+        if not needed.is_file():
+            raise CorpusError(
+                f"{needed} is missing: name a folder that save_pretrained of a model and of its processor wrote. "
+                "Nothing is downloaded: copy it there first"
+            )
+    given = read_json(file)
+    try:
+        size, crop = given["size"], given.get("crop_size")
+        if not given.get("do_rescale", True) or abs(given.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-9:
+            raise ValueError("pixels must be rescaled by 1/255")
+        if not given.get("do_resize", True) or given.get("do_pad"):
+            raise ValueError("images must be resized, and not padded")
+        kernel = _PILLOW[given.get("resample", 3)]
+        if isinstance(size, int):
+            size = {"shortest_edge": size} if given.get("do_center_crop") else {"height": size, "width": size}
+        if given.get("do_center_crop"):
+            side = _one_side(crop if isinstance(crop, Mapping) else {"height": crop, "width": crop})
+            framing = (
+                Framing(side=side, how="shortest", edge=size["shortest_edge"], interpolation=kernel, odd="down")
+                if "shortest_edge" in size
+                else Framing(side=_same(side, _one_side(size)), interpolation=kernel)
+            )
+        else:
+            framing = Framing(side=_one_side(size), interpolation=kernel)
+        mean, std = (given["image_mean"], given["image_std"]) if given.get("do_normalize", True) else ([0] * 3, [1] * 3)
+        return framing, _scaling(framing.side, mean, std)
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise ConfigError(f"{file} prepares images in a way that is not known ({error!r})") from error
+
+
+def _open_clip_images(folder: Path, config: Mapping[str, Any]) -> tuple[Framing, Preprocessing]:
+    given = config.get("preprocess_cfg")
+    where = folder / OPEN_CLIP_CONFIG
+    if not isinstance(given, Mapping) or not {"mean", "std"} <= set(given):
+        raise CorpusError(
+            f"{where} has no preprocess_cfg with mean and std; pixels are never scaled by guess: state it as "
+            '{"mean": […], "std": […], "interpolation": "bicubic", "resize_mode": "shortest"}'
+        )
+    try:
+        size = given.get("size") or config["model_cfg"]["vision_cfg"]["image_size"]
+        side = size if isinstance(size, int) else _one_side(dict(enumerate(size[-2:])))
+        kernel = given.get("interpolation") or "bicubic"
+        framing = Framing(
+            side=side,
+            how=given.get("resize_mode") or "shortest",
+            interpolation="bicubic" if kernel == "random" else kernel,  # a choice for training alone
+            fill=given.get("fill_color") or 0,
+        )
+        return framing, _scaling(side, given["mean"], given["std"])
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise ConfigError(f"{where} prepares images in a way that is not known ({error!r})") from error
+
+
+def _scaling(side: int, mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
+    return Preprocessing.from_json(json.dumps({"side": side, "mean": list(mean), "std": list(std)}))
+
+
+def _one_side(size: Mapping[Any, int]) -> int:
+    sides = set(size.values())
+    if len(sides) != 1 or not all(type(one) is int for one in sides):
+        raise ValueError(f"images must become squares; got {dict(size)}")
+    return sides.pop()
+
+
+def _same(side: int, other: int) -> int:
+    if side != other:
+        raise ValueError(f"images are resized to {other} and cut to {side}")
+    return side
+
+
+def _open_clip_weights(folder: Path) -> Path:
+    for name in _OPEN_CLIP_WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(file for file in folder.glob("*") if file.suffix in (".safetensors", ".bin", ".pt", ".pth"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "nothing of the kind"
+        raise CorpusError(
+            f"{folder} must hold one file of weights, best {_OPEN_CLIP_WEIGHTS[0]}; found {names}. Nothing is "
+            "downloaded: copy it there first"
+        )
+    return found[0]
