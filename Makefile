@@ -15,13 +15,15 @@ SECONDS ?= 1200
 setup: $(READY)
 
 # Made anew only when the pinned versions or the package's own metadata change.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml tests/open_clip/requirements.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 is needed; install it, or say: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned versions into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/open_clip --upgrade \
+	  -r tests/open_clip/requirements.txt
 	@touch $@
 
 demo: $(READY)
