@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from vergence.errors import ConfigError, CorpusError, ShapeError
+from vergence.metrics.trends import trend
 from vergence.scenes import scenes
 from vergence.studies.images import bottleneck, levers, together
 from vergence.studies.images.bottleneck import MPI3D, SHAPES3D, splits
@@ -21,7 +22,6 @@ from vergence.studies.images.levers_claims import TARGET, effects
 from vergence.studies.images.measure import variance_share
 from vergence.studies.images.spec import CAPTIONS, CODES, LABELS, NOTHING, USUAL, ImageRun, role
 from vergence.studies.images.study import label, predictions
-from vergence.studies.images.trends import trend
 from vergence.studies.study import Claim, Finished, Result, Row
 from vergence.studies.table import assemble
 

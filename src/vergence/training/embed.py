@@ -1,7 +1,7 @@
 """Embeddings of a whole source by a trained encoder, as `align` and `probe` read them: one row each, with its key."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,7 +23,7 @@ from vergence.terminal import bars
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 IMAGES, TEXTS = "images.parquet", "texts.parquet"
-_UNREADABLE = "unreadable.json"  # is there before the embeddings are
+UNREADABLE = "unreadable.json"  # is there before the embeddings are
 _NAMED = 20
 
 
@@ -89,14 +89,14 @@ def embed_source(
     at_least("workers", workers, 1)
     encoder = load_model(model, device=device, dtype=dtype, download=download)
     read = read_source(source, columns)
-    first = _first_rows(read)
+    first = first_rows(read)
     folder = JobFolder.claim(out, _job(source, encoder, read), present=present)
     left_out = [row for row in read.rows if row.reason is not None]
     reasons = {id(row): str(row.reason) for row in left_out}
     with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
         bar = shown.add_task("images", total=len(first))
         if not (folder.path / IMAGES).is_file():
-            _write_images(
+            write_images(
                 folder,
                 encoder,
                 read,
@@ -105,7 +105,7 @@ def embed_source(
                 workers=workers,
                 advance=partial(shown.advance, bar),
             )
-        wrong = folder.read_json(_UNREADABLE) or {}
+        wrong = folder.read_json(UNREADABLE) or {}
         for row in read.rows:
             if row.reason is None and str(row.key) in wrong:
                 reasons[id(row)] = wrong[str(row.key)]
@@ -123,8 +123,12 @@ def embed_source(
     return done
 
 
-def _first_rows(source: Source) -> dict[str, int]:
-    """By key, the first row of each image."""
+def first_rows(source: Source) -> dict[str, int]:
+    """By key, the first row of each image.
+
+    Raises:
+        CorpusError: If a key names two images, or there is no row that can be embedded.
+    """
     first: dict[str, int] = {}
     for number, row in enumerate(source.rows):
         if row.reason is not None or row.key is None:
@@ -151,17 +155,32 @@ def _job(source: str | Path, encoder: ImageTextModel, read: Source) -> dict[str,
     }
 
 
-def _write_images(
+def write_images(
     folder: JobFolder,
     encoder: ImageTextModel,
     source: Source,
-    first: dict[str, int],
+    first: Mapping[str, int],
     *,
+    name: str = IMAGES,
     batch_size: int,
     workers: int,
-    advance: Callable[[int], None],
+    advance: Callable[[int], object],
 ) -> None:
-    """Write the embeddings of all images that can be decoded, and before that why others cannot, by their keys."""
+    """Write the embeddings of all images that can be decoded, and before that why others cannot, by their keys.
+
+    Args:
+        folder: Where to; it gets `UNREADABLE` as well.
+        encoder: By which.
+        source: Of which.
+        first: By key, the row of each image.
+        name: Of the file.
+        batch_size: Images at once.
+        workers: Threads that decode.
+        advance: Is told how many more are done.
+
+    Raises:
+        CorpusError: If none can be decoded.
+    """
     keys = list(first)
     stored, numbers = source.images(list(first.values()))
     groups = [numbers[at : at + batch_size].tolist() for at in range(0, len(keys), batch_size)]
@@ -180,9 +199,9 @@ def _write_images(
             advance(len(here))
         if len(wrong) == len(keys):
             raise CorpusError(f"none of {len(keys)} images can be read; {keys[0]}: {wrong[keys[0]]}")
-        folder.write_json(_UNREADABLE, wrong)
+        folder.write_json(UNREADABLE, wrong)
 
-    _write(folder, IMAGES, embedded())
+    _write(folder, name, embedded())
 
 
 def _write_texts(

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from vergence.metrics.trends import Trend, trend
 from vergence.studies.images.spec import CODES, LABELS
-from vergence.studies.images.trends import Trend, trend
 from vergence.studies.study import Claim
 
 ALIKE = ("cka", "knn1", "knn5")

@@ -7,10 +7,10 @@ from math import isfinite
 import numpy as np
 import pandas as pd
 
+from vergence.metrics.trends import trend
 from vergence.plots.runs import agreement, predicted_against_measured
 from vergence.studies.images.measure import NETWORK
 from vergence.studies.images.spec import CAPTIONS
-from vergence.studies.images.trends import trend
 from vergence.studies.study import Claim, Drawing
 
 TARGET = "color"

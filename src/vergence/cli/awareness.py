@@ -1,0 +1,110 @@
+"""`vergence awareness`: which concepts a model sees in images, beside how often captions mention them."""
+
+from jsonargparse import ArgumentParser, Namespace
+
+DESCRIPTION = "Measure which concepts a model sees in images, without training, beside how often captions mention them."
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "images", metavar="IMAGES", help="a folder with one of images for each concept, or a source with a column"
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="DIR",
+        help="folder of a training run, of transformers or of open_clip; may be repeated, the page is about the first",
+    )
+    parser.add_argument(
+        "--lexicon", default="concepts-146", metavar="FILE", help="groups and concepts (default: concepts-146)"
+    )
+    parser.add_argument(
+        "--templates", metavar="FILE", help="a sentence with {} a line, or default: scores beside bare names"
+    )
+    parser.add_argument("--coverage", metavar="AUDIT", help="--out folder of an audit of captions by the same lexicon")
+    parser.add_argument("--out", metavar="DIR", help="folder for awareness.json, awareness.parquet and page.html")
+    parser.add_argument(
+        "--concept-column", default="concept", metavar="NAME", help="column of concepts (default: concept)"
+    )
+    parser.add_argument("--image-column", metavar="NAME", help="column of images or their paths (default: by its name)")
+    parser.add_argument(
+        "--key-column", metavar="NAME", help="what images are called (default: key, id or ids; else paths)"
+    )
+    parser.add_argument("--cluster-column", metavar="NAME", help="column, equal for images that belong together")
+    parser.add_argument(
+        "--images", dest="root", metavar="DIR", help="folder that paths are relative to (default: the file's own)"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (default: 64)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: one for each core)")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, or auto for a GPU if there is one")
+    parser.add_argument(
+        "--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what models compute in"
+    )
+    parser.add_argument("--download", action="store_true", help="fetch models that are no folder from the hub")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")
+    parser.add_argument("--resume", action="store_true", help="keep the embeddings in DIR and do the rest")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
+
+
+def run(options: Namespace) -> None:
+    """Embed, score, write; say what is seen and what was left out."""
+    import os
+    from pathlib import Path
+
+    from vergence.corpus import load_lexicon
+    from vergence.data.rows import Columns
+    from vergence.errors import ConfigError
+    from vergence.files import read_text
+    from vergence.folders import when_present
+    from vergence.probes.awareness import TEMPLATES
+    from vergence.reports.awareness_job import run_awareness
+    from vergence.terminal import grid, say, show
+
+    for name, what in (("model", "DIR, the folder of a model"), ("out", "DIR, the folder for scores")):
+        if not options[name]:
+            raise ConfigError(f"--{name} is missing; pass --{name} {what}")
+    given = options.templates
+    templates = () if given is None else TEMPLATES if given == "default" else read_text(Path(given)).splitlines()
+    out = Path(options.out)
+    done = run_awareness(
+        options.images,
+        options.model,
+        lexicon=load_lexicon(options.lexicon),
+        out=out,
+        templates=[line.strip() for line in templates if line.strip()],
+        audit=None if options.coverage is None else Path(options.coverage),
+        columns=Columns(
+            image=options.image_column,
+            caption=options.concept_column,
+            key=options.key_column,
+            cluster=options.cluster_column,
+            root=None if options.root is None else Path(options.root),
+        ),
+        batch_size=options.batch_size,
+        workers=(os.cpu_count() or 1) if options.workers is None else options.workers,
+        device=options.device,
+        dtype=options.dtype,
+        download=options.download,
+        seed=options.seed,
+        command=f"vergence awareness {options.images} --model {' --model '.join(options.model)}",
+        present=when_present(resume=options.resume, overwrite=options.overwrite),
+    )
+    say(*(f"left out: {count:,} rows: {reason}" for reason, count in done.left_out.items()), err=True)
+    headings = ("group", "model", "images", "macro-F1", "95 % interval", "guessing", *(["templates"] if given else []))
+    rows = []
+    for name, table in done.bare.items():
+        other = done.templated[name].groups["macro_f1"] if given else [None] * len(table.groups)
+        for row, with_templates in zip(table.groups.itertuples(), other, strict=True):
+            cells = (
+                row.group,
+                name,
+                row.images,
+                f"{row.macro_f1:.3f}",
+                f"[{row.macro_f1_low:.3f}, {row.macro_f1_high:.3f}]",
+                f"{row.chance_macro_f1:.3f}",
+            )
+            rows.append((*cells, *([f"{with_templates:.3f}"] if given else [])))
+    show(grid(headings, rows, title="zero-shot, within each group", left=("group", "model")))
+    say(*(f"coverage and F1, {name}: Spearman {one}" for name, one in done.trends.items()))
+    say(f"Page: {out / 'page.html'}")

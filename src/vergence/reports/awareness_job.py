@@ -1,0 +1,267 @@
+"""From images with concepts and models to scores, tables and a page, in one folder that a killed job goes on in."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from markupsafe import Markup
+from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+from torch import Tensor
+
+from vergence.corpus import Lexicon
+from vergence.data.concepts import concepts_shown, read_concepts
+from vergence.data.rows import Columns
+from vergence.data.source import Source
+from vergence.files import whole
+from vergence.folders import JobFolder, WhenPresent
+from vergence.metrics.files import read_embeddings
+from vergence.metrics.scale import unit
+from vergence.metrics.trends import Trend, trend
+from vergence.plots.awareness import coverage_against_awareness
+from vergence.plots.style import svg
+from vergence.probes.awareness import BARE, AwarenessTable, awareness, check_templates, embed_concepts
+from vergence.reports import awareness as written
+from vergence.reports.page import Section, data_uri, picture, prose
+from vergence.terminal import bars
+from vergence.training.embed import UNREADABLE, first_rows, write_images
+from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
+
+_THUMBNAIL = 72
+
+
+@dataclass(frozen=True)
+class AwarenessRun:
+    """What came out.
+
+    Args:
+        bare: By the name of each model, scores with the names of concepts alone.
+        templated: The same with templates; empty if none were given.
+        left_out: By reason, of how many rows there is no score.
+        trends: By name, rank correlations of coverage and awareness of the first model; empty without an audit.
+    """
+
+    bare: dict[str, AwarenessTable]
+    templated: dict[str, AwarenessTable]
+    left_out: dict[str, int]
+    trends: dict[str, Trend]
+
+
+def run_awareness(
+    images: str | Path,
+    models: Sequence[str],
+    *,
+    lexicon: Lexicon,
+    out: Path,
+    templates: Sequence[str] = (),
+    audit: Path | None = None,
+    columns: Columns = Columns(caption="concept"),  # noqa: B008 - frozen
+    batch_size: int = 128,
+    workers: int = 1,
+    device: str = "cpu",
+    dtype: Dtype = "float32",
+    download: bool = False,
+    seed: int = 0,
+    command: str = "",
+    present: WhenPresent = "refuse",
+) -> AwarenessRun:
+    """Score what models see of concepts.
+
+    The folder gets `awareness.json` and `awareness.parquet`, `clip_benchmark.json`, `page.html`, and the embeddings of
+    each model, which are not made again.
+
+    Args:
+        images: What `read_concepts` takes.
+        models: Folders that `load_model` takes; the first is the one that the page is about.
+        lexicon: Whose groups and concepts are asked for.
+        out: The folder to write to.
+        templates: Sentences with one `{}`, for scores beside those of bare names.
+        audit: The folder of an audit of captions by the same lexicon.
+        columns: Which columns of a source say what.
+        batch_size: Images at once.
+        workers: Threads that decode.
+        device: "cpu", or "auto" for a GPU where there is one.
+        dtype: What models compute in.
+        download: Whether models may be fetched.
+        seed: Of the intervals.
+        command: What to say about how it was made.
+        present: What to do if the folder is not empty.
+
+    Raises:
+        CorpusError: If images, models or the audit cannot be read.
+        ConfigError: If no image shows a concept of the lexicon, or a template has no place for a name.
+    """
+    if templates:
+        check_templates(templates)
+    groups = {group.name: [concept.name for concept in group.concepts] for group in lexicon.groups}
+    source = read_concepts(images, columns)
+    shown, strange = concepts_shown(source.rows, groups)
+    first = {key: number for key, number in first_rows(source).items() if key in shown}
+    loaded = {_name(path, models): load_model(path, device=device, dtype=dtype, download=download) for path in models}
+    files = {name: f"images-{weights_digest(model)}.parquet" for name, model in loaded.items()}
+    rows = hashlib.sha256(repr(sorted((key, sorted(labels)) for key, labels in shown.items())).encode())
+    job = {"job": "awareness", "models": list(files.values()), "rows": rows.hexdigest()[:16]}
+    folder = JobFolder.claim(out, job, present=present)
+    bare, templated = {}, {}
+    for name, model in loaded.items():
+        _embed(folder, files[name], model, source, first, batch_size=batch_size, workers=workers)
+        z, keys = _embedded(folder.path / files[name])
+        labels = [shown[key] for key in keys]
+        clusters = _clusters(source, [first[key] for key in keys])
+        score = partial(awareness, z, labels, groups, model.embed_texts, clusters=clusters, seed=seed)
+        bare[name] = score(templates=BARE)
+        if templates:
+            templated[name] = score(templates=templates)
+    main, *_ = loaded
+    left_out = _left_out(source, strange, folder.read_json(UNREADABLE) or {})
+    concepts, trends, sections = bare[main].concepts, dict[str, Trend](), list[Section]()
+    if audit is not None:
+        concepts = written.with_coverage(concepts, audit)
+        trends = _trends(concepts, seed)
+        sections.append(_coverage_section(concepts, trends))
+    content = {
+        **written.as_json(bare[main]),
+        "concepts": written.records(concepts),
+        "with_templates": {name: written.as_json(table) for name, table in templated.items()},
+        "models": {name: written.as_json(table) for name, table in bare.items()},
+        "coverage": written.records(pd.DataFrame([{"over": name, **vars(one)} for name, one in trends.items()])),
+        "templates": list(templates),
+        "left_out": left_out,
+        "lexicon": lexicon.name,
+        "seed": seed,
+        "command": command,
+    }
+    folder.write_json("awareness.json", content)
+    records = [
+        row for name, table in bare.items() for row in written.as_clip_benchmark(table, model=name, dataset=str(images))
+    ]
+    folder.write_json("clip_benchmark.json", records)
+    long = [_long(table, name, prompts) for prompts, tables in (("bare", bare), ("templates", templated))
+            for name, table in tables.items()]  # fmt: skip
+    with whole(folder.path / "awareness.parquet", of_job=True) as unfinished:
+        pd.concat(long, ignore_index=True).to_parquet(unfinished)
+    about = {"Command": command, "Models": ", ".join(loaded), "Lexicon": lexicon.name, "Seed": seed}
+    examples = _examples(
+        bare[main], folder.path / files[main], loaded[main], groups=groups, source=source, first=first, shown=shown
+    )
+    notes = [f"Left out: {count:,} rows: {reason}." for reason, count in left_out.items()]
+    folder.write_text("page.html", written.page(bare, examples=examples, about=about, notes=notes, pictures=sections))
+    return AwarenessRun(bare, templated, left_out, trends)
+
+
+def _name(path: str, paths: Sequence[str]) -> str:
+    """What a model is called: its folder, or all of the path where two folders are called alike."""
+    alike = [one for one in paths if Path(one).name == Path(path).name]
+    return Path(path).name if len(alike) == 1 else path
+
+
+def _embed(
+    folder: JobFolder,
+    name: str,
+    model: ImageTextModel,
+    source: Source,
+    first: Mapping[str, int],
+    *,
+    batch_size: int,
+    workers: int,
+) -> None:
+    if (folder.path / name).is_file():
+        return
+    with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
+        advance = partial(shown.advance, shown.add_task("images", total=len(first)))
+        write_images(folder, model, source, first, name=name, batch_size=batch_size, workers=workers, advance=advance)
+
+
+def _embedded(file: Path) -> tuple[Tensor, list[str]]:
+    held = read_embeddings(file)
+    return torch.from_numpy(np.ascontiguousarray(held.values, dtype=np.float32)), list(map(str, held.identifiers or ()))
+
+
+def _clusters(source: Source, rows: Sequence[int]) -> np.ndarray:
+    """Which images belong together: as their cluster column says, else each is its own."""
+    named = source.clusters(rows)
+    own = [f"row {row}" if one is None else f"cluster {one}" for row, one in zip(rows, named, strict=True)]
+    return pd.factorize(np.array(own, dtype=object))[0]
+
+
+def _left_out(source: Source, strange: Mapping[str, int], wrong: Mapping[str, str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in source.rows:
+        if row.reason is not None:
+            found[row.reason.split(":")[0]] = found.get(row.reason.split(":")[0], 0) + 1
+    for name, count in strange.items():
+        found[f"{name!r} is no concept of the lexicon"] = count
+    return found | ({"image cannot be read": len(wrong)} if wrong else {})
+
+
+def _long(table: AwarenessTable, model: str, prompts: str) -> pd.DataFrame:
+    return table.concepts.assign(model=model, prompts=prompts)
+
+
+def _trends(concepts: pd.DataFrame, seed: int) -> dict[str, Trend]:
+    """Rank correlations of coverage and F1 over concepts, within groups, and over the means of groups."""
+    known = concepts[concepts["support"] > 0]
+    inner = known.assign(
+        share=known.groupby("group")["share"].rank(pct=True), f1=known.groupby("group")["f1"].rank(pct=True)
+    )
+    means = known.groupby("group")[["share", "f1"]].mean()
+    return {
+        name: trend(*(part[column].to_numpy(dtype=float) for column in ("share", "f1")), generator=_stream(seed))
+        for name, part in (("all concepts", known), ("within groups", inner), ("between groups", means))
+    }
+
+
+def _stream(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 1])
+
+
+def _coverage_section(concepts: pd.DataFrame, trends: Mapping[str, Trend]) -> Section:
+    draw = partial(coverage_against_awareness, concepts[concepts["support"] > 0])
+    told = "; ".join(f"{name}: {one}" for name, one in trends.items())
+    caption = f"F1 of each concept against the share of captions that mention it. Spearman: {told}."
+    figure = picture(svg(draw(layout="wide")), svg(draw(layout="narrow")), caption=caption)
+    lists = [
+        f"{standing}: {', '.join(part['concept']) or 'none'}."
+        for standing in ("mentioned, not seen", "hardly mentioned, seen", "neither")
+        for part in [concepts[concepts["standing"] == standing]]
+    ]
+    return Section("Coverage and awareness", figure + prose(*lists))
+
+
+def _examples(
+    table: AwarenessTable,
+    file: Path,
+    model: ImageTextModel,
+    *,
+    groups: Mapping[str, Sequence[str]],
+    source: Source,
+    first: Mapping[str, int],
+    shown: Mapping[str, set[tuple[str, str]]],
+) -> dict[tuple[str, str, str], Markup]:
+    """For the pairs that are confused most, one image each: the one that is nearest to the wrong name."""
+    z, keys = _embedded(file)
+    found = {}
+    for row in written.confused(table).head(written.MOST_PAIRS).itertuples():
+        names = list(groups[row.group])
+        cosines = (unit(z) @ embed_concepts(names, model.embed_texts).T).numpy()
+        here = np.array([(row.group, row.shown) in shown[key] for key in keys])
+        taken = np.where(
+            here & (cosines.argmax(1) == names.index(row.told)), cosines[:, names.index(row.told)], -np.inf
+        )
+        if np.isfinite(taken.max()):
+            found[row.group, row.shown, row.told] = _thumbnail(source, first[keys[int(taken.argmax())]])
+    return found
+
+
+def _thumbnail(source: Source, row: int) -> Markup:
+    images, numbers = source.images([row])
+    image = images.decoded(int(numbers[0]))
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    held = io.BytesIO()
+    image.save(held, "PNG")
+    return Markup('<img src="{}" alt="{}">').format(data_uri("image/png", held.getvalue()), source.rows[row].key)
