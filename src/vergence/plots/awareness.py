@@ -46,5 +46,5 @@ def coverage_against_awareness(concepts: pd.DataFrame, *, layout: Layout = "wide
             )
         axes.set(xscale="log", xlabel="share of captions that mention it", ylabel="F1, names alone", ylim=(-0.03, 1.03))
         if len(groups) <= _COLOURS:
-            axes.legend(loc="lower right" if layout == "wide" else "best", frameon=False)
+            axes.legend(loc="upper left", frameon=False)
     return figure
