@@ -23,7 +23,7 @@ LEFT = 0.05
 """Of a uncertainty reduction ratio: what counts as left of a nuisance; a probe on a fitting half is about ±.01 off."""
 WITHIN = 0.05
 """Of a share of the variance: how far from the law."""
-_SETTINGS = ["run", "images", "seed", "temperature", "learned", "bottleneck", "image_encoder", "epochs"]
+_SETTINGS = ["run", "images", "seed", "n_unbiased", "temperature", "learned", "bottleneck", "image_encoder", "epochs"]
 
 
 def runs_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,6 +149,10 @@ def of_alignment(table: pd.DataFrame) -> list[Claim]:
         for alike in ALIKE:
             one = _trend(part, "nuisance_urr", alike)
             found += _bounded(f"{name}: Spearman of mean nuisance URR and {alike}", one, -1)
+            inner = _trend(_among_equals(part, "nuisance_urr", alike), "nuisance_urr", alike)
+            found += _described(f"{name}: the same among splits that name as many factors, {alike}", inner)
+            many = _trend(part, "n_unbiased", alike)
+            found += _described(f"{name}: Spearman of the number of factors named and {alike}", many)
         for x, words in (("nuisance_nats", "mean nuisance nats"), ("nuisance_law", "nuisance share by the law")):
             found += _described(f"{name}: Spearman of {words} and cka", _trend(part, x, "cka"))
         found += _described(
@@ -160,6 +164,12 @@ def of_alignment(table: pd.DataFrame) -> list[Claim]:
         found.append(Claim(statement=f"{name}: splits", measured=len(part), at_least=30))
         found += _by_strength(table[table["images"] == name], name)
     return found
+
+
+def _among_equals(runs: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Ranks within runs of as many named factors, about their mean: what that number does is taken out."""
+    groups = runs.groupby("n_unbiased")
+    return runs.assign(**{name: groups[name].rank() - groups[name].transform("count") / 2 for name in columns})
 
 
 def _by_strength(table: pd.DataFrame, name: str) -> list[Claim]:
