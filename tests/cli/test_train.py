@@ -61,7 +61,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ({"train": {"early_stop": 3}}, "train.early_stop must be keys with values; got 3"),
         ({"encoder": {"image": {"head": 3}}}, "encoder.image.head must be keys with values; got 3"),
         ({"encoder": {"image": {"settings": [3]}}}, "encoder.image.settings must be keys with values; got [3]"),
-        ({"encoder": {"image": {"kind": "vitt"}}}, "in encoder.image: unknown kind 'vitt'; known: conv, mlp"),
+        ({"encoder": {"image": {"kind": "vitt"}}}, "in encoder.image: unknown kind 'vitt'; known: conv, grid_conv"),
         (
             {"encoder": {"image": {"kind": "vit", "settings": {"depht": 3}}}},
             "unknown setting of vit 'depht'; known: pat",

@@ -63,7 +63,7 @@ def test_a_model_that_sees_everything_has_ones_and_one_that_guesses_has_chance()
     stream = np.random.default_rng(0)
     _, shown = drawn(4000, 4, 0, several=False)
     perfect = scored(shown.astype(float), shown, NAMES)
-    assert (perfect.concepts[["precision", "recall", "f1", "average_precision"]] == 1).all(None)
+    assert (perfect.concepts[["precision", "recall", "f1", "average_precision"]] == 1).all(axis=None)
     assert perfect.macro["macro_f1_low"] == 1
     blind = scored(stream.normal(size=shown.shape), shown, NAMES)
     assert blind.concepts["f1"].to_numpy() == pytest.approx(blind.concepts["chance_f1"].to_numpy(), abs=0.04)

@@ -159,7 +159,7 @@ VIT = {"kind": "vit", "settings": {"depth": 1, "width": 8, "heads": 2}}
     [
         (
             {"image": {"kind": "resnet50"}},
-            r"in encoder.image: unknown kind 'resnet50'; known: conv, mlp, residual_mlp, r",
+            r"in encoder.image: unknown kind 'resnet50'; known: conv, grid_conv, mlp, r",
         ),
         (
             {"text": {"kind": "lstm"}},

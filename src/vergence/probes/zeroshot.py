@@ -68,7 +68,7 @@ def zero_shot(
         >>> similarity = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
         >>> shown = np.array([[True, False], [False, True], [False, True]])
         >>> found = zero_shot(similarity, shown, ["cat", "dog"], generator=np.random.default_rng(0))
-        >>> round(found.macro["macro_f1"], 3), found.confusion.loc["dog", "cat"]
+        >>> round(found.macro["macro_f1"], 3), float(found.confusion.loc["dog", "cat"])
         (0.667, 1.0)
     """
     at_least("n_resamples", n_resamples, 100)
