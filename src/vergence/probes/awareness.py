@@ -100,7 +100,7 @@ def awareness(
     for number, (group, concepts) in enumerate(groups.items()):
         here = np.array([[(group, name) in labels for name in concepts] for labels in shown])
         some = np.flatnonzero(here.any(1))
-        missing = [name for name, known in zip(concepts, here.any(0), strict=True) if not known]
+        missing = [concepts[place] for place in np.flatnonzero(~here.any(0)).tolist()]
         if not len(some):
             continue
         similarity = (z_unit[torch.from_numpy(some)] @ torch.stack([z_text[name] for name in concepts]).T).numpy()

@@ -153,7 +153,8 @@ def _average_precision(
 
 
 def _share(part: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
-    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+    found: np.ndarray = np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+    return found
 
 
 def _resampled(

@@ -92,13 +92,14 @@ def with_coverage(concepts: pd.DataFrame, audit: Path) -> pd.DataFrame:
 
 def confused(found: AwarenessTable) -> pd.DataFrame:
     """Which concepts are taken for which others, the largest share first: group, shown, told, share, images."""
-    rows = []
+    rows: list[tuple[str, str, str, float, float]] = []
     for group, table in found.confusion.items():
         support = found.concepts[found.concepts["group"] == group].set_index("concept")["support"]
-        for shown, row in table.iterrows():
-            for told, images in row.items():
-                if shown != told and images > 0:
-                    rows.append((group, shown, told, images / support[shown], images))
+        names, counts = list(table.columns), table.to_numpy()
+        for one, other in zip(*np.nonzero(counts), strict=True):
+            if one != other:
+                images = float(counts[one, other])
+                rows.append((group, names[one], names[other], images / support[names[one]], images))
     made = pd.DataFrame(rows, columns=["group", "shown", "told", "share", "images"])
     return made.sort_values(["share", "images"], ascending=False, kind="stable", ignore_index=True)
 
@@ -143,12 +144,12 @@ def page(
 
 
 def _groups(found: Mapping[str, AwarenessTable]) -> Markup:
-    rows = [
-        (row.group, name, row.images, _between(row.macro_f1, row.macro_f1_low, row.macro_f1_high),
-         f"{row.chance_macro_f1:.2f}", f"{row.acc1:.2f}", f"{row.mean_average_precision:.2f}")
-        for name, table in found.items()
-        for row in table.groups.sort_values("macro_f1", ascending=False).itertuples()
-    ]  # fmt: skip
+    rows = []
+    for name, table in found.items():
+        for row in records(table.groups.sort_values("macro_f1", ascending=False)):
+            macro = _between(row["macro_f1"], row["macro_f1_low"], row["macro_f1_high"])
+            others = (f"{row[one]:.2f}" for one in ("chance_macro_f1", "acc1", "mean_average_precision"))
+            rows.append((row["group"], name, row["images"], macro, *others))
     headings = ("group", "model", "images", "macro-F1", "guessing", "accuracy", "mean AP")
     return grid(headings, rows, label="Groups", numbers=headings[2:])
 
@@ -167,9 +168,10 @@ def _pairs(pairs: pd.DataFrame, examples: Mapping[tuple[str, str, str], Markup])
     if pairs.empty:
         return prose("No image is taken for another concept.")
     rows = [
-        (row.shown, row.told, row.group, f"{row.share:.0%}", examples.get((row.group, row.shown, row.told), ""))
-        for row in pairs.head(MOST_PAIRS).itertuples()
-    ]
+        (row["shown"], row["told"], row["group"], f"{row['share']:.0%}",
+         examples.get((row["group"], row["shown"], row["told"]), ""))
+        for row in records(pairs.head(MOST_PAIRS))
+    ]  # fmt: skip
     return grid(("shown", "taken for", "group", "of its images", "one of them"), rows, label="Pairs", numbers=())
 
 

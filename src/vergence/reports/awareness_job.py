@@ -246,15 +246,15 @@ def _examples(
     """For the pairs that are confused most, one image each: the one that is nearest to the wrong name."""
     z, keys = _embedded(file)
     found = {}
-    for row in written.confused(table).head(written.MOST_PAIRS).itertuples():
-        names = list(groups[row.group])
+    pairs = written.confused(table).head(written.MOST_PAIRS)
+    for group, one, other in zip(pairs["group"], pairs["shown"], pairs["told"], strict=True):
+        names = list(groups[group])
+        wrong = names.index(other)
         cosines = (unit(z) @ embed_concepts(names, model.embed_texts).T).numpy()
-        here = np.array([(row.group, row.shown) in shown[key] for key in keys])
-        taken = np.where(
-            here & (cosines.argmax(1) == names.index(row.told)), cosines[:, names.index(row.told)], -np.inf
-        )
+        here = np.array([(group, one) in shown[key] for key in keys])
+        taken = np.where(here & (cosines.argmax(1) == wrong), cosines[:, wrong], -np.inf)
         if np.isfinite(taken.max()):
-            found[row.group, row.shown, row.told] = _thumbnail(source, first[keys[int(taken.argmax())]])
+            found[group, one, other] = _thumbnail(source, first[keys[int(taken.argmax())]])
     return found
 
 
