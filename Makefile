@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OPEN_CLIP := $(VENV)/open_clip/.ready
 OUT ?= build/demo
 # One process a core with one thread each; a file's tests stay together, so that they share what they set up.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
@@ -15,21 +16,25 @@ SECONDS ?= 1200
 setup: $(READY)
 
 # Made anew only when the pinned versions or the package's own metadata change.
-$(READY): requirements.lock pyproject.toml tests/open_clip/requirements.txt
+$(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 is needed; install it, or say: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned versions into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/open_clip --upgrade \
+	@touch $@
+
+# What one test needs in a process of its own; tests alone wait for it.
+$(OPEN_CLIP): $(READY) tests/open_clip/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --upgrade \
 	  -r tests/open_clip/requirements.txt
 	@touch $@
 
 demo: $(READY)
 	@$(BIN)/vergence demo --out $(OUT) --resume
 
-test: lint
+test: lint $(OPEN_CLIP)
 	@$(PYTEST)
 	@$(FUZZ)
 

@@ -53,6 +53,12 @@ def test_images_and_texts_are_written_with_their_keys(run: Path, tmp_path: Path,
     assert main([*command, "--metrics", "cka"]) == 0
 
 
+def test_an_export_of_ours_computes_in_single_precision_alone(run: Path, tmp_path: Path, capsys) -> None:
+    source = sources.table(tmp_path / "set")
+    said = refused(capsys, str(source), "--model", str(run), "--out", str(tmp_path / "out"), "--dtype", "bfloat16")
+    assert "dtype must be float32 for an export of vergence train; got bfloat16" in said
+
+
 def test_a_model_of_transformers_embeds_as_it_does_by_itself(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs vergence[transformers]")
     save_pair(tmp_path / "clip", "clip")

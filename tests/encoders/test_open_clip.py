@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = Path(sys.prefix) / "open_clip"  # `make setup` installs them there, apart from all others
+PACKAGES = Path(sys.prefix) / "open_clip"  # `make test` installs them there, apart from all others
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PACKAGES.is_dir() and "CI" not in os.environ, reason="needs `make setup`"),
+    pytest.mark.skipif(not PACKAGES.is_dir() and "CI" not in os.environ, reason="needs `make test`"),
 ]
 
 

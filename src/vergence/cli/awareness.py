@@ -2,6 +2,8 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
+from vergence.cli.options import add_model_use, add_source_columns, model_use, require, source_columns
+
 DESCRIPTION = "Measure which concepts a model sees in images, without training, beside how often captions mention them."
 
 
@@ -27,43 +29,23 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--concept-column", default="concept", metavar="NAME", help="column of concepts (default: concept)"
     )
-    parser.add_argument("--image-column", metavar="NAME", help="column of images or their paths (default: by its name)")
-    parser.add_argument(
-        "--key-column", metavar="NAME", help="what images are called (default: key, id or ids; else paths)"
-    )
     parser.add_argument("--cluster-column", metavar="NAME", help="column, equal for images that belong together")
-    parser.add_argument(
-        "--images", dest="root", metavar="DIR", help="folder that paths are relative to (default: the file's own)"
-    )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (default: 64)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: one for each core)")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, or auto for a GPU if there is one")
-    parser.add_argument(
-        "--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what models compute in"
-    )
-    parser.add_argument("--download", action="store_true", help="fetch models that are no folder from the hub")
+    add_source_columns(parser)
+    add_model_use(parser, batch_size=64)
     parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")
-    parser.add_argument("--resume", action="store_true", help="keep the embeddings in DIR and do the rest")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
 
 
 def run(options: Namespace) -> None:
     """Embed, score, write; say what is seen and what was left out."""
-    import os
     from pathlib import Path
 
     from vergence.corpus import load_lexicon
-    from vergence.data.rows import Columns
-    from vergence.errors import ConfigError
     from vergence.files import read_text
-    from vergence.folders import when_present
     from vergence.probes.awareness import TEMPLATES
     from vergence.reports.awareness_job import run_awareness
     from vergence.terminal import grid, say, show
 
-    for name, what in (("model", "DIR, the folder of a model"), ("out", "DIR, the folder for scores")):
-        if not options[name]:
-            raise ConfigError(f"--{name} is missing; pass --{name} {what}")
+    require(options, model="DIR, the folder of a model", out="DIR, the folder for scores")
     given = options.templates
     templates = () if given is None else TEMPLATES if given == "default" else read_text(Path(given)).splitlines()
     out = Path(options.out)
@@ -74,21 +56,10 @@ def run(options: Namespace) -> None:
         out=out,
         templates=[line.strip() for line in templates if line.strip()],
         audit=None if options.coverage is None else Path(options.coverage),
-        columns=Columns(
-            image=options.image_column,
-            caption=options.concept_column,
-            key=options.key_column,
-            cluster=options.cluster_column,
-            root=None if options.root is None else Path(options.root),
-        ),
-        batch_size=options.batch_size,
-        workers=(os.cpu_count() or 1) if options.workers is None else options.workers,
-        device=options.device,
-        dtype=options.dtype,
-        download=options.download,
+        columns=source_columns(options, caption=options.concept_column, cluster=options.cluster_column),
         seed=options.seed,
         command=f"vergence awareness {options.images} --model {' --model '.join(options.model)}",
-        present=when_present(resume=options.resume, overwrite=options.overwrite),
+        **model_use(options),
     )
     say(*(f"left out: {count:,} rows: {reason}" for reason, count in done.left_out.items()), err=True)
     headings = ("group", "model", "images", "macro-F1", "95 % interval", "guessing", *(["templates"] if given else []))

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -99,59 +100,104 @@ def run_awareness(
     if templates:
         check_templates(templates)
     groups = {group.name: [concept.name for concept in group.concepts] for group in lexicon.groups}
-    source = read_concepts(images, columns)
-    shown, strange = concepts_shown(source.rows, groups)
-    first = {key: number for key, number in first_rows(source).items() if key in shown}
+    labelled = _read(images, columns, groups)
     loaded = {_name(path, models): load_model(path, device=device, dtype=dtype, download=download) for path in models}
     files = {name: f"images-{weights_digest(model)}.parquet" for name, model in loaded.items()}
-    rows = hashlib.sha256(repr(sorted((key, sorted(labels)) for key, labels in shown.items())).encode())
-    job = {"job": "awareness", "models": list(files.values()), "rows": rows.hexdigest()[:16]}
-    folder = JobFolder.claim(out, job, present=present)
+    folder = JobFolder.claim(
+        out, {"job": "awareness", "models": list(files.values()), "rows": labelled.digest}, present=present
+    )
     bare, templated = {}, {}
     for name, model in loaded.items():
-        _embed(folder, files[name], model, source, first, batch_size=batch_size, workers=workers)
+        _embed(folder, files[name], model, labelled, batch_size=batch_size, workers=workers)
         z, keys = _embedded(folder.path / files[name])
-        labels = [shown[key] for key in keys]
-        clusters = _clusters(source, [first[key] for key in keys])
-        score = partial(awareness, z, labels, groups, model.embed_texts, clusters=clusters, seed=seed)
+        labels = [labelled.shown[key] for key in keys]
+        score = partial(awareness, z, labels, groups, model.embed_texts, clusters=labelled.clusters(keys), seed=seed)
         bare[name] = score(templates=BARE)
         if templates:
             templated[name] = score(templates=templates)
     main, *_ = loaded
-    left_out = _left_out(source, strange, folder.read_json(UNREADABLE) or {})
-    concepts, trends, sections = bare[main].concepts, dict[str, Trend](), list[Section]()
-    if audit is not None:
-        concepts = written.with_coverage(concepts, audit)
-        trends = _trends(concepts, seed)
-        sections.append(_coverage_section(concepts, trends))
+    concepts = bare[main].concepts if audit is None else written.with_coverage(bare[main].concepts, audit)
+    trends = {} if audit is None else _trends(concepts, seed)
+    left_out = labelled.left_out(folder.read_json(UNREADABLE) or {})
+    done = AwarenessRun(bare, templated, left_out, trends)
+    about = {"command": command, "lexicon": lexicon.name, "seed": seed, "templates": list(templates)}
+    _write_tables(folder, done, concepts, about=about, dataset=str(images))
+    folder.write_text(
+        "page.html",
+        written.page(
+            bare,
+            examples=_examples(bare[main], folder.path / files[main], loaded[main], groups=groups, labelled=labelled),
+            about={"Command": command, "Models": ", ".join(loaded), "Lexicon": lexicon.name, "Seed": seed},
+            notes=[f"Left out: {count:,} rows: {reason}." for reason, count in left_out.items()],
+            pictures=[] if audit is None else [_coverage_section(concepts, trends)],
+        ),
+    )
+    return done
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """Images by key, with the concepts that they show, and names that are no concepts of the lexicon."""
+
+    source: Source
+    shown: Mapping[str, set[tuple[str, str]]]
+    strange: Mapping[str, int]
+    first: Mapping[str, int]  # the row of each image
+
+    @property
+    def digest(self) -> str:
+        rows = sorted((key, sorted(labels)) for key, labels in self.shown.items())
+        return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+    def clusters(self, keys: Sequence[str]) -> np.ndarray:
+        """Which images belong together: as their cluster column says, else each is its own."""
+        rows = [self.first[key] for key in keys]
+        named = self.source.clusters(rows)
+        own = [f"row {row}" if one is None else f"cluster {one}" for row, one in zip(rows, named, strict=True)]
+        return pd.factorize(np.array(own, dtype=object))[0]
+
+    def left_out(self, wrong: Mapping[str, str]) -> dict[str, int]:
+        """By reason, of how many rows there is no score."""
+        found: dict[str, int] = {}
+        for row in self.source.rows:
+            if row.reason is not None:
+                found[row.reason.split(":")[0]] = found.get(row.reason.split(":")[0], 0) + 1
+        for name, count in self.strange.items():
+            found[f"{name!r} is no concept of the lexicon"] = count
+        return found | ({"image cannot be read": len(wrong)} if wrong else {})
+
+
+def _read(images: str | Path, columns: Columns, groups: Mapping[str, Sequence[str]]) -> _Labelled:
+    source = read_concepts(images, columns)
+    shown, strange = concepts_shown(source.rows, groups)
+    first = {key: number for key, number in first_rows(source).items() if key in shown}
+    return _Labelled(source, shown, strange, first)
+
+
+def _write_tables(
+    folder: JobFolder, done: AwarenessRun, concepts: pd.DataFrame, *, about: Mapping[str, object], dataset: str
+) -> None:
+    main, *_ = done.bare
+    trends = pd.DataFrame([{"over": name, **vars(one)} for name, one in done.trends.items()])
     content = {
-        **written.as_json(bare[main]),
+        **written.as_json(done.bare[main]),
         "concepts": written.records(concepts),
-        "with_templates": {name: written.as_json(table) for name, table in templated.items()},
-        "models": {name: written.as_json(table) for name, table in bare.items()},
-        "coverage": written.records(pd.DataFrame([{"over": name, **vars(one)} for name, one in trends.items()])),
-        "templates": list(templates),
-        "left_out": left_out,
-        "lexicon": lexicon.name,
-        "seed": seed,
-        "command": command,
+        "with_templates": {name: written.as_json(table) for name, table in done.templated.items()},
+        "models": {name: written.as_json(table) for name, table in done.bare.items()},
+        "coverage": written.records(trends),
+        "left_out": done.left_out,
+        **about,
     }
     folder.write_json("awareness.json", content)
-    records = [
-        row for name, table in bare.items() for row in written.as_clip_benchmark(table, model=name, dataset=str(images))
+    records = (written.as_clip_benchmark(table, model=name, dataset=dataset) for name, table in done.bare.items())
+    folder.write_json("clip_benchmark.json", list(chain.from_iterable(records)))
+    long = [
+        table.concepts.assign(model=name, prompts=prompts)
+        for prompts, tables in (("bare", done.bare), ("templates", done.templated))
+        for name, table in tables.items()
     ]
-    folder.write_json("clip_benchmark.json", records)
-    long = [_long(table, name, prompts) for prompts, tables in (("bare", bare), ("templates", templated))
-            for name, table in tables.items()]  # fmt: skip
     with whole(folder.path / "awareness.parquet", of_job=True) as unfinished:
         pd.concat(long, ignore_index=True).to_parquet(unfinished)
-    about = {"Command": command, "Models": ", ".join(loaded), "Lexicon": lexicon.name, "Seed": seed}
-    examples = _examples(
-        bare[main], folder.path / files[main], loaded[main], groups=groups, source=source, first=first, shown=shown
-    )
-    notes = [f"Left out: {count:,} rows: {reason}." for reason, count in left_out.items()]
-    folder.write_text("page.html", written.page(bare, examples=examples, about=about, notes=notes, pictures=sections))
-    return AwarenessRun(bare, templated, left_out, trends)
 
 
 def _name(path: str, paths: Sequence[str]) -> str:
@@ -164,8 +210,7 @@ def _embed(
     folder: JobFolder,
     name: str,
     model: ImageTextModel,
-    source: Source,
-    first: Mapping[str, int],
+    labelled: _Labelled,
     *,
     batch_size: int,
     workers: int,
@@ -173,34 +218,22 @@ def _embed(
     if (folder.path / name).is_file():
         return
     with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
-        advance = partial(shown.advance, shown.add_task("images", total=len(first)))
-        write_images(folder, model, source, first, name=name, batch_size=batch_size, workers=workers, advance=advance)
+        advance = partial(shown.advance, shown.add_task("images", total=len(labelled.first)))
+        write_images(
+            folder,
+            model,
+            labelled.source,
+            labelled.first,
+            name=name,
+            batch_size=batch_size,
+            workers=workers,
+            advance=advance,
+        )
 
 
 def _embedded(file: Path) -> tuple[Tensor, list[str]]:
     held = read_embeddings(file)
     return torch.from_numpy(np.ascontiguousarray(held.values, dtype=np.float32)), list(map(str, held.identifiers or ()))
-
-
-def _clusters(source: Source, rows: Sequence[int]) -> np.ndarray:
-    """Which images belong together: as their cluster column says, else each is its own."""
-    named = source.clusters(rows)
-    own = [f"row {row}" if one is None else f"cluster {one}" for row, one in zip(rows, named, strict=True)]
-    return pd.factorize(np.array(own, dtype=object))[0]
-
-
-def _left_out(source: Source, strange: Mapping[str, int], wrong: Mapping[str, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for row in source.rows:
-        if row.reason is not None:
-            found[row.reason.split(":")[0]] = found.get(row.reason.split(":")[0], 0) + 1
-    for name, count in strange.items():
-        found[f"{name!r} is no concept of the lexicon"] = count
-    return found | ({"image cannot be read": len(wrong)} if wrong else {})
-
-
-def _long(table: AwarenessTable, model: str, prompts: str) -> pd.DataFrame:
-    return table.concepts.assign(model=model, prompts=prompts)
 
 
 def _trends(concepts: pd.DataFrame, seed: int) -> dict[str, Trend]:
@@ -239,9 +272,7 @@ def _examples(
     model: ImageTextModel,
     *,
     groups: Mapping[str, Sequence[str]],
-    source: Source,
-    first: Mapping[str, int],
-    shown: Mapping[str, set[tuple[str, str]]],
+    labelled: _Labelled,
 ) -> dict[tuple[str, str, str], Markup]:
     """For the pairs that are confused most, one image each: the one that is nearest to the wrong name."""
     z, keys = _embedded(file)
@@ -251,17 +282,17 @@ def _examples(
         names = list(groups[group])
         wrong = names.index(other)
         cosines = (unit(z) @ embed_concepts(names, model.embed_texts).T).numpy()
-        here = np.array([(group, one) in shown[key] for key in keys])
+        here = np.array([(group, one) in labelled.shown[key] for key in keys])
         taken = np.where(here & (cosines.argmax(1) == wrong), cosines[:, wrong], -np.inf)
         if np.isfinite(taken.max()):
-            found[group, one, other] = _thumbnail(source, first[keys[int(taken.argmax())]])
+            found[group, one, other] = _thumbnail(labelled, keys[int(taken.argmax())])
     return found
 
 
-def _thumbnail(source: Source, row: int) -> Markup:
-    images, numbers = source.images([row])
+def _thumbnail(labelled: _Labelled, key: str) -> Markup:
+    images, numbers = labelled.source.images([labelled.first[key]])
     image = images.decoded(int(numbers[0]))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     held = io.BytesIO()
     image.save(held, "PNG")
-    return Markup('<img src="{}" alt="{}">').format(data_uri("image/png", held.getvalue()), source.rows[row].key)
+    return Markup('<img src="{}" alt="{}">').format(data_uri("image/png", held.getvalue()), key)

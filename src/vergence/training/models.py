@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vergence.checks import one_of
 from vergence.encoders import OPEN_CLIP_CONFIG, OpenClipPair, TransformersPair
-from vergence.errors import CorpusError, MissingExtraError, first_line
-from vergence.training.export import holds_export, load_encoder
+from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
+from vergence.training.export import ExportedEncoder, holds_export, load_encoder
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DEVICES = ("cpu", "auto")
@@ -77,6 +77,8 @@ def load_model(
     one_of("dtype", dtype, ("float32", "bfloat16", "float16"))
     folder = _fetched(str(path)) if download and not Path(path).exists() else Path(path)
     model = _of_kind(folder)
+    if isinstance(model, ExportedEncoder) and dtype != "float32":
+        raise ConfigError(f"dtype must be float32 for an export of vergence train; got {dtype}")
     model.to("cuda" if device == "auto" and torch.cuda.is_available() else "cpu", getattr(torch, dtype))
     model.eval()
     return model  # type: ignore[no-any-return]

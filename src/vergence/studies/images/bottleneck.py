@@ -19,7 +19,7 @@ from vergence.scenes import scenes
 from vergence.studies.images import bottleneck_claims, bottleneck_figures
 from vergence.studies.images.law import law_rows
 from vergence.studies.images.spec import CODES, Budget, ImageRun, SetSpec, always
-from vergence.studies.images.study import ImageStudy, Scale, with_encoder
+from vergence.studies.images.study import CPU, SMOKE, ImageStudy, Scale, with_encoder
 
 SHAPES3D, MPI3D = "shapes3d-like", "mpi3d-real-like"
 FIRST_TEMPERATURE = 0.07
@@ -53,16 +53,8 @@ DEPTHS = MappingProxyType({"grid": ("grid2", "grid4", "grid5"), "resnet20": ("re
 ARCHITECTURES = ("grid", "resnet20", "vit", "mlp")
 
 SCALES = (
-    Scale(
-        name="smoke",
-        n_images=360,
-        side=16,
-        budget=Budget(epochs=1, batch_size=32),
-        image_encoder="grid",
-        seeds=1,
-        stride=6,
-    ),
-    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=8), image_encoder="grid"),
+    SMOKE,
+    CPU,
     Scale(
         name="paper",
         n_images=10_000,

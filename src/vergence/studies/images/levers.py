@@ -11,7 +11,7 @@ from vergence.scenes import scenes
 from vergence.studies.images import levers_claims
 from vergence.studies.images.law import law_rows
 from vergence.studies.images.spec import CAPTIONS, Budget, ImageRun, SetSpec
-from vergence.studies.images.study import ImageStudy, Scale, with_encoder
+from vergence.studies.images.study import CPU, SMOKE, ImageStudy, Scale, with_encoder
 
 NAME, TARGET = "mpi3d-like", levers_claims.TARGET
 OUTPUTS, TEMPERATURE = 8, 0.1
@@ -70,16 +70,8 @@ SETTINGS = (
 """A β of 10 at τ = .1 of cosines has σ* = 2/3, between an omission of half (.71) and a redraw of half (.5)."""
 
 SCALES = (
-    Scale(
-        name="smoke",
-        n_images=360,
-        side=16,
-        budget=Budget(epochs=1, batch_size=32),
-        image_encoder="grid",
-        seeds=1,
-        stride=6,
-    ),
-    Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=8), image_encoder="grid", seeds=1),
+    SMOKE,
+    replace(CPU, seeds=1),
     Scale(
         name="paper",
         n_images=460_800,

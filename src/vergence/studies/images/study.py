@@ -47,6 +47,18 @@ class Scale:
     stride: int = 1
 
 
+SMOKE = Scale(
+    name="smoke",
+    n_images=360,
+    side=16,
+    budget=Budget(epochs=1, batch_size=32),
+    image_encoder="grid",
+    seeds=1,
+    stride=6,
+)
+CPU = Scale(name="cpu", n_images=12_288, side=32, budget=Budget(epochs=8), image_encoder="grid")
+"""Of the studies of the bottleneck and of the levers."""
+
 Table = pd.DataFrame
 
 

@@ -24,7 +24,8 @@ def gather(folders: Sequence[Path]) -> pd.DataFrame:
 
     Returns:
         A row for each factor of each run, read from images by a network where there is one and else by a linear probe:
-        study, images, factor, role, lever, expected and value, the last two as parts of the way from floor to ceiling.
+        study, images, factor, role, lever, expected and value, the last two as parts of the way from floor to ceiling;
+        what training took away that the untrained encoder showed is at the floor.
         Rows without an expectation are there with NaN.
 
     Raises:
@@ -52,8 +53,8 @@ def _of_study(table: pd.DataFrame) -> pd.DataFrame:
             "factor": rows["factor"],
             "role": rows["role"],
             "lever": [lever_of(row, usual.iloc[0] if len(usual) else None) for row in rows.to_dict("records")],
-            "expected": ((rows["expected"] - rows["floor"]) / width).clip(0, 1),  # nothing is below chance
-            "value": (rows["value"] - rows["floor"]) / width,
+            "expected": ((rows["expected"] - rows["floor"]) / width).clip(0, 1),
+            "value": ((rows["value"] - rows["floor"]) / width).clip(lower=0),  # both: below the floor is at it
         }
     )
 
@@ -81,4 +82,5 @@ def drawing(folders: Sequence[Path]) -> Drawing:
     table = gather(folders)
     said = f"Scores of {table['study'].nunique()} studies on images, by what was done to the factor;"
     open_ones = int(table["expected"].isna().sum())
-    return beside(table, f"{said} {open_ones:,} more are open and not drawn.", levers=tuple(LEVERS))
+    said += f" {open_ones:,} more are open and not drawn. What is below the untrained encoder is drawn at 0."
+    return beside(table, said, levers=tuple(LEVERS))
