@@ -15,7 +15,7 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, awareness, demo, embed, lexicon, probe, render, spectrum, study, train
+from vergence.cli import align, audit, awareness, corpus, demo, embed, lexicon, probe, render, spectrum, study, train
 from vergence.errors import VergenceError
 from vergence.terminal import abandon, flush, plain_warnings, say
 
@@ -23,6 +23,7 @@ _COMMANDS = MappingProxyType(
     {
         "demo": demo,
         "render": render,
+        "corpus": corpus,
         "train": train,
         "embed": embed,
         "audit": audit,

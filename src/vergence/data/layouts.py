@@ -14,7 +14,7 @@ from vergence.data.shards import shard_rows
 from vergence.data.tabular import line_columns, line_rows, table_columns, table_rows
 from vergence.errors import CorpusError
 from vergence.sources.discovery import data_files
-from vergence.sources.walking import Aside, expand, is_glob, is_ours, shards_in, status_of, walk
+from vergence.sources.walking import Aside, expand, is_glob, is_ours, pairs_in, status_of, walk
 
 LAYOUTS = (
     "a CSV, TSV, JSON, JSON-lines, Parquet or Arrow file with a column of images (bytes or paths) and one of captions; "
@@ -77,9 +77,8 @@ def find(source: str | Path, columns: Columns) -> Found:
     if is_glob(text) and not path.exists():
         return _of_glob(path, columns)
     status_of(path)
+    path = pairs_in(path) or path
     if path.is_dir():
-        if (shards := shards_in(path)) is not None:
-            return _of_folder(shards, columns)
         if is_ours(path):
             raise CorpusError(f"{path} is a folder of results of vergence, not a source; name one of: {LAYOUTS}")
         return _of_folder(path, columns)

@@ -5,7 +5,6 @@ from npm, hare (their bunny), cow, armadillo and head from the demonstrations of
 of Debian. Nothing is fetched again as long as the cache is there.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ import torch
 from vergence.errors import ConfigError, CorpusError, unknown
 from vergence.files import read_bytes
 from vergence.render.formats import FORMATS, MOST_BYTES, parse_file
-from vergence.render.packages import Package, fetch_files
+from vergence.render.packages import Package, caches, fetch_files
 from vergence.render.surfaces import Surface, corner_normals, fitted, thinned
 from vergence.render.triangles import Mesh
 from vergence.scenes import SCENES
@@ -132,9 +131,7 @@ def load_meshes(folder: str | Path | None = None) -> Meshes:
 
 def cache_folder() -> Path:
     """Where fetched meshes are kept."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    caches = Path(given) if os.path.isabs(given) else Path.home() / ".cache"  # as the XDG specification has it
-    return caches / "vergence" / "meshes"
+    return caches() / "meshes"
 
 
 @lru_cache(maxsize=2)

@@ -6,10 +6,12 @@ Package managers check what they download against their indexes; whoever calls t
 import gzip
 import lzma
 import os
+import posixpath
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -57,6 +59,23 @@ _CURES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def caches() -> Path:
+    """The folder in which fetched things are kept: `vergence` in the folder of caches that XDG_CACHE_HOME names."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(given) if os.path.isabs(given) else Path.home() / ".cache"  # as the XDG specification has it
+    return home / "vergence"
+
+
+def fetch_package(package: Package) -> bytes:
+    """Download a package into a temporary folder and read it whole.
+
+    Raises:
+        CorpusError: If the manager is missing or fails; one line.
+    """
+    with TemporaryDirectory(prefix="vergence-") as folder:
+        return _download(package, Path(folder))
+
+
 def fetch_files(package: Package, paths: Iterable[str]) -> dict[str, bytes]:
     """Download a package into a temporary folder and read files of it.
 
@@ -70,8 +89,7 @@ def fetch_files(package: Package, paths: Iterable[str]) -> dict[str, bytes]:
     Raises:
         CorpusError: If the manager is missing or fails, or the package is damaged or lacks a file; one line.
     """
-    with TemporaryDirectory(prefix="vergence-") as folder:
-        data = _download(package, Path(folder))
+    data = fetch_package(package)
     if package.inside:
         data = read_members(data, [package.inside], where=package.name)[package.inside]
     return read_members(data, paths, where=package.name)
@@ -93,22 +111,75 @@ def read_members(data: bytes, paths: Iterable[str], *, where: str) -> dict[str, 
         CorpusError: If it is damaged, holds more than it may, or lacks a file; one line.
     """
     wanted, found = set(paths), dict[str, bytes]()
-    try:
-        with tarfile.open(fileobj=_unpacked(data), mode="r|") as archive:
-            for member in archive:
-                path = member.name.removeprefix("./")
-                for pattern in [one for one in wanted - set(found) if member.isreg() and fnmatchcase(path, one)]:
-                    if member.size > _MOST_MEMBER:
-                        raise ValueError(f"{path} has more than {_MOST_MEMBER:,} bytes")
-                    content = archive.extractfile(member)
-                    found[pattern] = content.read() if content else b""
-                if len(found) == len(wanted):
-                    break
-    except _ERRORS as error:
-        raise CorpusError(f"{where}: no whole package ({_short(error)})") from error
+    with _members(data, where) as archive:
+        for member in archive:
+            path = member.name.removeprefix("./")
+            for pattern in [one for one in wanted - set(found) if member.isreg() and fnmatchcase(path, one)]:
+                found[pattern] = _content(archive, member)
+            if len(found) == len(wanted):
+                break
     for pattern in sorted(wanted - set(found)):
         raise CorpusError(f"{where}: holds no file {pattern}")
     return found
+
+
+def read_folder(data: bytes, folder: str, *, where: str) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Read all files of a folder in an archive.
+
+    Args:
+        data: As for `read_members`.
+        folder: Its path in the archive, without a slash at the end.
+        where: What to call it in messages.
+
+    Returns:
+        The content of each regular file, and what each link leads to, both by path from the folder; what a link leads
+        to may be anything, also outside of it.
+
+    Raises:
+        CorpusError: If it is damaged, holds more than it may, or has no such folder; one line.
+    """
+    files, links = dict[str, bytes](), dict[str, str]()
+    with _members(data, where) as archive:
+        for member in archive:
+            path = _within(member.name, folder)
+            if not path:
+                continue
+            if member.isreg():
+                files[path] = _content(archive, member)
+            elif member.issym():
+                links[path] = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
+            elif member.islnk():
+                links[path] = _within(member.linkname, folder)
+    if not files:
+        raise CorpusError(f"{where}: holds no files in {folder}")
+    return files, links
+
+
+@contextmanager
+def _members(data: bytes, where: str) -> Iterator[tarfile.TarFile]:
+    """The tar file in an archive.
+
+    Raises:
+        CorpusError: If anything that is read of it is damaged.
+    """
+    try:
+        with tarfile.open(fileobj=_unpacked(data), mode="r|") as archive:
+            yield archive
+    except _ERRORS as error:
+        raise CorpusError(f"{where}: no whole package ({_short(error)})") from error
+
+
+def _within(name: str, folder: str) -> str:
+    """The path from a folder to something in it; empty if it is not."""
+    path = posixpath.normpath(name)
+    return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else ""
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > _MOST_MEMBER:
+        raise ValueError(f"{member.name} has more than {_MOST_MEMBER:,} bytes")
+    content = archive.extractfile(member)
+    return content.read() if content else b""
 
 
 def _download(package: Package, folder: Path) -> bytes:

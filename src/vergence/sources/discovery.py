@@ -16,7 +16,7 @@ from types import MappingProxyType
 from vergence.arrow import row_counts
 from vergence.errors import CorpusError
 from vergence.sources.problems import Problems, short
-from vergence.sources.walking import Aside, Identity, expand, identity, is_glob, is_ours, shards_in, status_of, walk
+from vergence.sources.walking import Aside, Identity, expand, identity, is_glob, is_ours, pairs_in, status_of, walk
 
 _KINDS = MappingProxyType(
     {
@@ -110,7 +110,8 @@ def _files(named: str | Path, aside: Aside) -> list[Path]:
     if S_ISDIR(mode):
         if is_ours(path, "audit"):
             raise CorpusError(f"{text} is the folder of an audit, which holds counts and no captions")
-        return _folder(shards_in(path) or path, aside)
+        pairs = pairs_in(path) or path
+        return [pairs] if pairs.is_file() else _folder(pairs, aside)
     if not S_ISREG(mode):
         raise CorpusError(f"{text} is a pipe, socket or device; name files, folders or globs")
     if _kind(path) is None:

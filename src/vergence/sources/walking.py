@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from stat import S_ISDIR
+from types import MappingProxyType
 
 from vergence.errors import CorpusError
 from vergence.files import JOURNAL, read_json
 from vergence.sources.problems import short
 
 _MAGIC = "*?["
+_OF_PAIRS = MappingProxyType(
+    {
+        "render": ("shards", "card.json", "rendered", "render"),
+        "openclipart": ("openclipart.parquet", "openclipart.json", "built", "corpus"),
+    }
+)  # by job: where its pairs are, what is written last, what has been done, and by which command
 
 Identity = tuple[int, int] | str
 
@@ -45,11 +52,11 @@ def is_ours(folder: Path, command: str = "") -> bool:
         return False
 
 
-def shards_in(folder: Path) -> Path | None:
-    """Where the pairs are in a folder that `vergence render` has written; `None` if it is none.
+def pairs_in(folder: Path) -> Path | None:
+    """The folder or file of pairs in a folder that `vergence render` or `corpus` has written; `None` if it is none.
 
     Raises:
-        CorpusError: If it has not been rendered to its end.
+        CorpusError: If it has not been written to its end.
     """
     if not is_ours(folder):
         return None
@@ -57,11 +64,13 @@ def shards_in(folder: Path) -> Path | None:
         job = read_json(folder / "job.json")
     except CorpusError:
         return None
-    if not isinstance(job, dict) or job.get("job") != "render":
+    found = _OF_PAIRS.get(str(job.get("job"))) if isinstance(job, dict) else None
+    if found is None:
         return None
-    if not (folder / "card.json").is_file():
-        raise CorpusError(f"{folder} is not rendered to its end; repeat vergence render with --resume")
-    return folder / "shards"
+    pairs, last, made, command = found
+    if not (folder / last).is_file():
+        raise CorpusError(f"{folder} is not {made} to its end; repeat vergence {command} with --resume")
+    return folder / pairs
 
 
 def status_of(path: Path) -> os.stat_result:
