@@ -34,10 +34,7 @@ Clear = Literal["white", "as stored"]
 
 
 def decode_image(source: bytes | Path, *, clear: Clear = "white") -> Image.Image:
-    """Decode an image as a viewer shows it.
-
-    EXIF orientation is applied, 16 bits become 8 in proportion, what is transparent shows white, and of an animation
-    there is the first frame. Colour profiles are not applied.
+    """Decode an image as a viewer shows it: as `decode_layered` does, and without transparency.
 
     Args:
         source: A WebP, PNG or JPEG file, or its path.
@@ -56,6 +53,24 @@ def decode_image(source: bytes | Path, *, clear: Clear = "white") -> Image.Image
         >>> decode_image(file.getvalue()).getpixel((0, 0))
         (128, 128, 128)
     """
+    return opaque(decode_layered(source), clear=clear)
+
+
+def decode_layered(source: bytes | Path) -> Image.Image:
+    """Decode an image with what is transparent in it.
+
+    EXIF orientation is applied, 16 bits become 8 in proportion, and of an animation there is the first frame. Colour
+    profiles are not applied.
+
+    Args:
+        source: A WebP, PNG or JPEG file, or its path.
+
+    Returns:
+        An image of mode RGBA, or RGB where the file has no transparency.
+
+    Raises:
+        CorpusError: As `decode_image` does.
+    """
     what = str(source) if isinstance(source, Path) else f"{len(source)} bytes"
     try:
         if isinstance(source, Path) and not source.is_file():  # a pipe or a device would be read for ever
@@ -70,7 +85,7 @@ def decode_image(source: bytes | Path, *, clear: Clear = "white") -> Image.Image
                 _scale_transparency(image)
                 image.load()
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-                shown = opaque(image, clear=clear)
+                shown = _layered(image)
                 return shown.transpose(turn) if turn is not None else shown
     except CorpusError:
         raise
@@ -80,12 +95,17 @@ def decode_image(source: bytes | Path, *, clear: Clear = "white") -> Image.Image
 
 def opaque(image: Image.Image, *, clear: Clear = "white") -> Image.Image:
     """An image as eight bits of red, green and blue, none of it transparent."""
+    image = _layered(image)
+    if image.mode == "RGB" or clear == "as stored":
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _layered(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
         image = _eight_bits(image)
-    if clear == "as stored" or (image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info):
-        return image.convert("RGB")
-    layered = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    layered = image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info
+    return image.convert("RGBA" if layered else "RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -15,7 +15,21 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, awareness, corpus, demo, embed, lexicon, probe, render, spectrum, study, train
+from vergence.cli import (
+    align,
+    audit,
+    awareness,
+    corpus,
+    demo,
+    embed,
+    label,
+    lexicon,
+    probe,
+    render,
+    spectrum,
+    study,
+    train,
+)
 from vergence.errors import VergenceError
 from vergence.terminal import abandon, flush, plain_warnings, say
 
@@ -26,6 +40,7 @@ _COMMANDS = MappingProxyType(
         "corpus": corpus,
         "train": train,
         "embed": embed,
+        "label": label,
         "audit": audit,
         "awareness": awareness,
         "lexicon": lexicon,

@@ -1,6 +1,6 @@
 """Pairs of anything that a user names: a table of paths, a folder, annotations, shards; images stay where they are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from PIL import Image
 
 from vergence.data.layouts import find, rows_of
 from vergence.data.rows import Columns, Finder, Row, Span, Stored
-from vergence.decoding import decode_image
+from vergence.decoding import decode_image, decode_layered
 from vergence.errors import CorpusError
 from vergence.files import Scratch, read_bytes, read_part
 from vergence.images import Images
@@ -40,9 +40,20 @@ class StoredImages(Images):
         Raises:
             CorpusError: If it is missing or damaged.
         """
+        return self._decoded(row, decode_image)
+
+    def layered(self, row: int) -> Image.Image:
+        """Decode one image with what is transparent in it: of mode RGBA, or RGB where its file has no transparency.
+
+        Raises:
+            CorpusError: If it is missing or damaged.
+        """
+        return self._decoded(row, decode_layered)
+
+    def _decoded(self, row: int, decode: Callable[[bytes | Path], Image.Image]) -> Image.Image:
         place = self.places[row]
         try:
-            return decode_image(Path(place) if isinstance(place, str) else self.file(row))
+            return decode(Path(place) if isinstance(place, str) else self.file(row))
         except CorpusError as error:
             raise CorpusError(f"image cannot be read: {error}") from error
 
@@ -79,6 +90,27 @@ class Source:
         numbers: dict[Stored, int] = {}
         of_row = [numbers.setdefault(_place(self.rows[row]), len(numbers)) for row in rows]
         return StoredImages(list(numbers), self.scratch), np.array(of_row, dtype=np.int64)
+
+    def by_key(self) -> dict[str, int]:
+        """By key, the first row of each image.
+
+        Raises:
+            CorpusError: If one key names two images, or no row is a pair.
+        """
+        first: dict[str, int] = {}
+        for number, row in enumerate(self.rows):
+            if row.reason is not None or row.key is None:
+                continue
+            before = self.rows[first.setdefault(row.key, number)]
+            if before.image != row.image:
+                raise CorpusError(
+                    f"the key {row.key!r} names two images: {before.place} and {row.place}; name a column that tells "
+                    "them apart: --key-column"
+                )
+        if not first:
+            reasons = "; ".join(f"{row.place}: {row.reason}" for row in self.rows[:1])
+            raise CorpusError(f"{self.name} holds {len(self.rows)} rows and no pair that can be used; {reasons}")
+        return first
 
     def clusters(self, rows: Sequence[int]) -> list[Any]:
         """What the cluster column says of some rows."""

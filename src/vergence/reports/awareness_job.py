@@ -30,7 +30,7 @@ from vergence.probes.awareness import BARE, AwarenessTable, awareness, check_tem
 from vergence.reports import awareness as written
 from vergence.reports.page import Section, data_uri, picture, prose
 from vergence.terminal import bars
-from vergence.training.embed import UNREADABLE, first_rows, write_images
+from vergence.training.embed import UNREADABLE, write_images
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 _THUMBNAIL = 72
@@ -170,7 +170,7 @@ class _Labelled:
 def _read(images: str | Path, columns: Columns, groups: Mapping[str, Sequence[str]]) -> _Labelled:
     source = read_concepts(images, columns)
     shown, strange = concepts_shown(source.rows, groups)
-    first = {key: number for key, number in first_rows(source).items() if key in shown}
+    first = {key: number for key, number in source.by_key().items() if key in shown}
     return _Labelled(source, shown, strange, first)
 
 

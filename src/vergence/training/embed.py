@@ -89,7 +89,7 @@ def embed_source(
     at_least("workers", workers, 1)
     encoder = load_model(model, device=device, dtype=dtype, download=download)
     read = read_source(source, columns)
-    first = first_rows(read)
+    first = read.by_key()
     folder = JobFolder.claim(out, _job(source, encoder, read), present=present)
     left_out = [row for row in read.rows if row.reason is not None]
     reasons = {id(row): str(row.reason) for row in left_out}
@@ -121,28 +121,6 @@ def embed_source(
     about = {"images": done.images, "texts": done.texts, "left_out": counts, "left_out_rows": list(done.rows)}
     folder.write_json("embedded.json", about)
     return done
-
-
-def first_rows(source: Source) -> dict[str, int]:
-    """By key, the first row of each image.
-
-    Raises:
-        CorpusError: If a key names two images, or there is no row that can be embedded.
-    """
-    first: dict[str, int] = {}
-    for number, row in enumerate(source.rows):
-        if row.reason is not None or row.key is None:
-            continue
-        before = source.rows[first.setdefault(row.key, number)]
-        if before.image != row.image:
-            raise CorpusError(
-                f"the key {row.key!r} names two images: {before.place} and {row.place}; name a column that tells them "
-                "apart: --key-column"
-            )
-    if not first:
-        reasons = "; ".join(f"{row.place}: {row.reason}" for row in source.rows[:1])
-        raise CorpusError(f"{source.name} holds {len(source.rows)} rows and no pair that can be embedded; {reasons}")
-    return first
 
 
 def _job(source: str | Path, encoder: ImageTextModel, read: Source) -> dict[str, Any]:
