@@ -46,12 +46,21 @@ def test_every_run_has_its_floor_and_its_ceiling_and_a_name_of_its_own(study):
             assert set(ends(run).values()) <= set(runs)
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+@pytest.mark.parametrize(
+    "study", [study for study in STUDIES if "length" not in study.name], ids=lambda study: study.name
+)
 def test_no_run_at_cpu_scale_sees_more_than_100_000_images(study):
     for run in study.runs("cpu", 1):
         n_train = int(run.data.n_images * 2 / 3)
         steps = run.budget.epochs * (n_train // run.budget.batch_size)
         assert steps * run.budget.batch_size <= 100_000, label(run)
+
+
+def test_the_lengths_of_training_begin_with_that_of_the_study_they_question():
+    runs = [run for run in ALL["mpi3d-training-length"].runs("cpu", 1) if run.taught_by == CAPTIONS]
+    shortest = min(run.budget.epochs for run in runs)
+    assert {run for run in runs if run.budget.epochs == shortest} <= set(ALL["mpi3d-selection"].runs("cpu", 1))
+    assert len(runs) == 6
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
