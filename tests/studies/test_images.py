@@ -60,7 +60,7 @@ def test_the_lengths_of_training_begin_with_that_of_the_study_they_question():
     runs = [run for run in ALL["mpi3d-training-length"].runs("cpu", 1) if run.taught_by == CAPTIONS]
     shortest = min(run.budget.epochs for run in runs)
     assert {run for run in runs if run.budget.epochs == shortest} <= set(ALL["mpi3d-selection"].runs("cpu", 1))
-    assert len(runs) == 6
+    assert len(runs) == 4
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

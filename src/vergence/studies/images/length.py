@@ -17,7 +17,7 @@ from vergence.studies.study import Claim, Drawing
 
 NAMED = (2, 5)
 """How many factors captions name: with either the shape falls short."""
-LENGTHS = (1, 4, 8)
+LENGTHS = (1, 4)
 """How often the training of `mpi3d-selection` is as long."""
 
 
