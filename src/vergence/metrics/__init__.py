@@ -2,6 +2,7 @@
 
 from vergence.metrics.alignment import CKA, cka, procrustes, svcca
 from vergence.metrics.canonical import CanonicalSpectrum, Strength, canonical_spectrum
+from vergence.metrics.captions import CaptionScore, bleu, cider, rouge_l, tokenize
 from vergence.metrics.concepts import concepts_of
 from vergence.metrics.gap import (
     ModalityGap,
@@ -43,6 +44,7 @@ __all__ = [
     "MLP",
     "BlockIdentifiability",
     "CanonicalSpectrum",
+    "CaptionScore",
     "EncodingSize",
     "FittedKernelRidge",
     "FittedLogistic",
@@ -62,9 +64,11 @@ __all__ = [
     "Ridge",
     "Strength",
     "alignment_table",
+    "bleu",
     "block_identifiability",
     "canonical_spectrum",
     "centroid_distance",
+    "cider",
     "cka",
     "cka_interval",
     "cknna",
@@ -87,8 +91,10 @@ __all__ = [
     "r2_score",
     "relative_gap",
     "retrieve",
+    "rouge_l",
     "share_interval",
     "suggest_encoding_size",
     "svcca",
+    "tokenize",
     "uniformity",
 ]
