@@ -28,7 +28,8 @@ def column_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[
                     for name in chosen.names
                 ]
                 for values in zip(*read, strict=True):
-                    yield from taker.pairs(f"row {number} of {file}", dict(zip(chosen.names, values, strict=True)))
+                    record = dict(zip(chosen.names, values, strict=True))
+                    yield from taker.pairs(f"row {number} of {file}", record, cell=(str(file), number))
                     number += 1
     except FILE_ERRORS as error:
         if not number:
@@ -88,6 +89,27 @@ def _batches(source: Any, names: list[str]) -> Iterable[pa.RecordBatch]:
         return (batch for group in range(len(source.rows)) for batch in source.batches(group, names))
     batches: Iterable[pa.RecordBatch] = source.batches(names)
     return batches
+
+
+def image_column(file: Path, columns: Columns, *, row: int) -> Iterator[tuple[int, pa.Array]]:
+    """The images of a file as they are stored, batch by batch, each with the number of its first row.
+
+    Args:
+        file: A Parquet or Arrow file.
+        columns: Which one holds images.
+        row: Row groups that end before this row are not read.
+    """
+    start = 0
+    with (open_ipc if is_arrow(file) else open_parquet)(file) as source:
+        name = schema_columns(file, columns, source.schema).image
+        groups = enumerate(source.rows) if hasattr(source, "rows") else [(None, 0)]
+        for group, count in groups:
+            if group is not None and start + count <= row:
+                start += count
+                continue
+            for batch in source.batches([name]) if group is None else source.batches(group, [name]):
+                yield start, batch.column(0)
+                start += len(batch)
 
 
 def _as_stored(value: Any, kind: pa.DataType) -> Any:
