@@ -105,8 +105,7 @@ def test_killed_and_resumed_gives_the_same_bytes(source: str, model: str, tmp_pa
     killed = subprocess.run([sys.executable, "-c", KILLED, layout, "4", *again], check=False, env=os.environ)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "embedded.json").exists()
-    number = "3" if layout == "parquet" else "2"
-    (damaged,) = (tmp_path / "killed").rglob(f"t*[st]*_{number}.*")
+    damaged = sorted((tmp_path / "killed").rglob("text*_?.*"))[-1]
     damaged.write_bytes(damaged.read_bytes()[:-9])  # is done again
     assert main(again) == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

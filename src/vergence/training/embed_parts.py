@@ -19,11 +19,12 @@ from vergence.checks import at_least
 from vergence.data.cells import CellReader
 from vergence.data.rows import Cell, Columns, Row, Span, Stored
 from vergence.data.source import Source, StoredImages
-from vergence.errors import CorpusError
+from vergence.errors import ConfigError, CorpusError
 from vergence.files import Scratch
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
-_LEAST, _MOST, _FEW = 1024, 1 << 16, 256  # images of a part; parts of a large source
+_LARGEST = 1 << 15  # images of a part, whose faults a file must be able to list
+_LEAST, _MOST, _FEW = 1024, 1 << 14, 256  # images of a part; parts of a large source
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +105,19 @@ class Parts:
     Args:
         source: What was read.
         columns: By which of its columns.
-        size: Images of a part, >= 1; 1,024 if `None`, or a 256th of the images where that is more.
+        size: Images of a part, in 1..32,768; 1,024 if `None`, or a 256th of the images where that is more, to 16,384.
 
     Raises:
         CorpusError: If one key names two images, or no row is a pair.
-        ConfigError: If the size is below 1.
+        ConfigError: If the size is not in 1..32,768.
     """
 
     def __init__(self, source: Source, columns: Columns, *, size: int | None = None) -> None:
         self._source, self._columns, self._first = source, columns, source.by_key()
         if size is not None:
             at_least("part_size", size, 1)
+            if size > _LARGEST:
+                raise ConfigError(f"part_size must be <= {_LARGEST:,}; got {size:,}; a killed job does a part again")
         self.images = len(self._first)
         self.size = size or min(max(_LEAST, math.ceil(self.images / _FEW)), _MOST)
         numbers = {key: number for number, key in enumerate(self._first)}
