@@ -97,7 +97,7 @@ def embed_source(
     its path where there is none; so has its first text, further ones are called KEY#2, KEY#3, and a column `image` then
     says of which image each text is. Images come in the order of the source, the texts of each together.
 
-    Of each row its caption, its key and where it is are held, half a kilobyte to one beside the caption; of images a few
+    Of each row its caption, key and place are held, half a kilobyte to one beside the caption; of images a few
     batches, decoded, and a few parts in scratch files, encoded, where they come out of Parquet or Arrow files.
 
     Args:
