@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from vergence.checks import at_least, one_of
 from vergence.errors import ConfigError, CorpusError, MissingExtraError, VergenceError, first_line
 
 Work: TypeAlias = Callable[[Any, Any], Any]  # of a part and what all parts share; to be pickled but for threads
+Stop: TypeAlias = Callable[[], object]
+_Runner: TypeAlias = Callable[[Work, Iterator[Any], Any, "Engine", Stop], Generator[tuple[Any, Any]]]
 
 ENGINES = ("threads", "processes", "ray")
 _MOST_WORKERS = 1024
@@ -53,7 +55,9 @@ class Engine:
         return self.workers or usable
 
 
-def done_by(engine: Engine, work: Work, parts: Iterable[Any], shared: Any) -> Iterator[tuple[Any, Any]]:
+def done_by(
+    engine: Engine, work: Work, parts: Iterable[Any], shared: Any, *, stop: Stop = lambda: None
+) -> Generator[tuple[Any, Any]]:
     """Each part and what became of it, in the order in which they are done.
 
     Args:
@@ -61,6 +65,7 @@ def done_by(engine: Engine, work: Work, parts: Iterable[Any], shared: Any) -> It
         work: What is done. It must not matter how often: a part whose node is lost is done again.
         parts: What `str` names in messages; they are taken as they are needed, twice as many as there are workers.
         shared: What all of them need; it is sent once.
+        stop: Is called when no more is wanted, whatever the reason, and before workers are waited for.
 
     Raises:
         CorpusError: If workers end again and again, beside what the work raises.
@@ -71,7 +76,7 @@ def done_by(engine: Engine, work: Work, parts: Iterable[Any], shared: Any) -> It
         >>> sorted(done_by(Engine(workers=2), pow, [2, 3], 2))
         [(2, 4), (3, 9)]
     """
-    return _RUNNERS[engine.kind](work, iter(parts), shared, engine)
+    return _RUNNERS[engine.kind](work, iter(parts), shared, engine, stop)
 
 
 def share_of_parts(parts: Sequence[Any], shard: tuple[int, int]) -> Sequence[Any]:
@@ -101,7 +106,9 @@ def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
     return shard
 
 
-def _run_pool(pool: Executor, work: Work, parts: Iterator[Any], shared: Any, width: int) -> Iterator[tuple[Any, Any]]:
+def _run_pool(
+    pool: Executor, work: Work, parts: Iterator[Any], shared: Any, *, width: int, stop: Stop
+) -> Generator[tuple[Any, Any]]:
     """Keep twice as many parts in flight as there are workers, so that results never pile up."""
     running: dict[Future[Any], Any] = {}
     try:
@@ -114,20 +121,21 @@ def _run_pool(pool: Executor, work: Work, parts: Iterator[Any], shared: Any, wid
             for future in done:
                 yield running.pop(future), future.result()
     finally:
+        stop()
         for future in running:
             future.cancel()
 
 
-def _threads(work: Work, parts: Iterator[Any], shared: Any, engine: Engine) -> Iterator[tuple[Any, Any]]:
+def _threads(work: Work, parts: Iterator[Any], shared: Any, engine: Engine, stop: Stop) -> Generator[tuple[Any, Any]]:
     with ThreadPoolExecutor(engine.width) as pool:
-        yield from _run_pool(pool, work, parts, shared, engine.width)
+        yield from _run_pool(pool, work, parts, shared, width=engine.width, stop=stop)
 
 
-def _processes(work: Work, parts: Iterator[Any], shared: Any, engine: Engine) -> Iterator[tuple[Any, Any]]:
+def _processes(work: Work, parts: Iterator[Any], shared: Any, engine: Engine, stop: Stop) -> Generator[tuple[Any, Any]]:
     # Spawned, not forked: Arrow and numba keep threads that do not survive a fork.
     with ProcessPoolExecutor(engine.width, mp_context=get_context("spawn")) as pool:
         try:
-            yield from _run_pool(pool, work, parts, shared, engine.width)
+            yield from _run_pool(pool, work, parts, shared, width=engine.width, stop=stop)
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a worker process ended before its part was done, perhaps for want of memory; use fewer workers, and"
@@ -135,11 +143,12 @@ def _processes(work: Work, parts: Iterator[Any], shared: Any, engine: Engine) ->
             ) from error
 
 
-def _ray(work: Work, parts: Iterator[Any], shared: Any, engine: Engine) -> Iterator[tuple[Any, Any]]:
+def _ray(work: Work, parts: Iterator[Any], shared: Any, engine: Engine, stop: Stop) -> Generator[tuple[Any, Any]]:
     try:
         import ray
     except ImportError as error:
         raise MissingExtraError("ray", extra="ray") from error
+    del stop  # the cluster ends what it runs
     started = not ray.is_initialized()
     if started:
         if engine.address:
@@ -192,6 +201,4 @@ def _await_answer(address: str) -> None:
         ) from error
 
 
-_RUNNERS: Mapping[str, Callable[[Work, Iterator[Any], Any, Engine], Iterator[tuple[Any, Any]]]] = MappingProxyType(
-    {"threads": _threads, "processes": _processes, "ray": _ray}
-)
+_RUNNERS: Mapping[str, _Runner] = MappingProxyType({"threads": _threads, "processes": _processes, "ray": _ray})

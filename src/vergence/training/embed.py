@@ -8,10 +8,11 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
@@ -199,7 +200,7 @@ class _Clock:
     def __init__(self, parts: Parts, told: Callable[[EmbedProgress], None] | None) -> None:
         self._parts, self._told, self._lock = parts, told, Lock()
         self._start, self._total, self._before = monotonic(), 0, 0
-        self.fresh, self.seconds = 0, 0.0
+        self.fresh, self.seconds, self.ended = 0, 0.0, Event()
 
     def began(self, share: Sequence[int], waiting: list[int]) -> list[int]:
         """Note what is to be done of what there is; return it."""
@@ -213,7 +214,13 @@ class _Clock:
         return min(self._parts.size, self._parts.images - number * self._parts.size)
 
     def advance(self, images: int) -> None:
-        """So many more are done."""
+        """So many more are done.
+
+        Raises:
+            CancelledError: If nobody waits for them any more.
+        """
+        if self.ended.is_set():
+            raise CancelledError
         with self._lock:
             self.fresh += images
             self.seconds = monotonic() - self._start
@@ -235,8 +242,10 @@ def _embed(
         workers = max(1, -(-settings.workers // at_once))
         together = replace(settings, workers=workers, advance=clock.advance)
         taken = parts.taken(waiting, leaves=False)
-        for part, found in done_by(Engine(workers=at_once), embed_part, taken, together):
-            files.write(part, found)
+        steps = done_by(Engine(workers=at_once), embed_part, taken, together, stop=clock.ended.set)
+        with closing(steps):  # where writing fails, or is interrupted, no part goes on
+            for part, found in steps:
+                files.write(part, found)
 
 
 @contextmanager
