@@ -69,7 +69,7 @@ def done_by(
 
     Raises:
         CorpusError: If workers end again and again, beside what the work raises.
-        ConfigError: If no Ray cluster answers.
+        ConfigError: If no Ray cluster answers, or none can be started.
         MissingExtraError: If Ray is not installed.
 
     Example:
@@ -155,7 +155,10 @@ def _ray(work: Work, parts: Iterator[Any], shared: Any, engine: Engine, stop: St
             _await_answer(engine.address)
         # "local" starts a cluster of its own even where an unrelated one has left its address.
         local: dict[str, Any] = {} if engine.address else {"num_cpus": engine.width, "include_dashboard": False}
-        ray.init(address=engine.address or "local", log_to_driver=False, **local)
+        try:
+            ray.init(address=engine.address or "local", log_to_driver=False, **local)
+        except Exception as error:  # Ray raises no other where its processes do not come up
+            raise ConfigError(f"Ray did not start ({first_line(error)}); free the machine, or use threads") from error
     # The work is free of side effects, so a part whose node is lost is simply done again.
     task = ray.remote(max_retries=20, num_cpus=1)(work)
     try:

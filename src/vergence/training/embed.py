@@ -5,6 +5,7 @@ several machines, and again after it was killed. What there is at the end is the
 """
 
 import hashlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -142,7 +143,7 @@ def embed_source(
     files = layout(format, folder, len(parts), several=parts.several)
     folder.write_json(_BESIDE, _beside(read))
     settings = EmbedSettings(
-        model=str(model),
+        model=os.path.abspath(model) if os.path.exists(model) else str(model),  # which names one to fetch
         device=device,
         dtype=dtype,
         download=download,

@@ -5,6 +5,7 @@ images it holds depends on the source and the size of parts alone, so that its b
 """
 
 import math
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -157,7 +158,7 @@ class Parts:
         return EmbedPart(
             number=number,
             keys=keys,
-            places=[place for key in keys if (place := self._source.rows[self._first[key]].image) is not None],
+            places=[_absolute(place) for key in keys if (place := self._source.rows[self._first[key]].image)],
             rows=rows,
             image_of=np.repeat(np.arange(len(keys)), counts).tolist(),
             text_keys=list(chain.from_iterable(names)),
@@ -170,6 +171,13 @@ class Parts:
             held.read(place.offset, place.size) if isinstance(place, Span) and not place.file else place
             for place in places
         ]
+
+
+def _absolute(place: Stored) -> Stored:
+    """The same place, for processes that run in other folders too."""
+    if isinstance(place, str):
+        return os.path.abspath(place)
+    return place._replace(file=os.path.abspath(place.file)) if place.file else place
 
 
 def text_keys(image: str, n: int, *, taken: Collection[str]) -> Iterator[str]:
