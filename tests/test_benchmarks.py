@@ -11,7 +11,7 @@ def value(side: Side) -> float | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["loading", "losses", "objectives", "train"])
+@pytest.mark.parametrize("name", ["embed", "loading", "losses", "objectives", "train"])
 def test_every_case_runs_and_both_sides_agree(name: str) -> None:
     cases: list[Case] = list(import_module(f"benchmarks.{name}").cases())
     assert len({case.name for case in cases}) == len(cases)

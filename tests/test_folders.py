@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,23 @@ def test_resuming_keeps_and_overwriting_removes(tmp_path: Path) -> None:
     JobFolder.claim(tmp_path, JOB).write_text("note.txt", "kept")
     assert (JobFolder.claim(tmp_path, JOB, present="resume").path / "note.txt").exists()
     assert not (JobFolder.claim(tmp_path, {**JOB, "seed": 1}, present="overwrite").path / "note.txt").exists()
+
+
+def test_many_who_do_the_same_job_make_its_folder_together(tmp_path: Path) -> None:
+    for number in range(8):  # each time several are first
+        (tmp_path / f"{number}").mkdir()
+        place = tmp_path / f"{number}" / "out"
+        with ThreadPoolExecutor(6) as pool:
+            for folder in pool.map(lambda _, place=place: JobFolder.join(place, JOB), range(6)):
+                assert folder.path == place
+        assert files(tmp_path / f"{number}") == {"out/job.json", f"out/{JOURNAL}"}
+    with pytest.raises(ConfigError, match="holds a job with another seed;"):
+        JobFolder.join(tmp_path / "0" / "out", {**JOB, "seed": 1})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="is not empty and holds no job of this kind"):
+        JobFolder.join(tmp_path / "mine", JOB)
+    assert files(tmp_path / "mine") == {"thesis.tex"}
 
 
 def test_another_job_is_not_resumed_and_what_differs_is_named(tmp_path: Path) -> None:

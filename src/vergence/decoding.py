@@ -95,8 +95,10 @@ def decode_layered(source: bytes | Path) -> Image.Image:
 
 def opaque(image: Image.Image, *, clear: Clear = "white") -> Image.Image:
     """An image as eight bits of red, green and blue, none of it transparent."""
-    image = _layered(image)
-    if image.mode == "RGB" or clear == "as stored":
+    image = _layered(image)  # a copy
+    if image.mode == "RGB":
+        return image
+    if clear == "as stored":
         return image.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from vergence.errors import ConfigError, CorpusError, OutputError
 from vergence.files import FIRST_LINE, JOURNAL, journal, read_json, remove_partials, write_json, write_text
@@ -70,6 +73,28 @@ class JobFolder:
             reason = getattr(error, "strerror", None) or str(error)
             raise OutputError(f"cannot write to {path}: {reason}; choose another folder with --out") from error
         return cls(path)
+
+    @classmethod
+    def join(cls, path: Path, job: Mapping[str, Any]) -> "JobFolder":
+        """Make the folder together with other processes that do the same job, or take one that holds it already.
+
+        Raises:
+            ConfigError: As `claim` does for a job that is resumed.
+            CorpusError: If its mark cannot be read.
+        """
+        made = path.with_name(f".{path.name}.{uuid4().hex}.claim")
+        try:
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                made.mkdir(parents=True)
+                write_json(made / _JOB, job)
+                write_text(made / JOURNAL, f"{FIRST_LINE}\n{_JOB}\n")
+                with suppress(OSError):  # whoever else was first does the same job, or is found out below
+                    os.rename(made, path)
+        except OSError as error:
+            raise OutputError(f"cannot write to {path}: {error.strerror}; choose another folder with --out") from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return cls.claim(path, job, present="resume")
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of the job; `None` if it has not been written.

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.corpus.common import tar
 
-from vergence.corpus import Coverage, Engine, Lexicon, ReadOptions, audit, concepts_146, merge_audits, runners
+from vergence import engines
+from vergence.corpus import Coverage, Engine, Lexicon, ReadOptions, audit, concepts_146, merge_audits
 from vergence.corpus.lexicon import Concept, Group
 from vergence.errors import ConfigError, CorpusError, OutputError
 
@@ -282,8 +283,8 @@ def test_a_worker_process_that_ends_is_named(tmp_path: Path, monkeypatch: pytest
         raise BrokenProcessPool("a process ended abruptly")
         yield
 
-    monkeypatch.setattr(runners, "_run_pool", broken)
-    with pytest.raises(CorpusError, match="a worker process ended before its part was counted"):
+    monkeypatch.setattr(engines, "_run_pool", broken)
+    with pytest.raises(CorpusError, match="a worker process ended before its part was done"):
         audit([corpus(tmp_path / "c", files=1)], concepts_146(), engine=Engine(kind="processes", workers=1))
 
 
@@ -295,7 +296,7 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
-    monkeypatch.setattr(runners, "_PATIENCE", 6)
+    monkeypatch.setattr(engines, "_PATIENCE", 6)
     folder = corpus(tmp_path / "c", files=1)
     with socket.socket() as silent, socket.socket() as closed:
         silent.bind(("127.0.0.1", 0))

@@ -211,6 +211,34 @@ def test_a_parquet_file_beside_names_the_rows_or_is_refused(tmp_path: Path) -> N
         read_embeddings(tmp_path / "x.npy")
 
 
+def test_a_folder_of_parts_is_read_as_one_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("img_emb", "text_emb", "metadata"):
+        (tmp_path / name).mkdir()
+    for number in (0, 9, *range(1, 9), 10):
+        npy(tmp_path / "img_emb" / f"img_emb_{number:02}.npy", VALUES[:1].astype(np.float16) + number)
+        npy(tmp_path / "text_emb" / f"text_emb_{number:02}.npy", VALUES[:1] + number)
+    read = read_embeddings(tmp_path / "img_emb")  # as clip-retrieval may leave it, without keys
+    assert read.values[:, 0].tolist() == list(range(11))
+    assert read.identifiers is None
+    assert pair_rows(read, read_embeddings(tmp_path / "text_emb"))[2] == "position"
+    for number in range(11):
+        parquet(tmp_path / "metadata" / f"metadata_{number:02}.parquet", key=[f"k{number}"], caption=["a"])
+    assert read_embeddings(tmp_path / "img_emb").identifiers == tuple(f"k{number}" for number in range(11))
+    assert pair_rows(*(read_embeddings(tmp_path / name) for name in ("img_emb", "text_emb")))[2] == "identifier"
+    parquet(tmp_path / "metadata" / "metadata_03.parquet", key=["a", "b"])
+    with pytest.raises(CorpusError, match=r"img_emb_03\.npy has 1 rows and .*metadata_03\.parquet 2; they must pair"):
+        read_embeddings(tmp_path / "img_emb")
+    (tmp_path / "text_emb" / "text_emb_04.npy").unlink()
+    with pytest.raises(CorpusError, match="text_emb lacks part 4; finish the job"):
+        read_embeddings(tmp_path / "text_emb")
+    npy(tmp_path / "text_emb" / "text_emb_04.npy", VALUES[:1, :2])
+    with pytest.raises(CorpusError, match=r"they must pair|parts of different shapes: \(2,\), \(3,\) by rows"):
+        read_embeddings(tmp_path / "text_emb")
+    (tmp_path / "none" / "img_emb").mkdir(parents=True)
+    with pytest.raises(CorpusError, match="holds no arrays called img_emb_0"):
+        read_embeddings(tmp_path / "none" / "img_emb")
+
+
 @pytest.mark.parametrize("name", ["id", "key", None])
 def test_an_index_of_pandas_names_the_rows(tmp_path: Path, name: str | None) -> None:
     frame = pd.DataFrame({"z": list(VALUES)}, index=pd.Index(["d", "b", "a", "c"], name=name))

@@ -9,7 +9,9 @@ _NUMBERS = ("value", "null_mean", "null_std", "p_value")
 
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("a", metavar="A", help="embeddings: .npy, .safetensors or .parquet, with a key or id if known")
+    parser.add_argument(
+        "a", metavar="A", help="embeddings: .npy, .safetensors, .parquet or a folder img_emb, with keys if known"
+    )
     parser.add_argument("b", metavar="B", help="embeddings of the same items")
     parser.add_argument("--metrics", metavar="NAMES", help="measures, with commas between (default: all that apply)")
     parser.add_argument(

@@ -8,7 +8,9 @@ DESCRIPTION = "Fit a linear probe for each labelled factor of an embedding file;
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "embeddings", metavar="EMBEDDINGS", help=".npy, .safetensors or .parquet, with a key or id if known"
+        "embeddings",
+        metavar="EMBEDDINGS",
+        help=".npy, .safetensors, .parquet or a folder img_emb, with keys if known",
     )
     parser.add_argument("labels", metavar="LABELS", help="Parquet, .csv or .tsv: a key or id, a column for each factor")
     parser.add_argument("--factors", metavar="NAMES", help="columns to probe, with commas between (default: all)")

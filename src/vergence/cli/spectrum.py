@@ -21,7 +21,7 @@ _LISTED, _WORDS = 12, 3  # directions in the table, concepts of each
 
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("a", metavar="A", help="embeddings of images: .npy, .safetensors or .parquet")
+    parser.add_argument("a", metavar="A", help="embeddings of images: .npy, .safetensors, .parquet or a folder img_emb")
     parser.add_argument("b", metavar="B", help="embeddings of the texts of the same items")
     parser.add_argument("--labels", metavar="FILE", help="Parquet, .csv or .tsv: a column for each factor of the items")
     parser.add_argument("--factors", metavar="NAMES", help="columns to use, with commas between (default: all)")

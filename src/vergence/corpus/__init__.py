@@ -10,8 +10,8 @@ from vergence.corpus.lexicon import Concept, Group, Lexicon, lexicon_from_factor
 from vergence.corpus.lexicon_files import concepts_146, load_lexicon
 from vergence.corpus.matching import Matcher, Mentions
 from vergence.corpus.readers import ReadOptions
-from vergence.corpus.runners import Engine
 from vergence.corpus.wordnet import lexicon_from_wordnet
+from vergence.engines import Engine
 
 __all__ = [
     "BiasEstimate",

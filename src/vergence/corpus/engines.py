@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vergence.checks import at_least
-from vergence.corpus.counting import Settings, digest
+from vergence.corpus.counting import Settings, count_part, count_to_bytes, digest
 from vergence.corpus.coverage import Coverage
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.lexicon_files import parse_yaml
 from vergence.corpus.readers import ReadOptions
-from vergence.corpus.runners import RUNNERS, Engine
 from vergence.corpus.store import Store, read_manifest, unpacked
-from vergence.errors import ConfigError, CorpusError
+from vergence.engines import Engine, check_shard, done_by
+from vergence.errors import CorpusError
 from vergence.sources.discovery import Part, plan
 from vergence.sources.problems import Problems, short
 
@@ -75,10 +74,7 @@ def audit(
     """
     settings = Settings(lexicon=lexicon, match=match, options=options or ReadOptions())
     engine = engine or Engine()
-    number, shards = shard
-    at_least("num_shards", shards, 1)
-    if not 0 <= number < shards:
-        raise ConfigError(f"shard_id must be in 0..{shards - 1}; got {number}")
+    number, shards = check_shard(shard)
     store = Store(Path(out), settings) if out is not None else None
     beside = Problems(strict=settings.options.strict)
     everything = plan(paths, beside)
@@ -181,7 +177,8 @@ def _counted(
             waiting.append(part)
     if not waiting:
         return
-    for part, result in RUNNERS[engine.kind](waiting, settings, engine):
+    count = count_part if engine.kind == "threads" else count_to_bytes  # what leaves a process is bytes
+    for part, result in done_by(engine, count, waiting, settings):
         data = result if isinstance(result, bytes) else None
         counts = Coverage.from_bytes(result, settings.lexicon) if isinstance(result, bytes) else result
         if store:

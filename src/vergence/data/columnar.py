@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from vergence.arrow import FILE_ERRORS, open_ipc, open_parquet
+from vergence.arrow import FILE_ERRORS, Ipc, Parquet, open_ipc, open_parquet
 from vergence.data.rows import Chosen, Columns, Finder, Row, choose
 from vergence.data.tabular import Taker, decoded
 from vergence.errors import CorpusError
@@ -28,7 +29,8 @@ def column_rows(file: Path, columns: Columns, finder: Finder, folders: Sequence[
                     for name in chosen.names
                 ]
                 for values in zip(*read, strict=True):
-                    yield from taker.pairs(f"row {number} of {file}", dict(zip(chosen.names, values, strict=True)))
+                    record = dict(zip(chosen.names, values, strict=True))
+                    yield from taker.pairs(f"row {number} of {file}", record, cell=(str(file), number))
                     number += 1
     except FILE_ERRORS as error:
         if not number:
@@ -83,11 +85,30 @@ def schema_columns(file: Path, columns: Columns, schema: pa.Schema) -> Chosen:
     return chosen
 
 
-def _batches(source: Any, names: list[str]) -> Iterable[pa.RecordBatch]:
-    if hasattr(source, "rows"):
-        return (batch for group in range(len(source.rows)) for batch in source.batches(group, names))
-    batches: Iterable[pa.RecordBatch] = source.batches(names)
-    return batches
+def _batches(source: Parquet | Ipc, names: list[str], *, skipped: int = 0) -> Iterable[pa.RecordBatch]:
+    """All batches, but for those of the first row groups."""
+    if isinstance(source, Parquet):
+        groups = range(skipped, len(source.rows))
+        return (batch for group in groups for batch in source.batches(group, names))
+    return source.batches(names)
+
+
+def image_column(file: Path, columns: Columns, *, row: int) -> Iterator[tuple[int, pa.Array]]:
+    """The images of a file as they are stored, batch by batch, each with the number of its first row.
+
+    Args:
+        file: A Parquet or Arrow file.
+        columns: Which one holds images.
+        row: Row groups that end before this row are not read.
+    """
+    with (open_ipc if is_arrow(file) else open_parquet)(file) as source:
+        names = [schema_columns(file, columns, source.schema).image]
+        ends = list(accumulate(source.rows)) if isinstance(source, Parquet) else []
+        skipped = sum(end <= row for end in ends)
+        start = ends[skipped - 1] if skipped else 0
+        for batch in _batches(source, names, skipped=skipped):
+            yield start, batch.column(0)
+            start += len(batch)
 
 
 def _as_stored(value: Any, kind: pa.DataType) -> Any:

@@ -50,7 +50,20 @@ class Span(NamedTuple):
     size: int
 
 
-Stored: TypeAlias = str | Span  # a path, or a place within a file
+class Cell(NamedTuple):
+    """A row of a Parquet or Arrow file whose image has been left there, and what tells its bytes from others."""
+
+    file: str
+    row: int
+    digest: bytes
+
+
+Stored: TypeAlias = str | Span | Cell  # a path, or a place within a file
+
+
+def same_image(a: Stored | None, b: Stored | None) -> bool:
+    """Whether two places hold the same bytes, as far as that is known without reading them."""
+    return a.digest == b.digest if isinstance(a, Cell) and isinstance(b, Cell) else a == b
 
 
 @dataclass(slots=True)
@@ -199,10 +212,11 @@ class Finder:
         scratch: For what is given as bytes.
         root: The folder that the user named; `None` for the usual places.
         source: The folder that the user named as the source, if it is one: searched through in the last place.
+        in_place: Whether bytes that can be read again from where they are stay there.
     """
 
-    def __init__(self, scratch: Scratch, root: Path | None, source: Path | None) -> None:
-        self._scratch, self._root, self._source = scratch, root, source
+    def __init__(self, scratch: Scratch, root: Path | None, source: Path | None, *, in_place: bool = False) -> None:
+        self._scratch, self._root, self._source, self._in_place = scratch, root, source, in_place
         self._aside: dict[bytes, Span] = {}
         self._index: dict[str, list[str]] | None = None
 
@@ -228,8 +242,10 @@ class Finder:
                     return str(path)
         return self._only(text) or str(roots[0] / text)
 
-    def aside(self, data: bytes, digest: bytes) -> Span:
-        """Where the bytes of an image now are; the same bytes are kept once."""
+    def aside(self, data: bytes, digest: bytes, *, cell: tuple[str, int] | None = None) -> Span | Cell:
+        """Where the bytes of an image now are: in the row that they came from, or set aside, the same bytes once."""
+        if cell is not None and self._in_place:
+            return Cell(*cell, digest)
         if digest not in self._aside:
             self._aside[digest] = Span("", *self._scratch.add(data))
         return self._aside[digest]

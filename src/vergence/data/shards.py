@@ -9,7 +9,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vergence.data.rows import CAPTIONS, IMAGE_SUFFIXES, Columns, Finder, Row, Span, captions_in, key_of, wrong_with
+from vergence.data.rows import (
+    CAPTIONS,
+    IMAGE_SUFFIXES,
+    Columns,
+    Finder,
+    Row,
+    Span,
+    Stored,
+    captions_in,
+    key_of,
+    wrong_with,
+)
 from vergence.data.tabular import record_columns
 from vergence.errors import CorpusError
 from vergence.sources.encodings import utf8
@@ -65,7 +76,7 @@ def _is_image(field: str, image_fields: tuple[str, ...]) -> bool:
     return field in image_fields or field.rpartition(".")[2] in image_fields
 
 
-def _set_aside(content: bytes | None, finder: Finder) -> Span | None:
+def _set_aside(content: bytes | None, finder: Finder) -> Stored | None:
     return finder.aside(content, sha256(content).digest()[:16]) if content else None
 
 

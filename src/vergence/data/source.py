@@ -10,7 +10,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from vergence.data.layouts import find, rows_of
-from vergence.data.rows import Columns, Finder, Row, Span, Stored
+from vergence.data.rows import Cell, Columns, Finder, Row, Span, Stored, same_image
 from vergence.decoding import decode_image, decode_layered
 from vergence.errors import CorpusError
 from vergence.files import Scratch, read_bytes, read_part
@@ -24,11 +24,11 @@ class StoredImages(Images):
     """Images in files of their own, in archives, or set aside in a scratch file.
 
     Args:
-        places: Where each is.
+        places: Where each is; bytes for one that is held.
         scratch: The scratch file.
     """
 
-    places: Sequence[Stored]
+    places: Sequence[Stored | bytes]
     scratch: Scratch
 
     def __len__(self) -> int:
@@ -60,6 +60,9 @@ class StoredImages(Images):
     def file(self, row: int) -> bytes:
         """The file of one image."""
         place = self.places[row]
+        assert not isinstance(place, Cell)  # a `CellReader` has set it aside
+        if isinstance(place, bytes):
+            return place
         if isinstance(place, str):
             return read_bytes(place, limit=_MOST)
         return read_part(*place) if place.file else self.scratch.read(place.offset, place.size)
@@ -102,7 +105,7 @@ class Source:
             if row.reason is not None or row.key is None:
                 continue
             before = self.rows[first.setdefault(row.key, number)]
-            if before.image != row.image:
+            if not same_image(before.image, row.image):
                 raise CorpusError(
                     f"the key {row.key!r} names two images: {before.place} and {row.place}; name a column that tells "
                     "them apart: --key-column"
@@ -117,12 +120,19 @@ class Source:
         return [self.rows[row].cluster for row in rows]
 
 
-def read_source(path: str | Path, columns: Columns = Columns()) -> Source:  # noqa: B008 - frozen
+def read_source(
+    path: str | Path,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
+    *,
+    in_place: bool = False,
+) -> Source:
     r"""Read the captions of a source, and where its images are.
 
     Args:
         path: A file, a folder or a glob: see `LAYOUTS`.
         columns: Which columns say what, where their names do not.
+        in_place: Whether images in rows of Parquet and Arrow files are left there, for a `CellReader` to read in order,
+            instead of being copied to a scratch file, where they can be read in any order.
 
     Returns:
         Its rows. What cannot be a pair says why; whether an image can be decoded is not known yet.
@@ -140,7 +150,7 @@ def read_source(path: str | Path, columns: Columns = Columns()) -> Source:  # no
         ('a square, black', 'a.png')
     """
     scratch, found = Scratch(), find(path, columns)
-    finder = Finder(scratch, columns.root, found.folder)
+    finder = Finder(scratch, columns.root, found.folder, in_place=in_place)
     rows = list(rows_of(found, columns, finder))
     if not rows:
         raise CorpusError(f"{path} holds no rows; a source needs at least one pair of an image and a caption")

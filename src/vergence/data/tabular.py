@@ -40,8 +40,14 @@ class Taker:
     finder: Finder
     folders: Sequence[Path]
 
-    def pairs(self, place: str, record: Mapping[str, Any]) -> Iterator[Row]:
-        """The pairs of one record: one for each of its captions, all of one image."""
+    def pairs(self, place: str, record: Mapping[str, Any], *, cell: tuple[str, int] | None = None) -> Iterator[Row]:
+        """The pairs of one record: one for each of its captions, all of one image.
+
+        Args:
+            place: What to call the record.
+            record: By column.
+            cell: File and row of the record, if the bytes of its image can be read there again.
+        """
         chosen = self.chosen
         key = key_of(record.get(chosen.key)) if chosen.key else None
         cluster = record.get(chosen.cluster) if chosen.cluster else None
@@ -52,24 +58,24 @@ class Taker:
             return
         image, name, reason = None, None, None
         try:
-            image, name = self._image(record.get(chosen.image))
+            image, name = self._image(record.get(chosen.image), cell)
         except CorpusError as error:
             reason = str(error)
         for text in captions:
             yield Row(place, image, text or "", key or name, cluster, wrong_with(text) or reason)
 
-    def _image(self, value: Any) -> tuple[Stored, str | None]:
+    def _image(self, value: Any, cell: tuple[str, int] | None) -> tuple[Stored, str | None]:
         """Where an image is, and what its path calls it."""
         if isinstance(value, dict):
             given = value.get("path") or value.get("file_name") or value.get("filename")
             name = given.decode() if isinstance(given, bytes) else given
-            return (self._image(value["bytes"])[0], name) if value.get("bytes") else self._image(name)
+            return (self._image(value["bytes"], cell)[0], name) if value.get("bytes") else self._image(name, cell)
         if isinstance(value, list) and len(value) == 1:
-            return self._image(value[0])
+            return self._image(value[0], cell)
         if value is None or value in ("", b"", []):
             raise CorpusError("no image")
         if isinstance(value, bytes):
-            return self.finder.aside(value, sha256(value).digest()[:16]), None
+            return self.finder.aside(value, sha256(value).digest()[:16], cell=cell), None
         if not isinstance(value, str):
             raise CorpusError(f"image is {type(value).__name__}, neither a path nor bytes")
         return self.finder.path(value, self.folders), value

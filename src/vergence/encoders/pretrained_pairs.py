@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +35,7 @@ from vergence.files import read_json
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_TOKENIZING = Lock()  # tokenizers of `transformers` refuse a second thread
 _PADDED_TO = 512  # vocabularies are rounded up to a multiple, at most of this
 _PILLOW = MappingProxyType({0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"})
 
@@ -133,7 +135,9 @@ class PretrainedPair(nn.Module, ABC):
     def _embedded(self, texts: Sequence[str]) -> Float[Tensor, "n dim"]:
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            tokens = {name: value.to(device) for name, value in self.tokenize(texts).items()}
+            with _TOKENIZING:
+                tokenized = self.tokenize(texts)
+            tokens = {name: value.to(device) for name, value in tokenized.items()}
             return self.encode_texts(tokens).float().cpu()
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Integer
 from vergence.errors import ConfigError, CorpusError, ShapeError
 from vergence.metrics.formats import READERS, identifiers_beside, map_npy
 from vergence.metrics.identifiers import IDENTIFIERS, PAIRINGS, how_to_pair, identifier_column, match_rows, row_of_each
+from vergence.metrics.parts import holds_parts, read_parts
 from vergence.metrics.rows import AT_ONCE, Rows, let_go
 
 __all__ = [
@@ -58,22 +59,27 @@ class Embeddings:
 
 
 def read_embeddings(path: Path, *, mapped: bool = False) -> Embeddings:
-    """Read embeddings from a `.npy`, `.safetensors` or `.parquet` file.
+    """Read embeddings from a `.npy`, `.safetensors` or `.parquet` file, or from a folder of parts.
 
     Identifiers are the `identifier_column` of a Parquet file; an integer tensor called `key`, `id` or `ids`;
     beside `x.npy` those of `x.parquet`. Embeddings are the only other two-dimensional tensor, or the only column of
     lists. Numbers of 8 bits and bfloat16 become float32, other whole numbers float64: no value changes.
 
+    A folder `img_emb` or `text_emb`, as clip-retrieval and `vergence embed --format npy` write them, is read with the
+    identifiers of the folder `metadata` beside it; of images that are repeated for each of their texts, each once.
+
     Args:
-        path: The file.
+        path: The file or folder.
         mapped: Whether the rows of a `.npy` file stay where they are until they are looked at, so that files larger
-            than the memory can be read; those of the other forms are read at once.
+            than the memory can be read; those of the other forms and of folders are read at once.
 
     Raises:
         ConfigError: If the name ends otherwise.
         CorpusError: If the file is missing or damaged, holds no embeddings or several, no row or no column, or NaN; or
             if identifiers are repeated, null, neither whole numbers nor text, or not as many as rows.
     """
+    if holds_parts(path):
+        return _checked(path, *read_parts(path), None)
     form = path.suffix.lower()
     if form not in READERS:
         raise ConfigError(f"embeddings must be a file ending in {', '.join(READERS)}; got {path}")
@@ -85,6 +91,17 @@ def read_embeddings(path: Path, *, mapped: bool = False) -> Embeddings:
         (values, mapping), identifiers, images = map_npy(path), identifiers_beside(path), None
     else:
         values, identifiers, images = READERS[form](path)
+    return _checked(path, values, identifiers, images, mapping)
+
+
+def _checked(
+    path: Path,
+    values: np.ndarray,
+    identifiers: tuple[Hashable, ...] | None,
+    images: tuple[Hashable, ...] | None,
+    mapping: mmap.mmap | None,
+) -> Embeddings:
+    """Refuse what are no rows of finite numbers, each of an item of its own."""
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise CorpusError(f"{path} must hold rows of numbers; got {values.dtype} of shape {values.shape}")
     if 0 in values.shape:

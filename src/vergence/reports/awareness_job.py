@@ -30,7 +30,7 @@ from vergence.probes.awareness import BARE, AwarenessTable, awareness, check_tem
 from vergence.reports import awareness as written
 from vergence.reports.page import Section, data_uri, picture, prose
 from vergence.terminal import bars
-from vergence.training.embed import UNREADABLE, write_images
+from vergence.training.embed_images import UNREADABLE, write_images
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 _THUMBNAIL = 72

@@ -58,6 +58,9 @@ class Part:
     rows: int = 0
     files: "tuple[Part, ...]" = ()
 
+    def __str__(self) -> str:
+        return self.path
+
 
 def plan(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> list[Part]:
     """Find the files of a corpus and divide them into parts.
