@@ -216,7 +216,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     p = np.where(change == 0, 1.0, np.where(reach == 0, 0.0, p))
     p[~np.isfinite(low) | ~np.isfinite(high)] = nan
     up = np.where(rows["better"] == LOWER, -1, 1) * np.sign(change)
-    apart = np.isfinite(p) & ((low > 0) | (high < 0))
+    apart = np.isfinite(p) & (rows["better"] != "").to_numpy() & ((low > 0) | (high < 0))
     verdict = np.where(apart, np.where(up > 0, BETTER, WORSE), OPEN)
     taken = rows["judged"].to_numpy(dtype=bool) & np.isfinite(p)
     return rows.assign(verdict=verdict, p=p, p_holm=_holm(np.where(taken, p, nan)))

@@ -11,6 +11,10 @@ from vergence.errors import ConfigError, CorpusError
 from vergence.files import read_json
 from vergence.probes.comparison import HIGHER, LOWER, Compared, unpaired_rows
 
+_UNPAIRED = (
+    "audits hold counts, so the two sides are taken to be independent: intervals are wide where both are of the same "
+    "images"
+)
 _RATES = {"selection": HIGHER, "wrong_value": LOWER}
 _METRIC = {"selection": "mention rate", "wrong_value": "wrong rate"}
 
@@ -34,8 +38,7 @@ def compare_audits(before: Path, after: Path) -> Compared:
                 f"{before} and {after} were audited with a different {what}: {names[0]} and {names[1]}; audit both "
                 "with the same one"
             )
-    notes = ["audits hold counts, so the two sides are taken to be independent: intervals are wide where both are of "
-             "the same images"]  # fmt: skip
+    notes = [_UNPAIRED]
     parts = [
         _shares(one["groups"], other["groups"], "groups", ["group"]),
         _shares(one["concepts"], other["concepts"], "concepts", ["group", "concept"]),

@@ -43,7 +43,9 @@ def compare_awareness(before: Path, after: Path, *, seed: int) -> Compared:
         ConfigError: If the lexicons differ, or an image shows one concept here and another there.
     """
     one, other = (_read(path) for path in (before, after))
-    if len({side.get("lexicon") for side in (one, other)}) > 1 or _concepts(one) != _concepts(other):
+    groups = [_concepts(side) for side in (one, other)]
+    alike = all(groups[1].get(group, names) == names for group, names in groups[0].items())
+    if one.get("lexicon") != other.get("lexicon") or not alike:
         said = [str(side.get("lexicon")) for side in (one, other)]
         raise ConfigError(
             f"{before} and {after} are of different lexicons ({said[0]}, {said[1]}), whose concepts do not compete "
@@ -190,7 +192,8 @@ def _paired_answers(answers: Sequence[pd.DataFrame], both: set[str], before: Pat
     if not same.all():
         key = joined["key"][int(same.argmin())]
         raise ConfigError(
-            f"{before} and {after} have other labels of {int((~same).sum()):,} images, such as {key!r}; label both alike"
+            f"{before} and {after} have other labels of {int((~same).sum()):,} images, such as {key!r}; label both "
+            "alike"
         )
     return joined.rename(columns={"shown_before": "shown", "cluster_before": "cluster"})
 
