@@ -59,7 +59,7 @@ class Paired(NamedTuple):
 
 def paired_scores(
     before: Float[Tensor, "n scores terms"],
-    after: Float[Tensor, "n scores terms"],
+    after: Float[Tensor, "m scores terms"],
     score: Score,
     clusters: Integer[Tensor, "n"] | None = None,
     *,

@@ -225,7 +225,8 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 def fallen(table: pd.DataFrame, by: float) -> pd.DataFrame:
     """Scores of a `judged` table that are worse by more than so much, and not by chance among so many (5 %)."""
     down = np.where(table["better"] == LOWER, 1, -1) * table["difference"].to_numpy(dtype=float)
-    return table[(down > by) & (table["verdict"] == WORSE) & (table["p_holm"] < 1 - LEVEL)]
+    found: pd.DataFrame = table[(down > by) & (table["verdict"] == WORSE) & (table["p_holm"] < 1 - LEVEL)]
+    return found
 
 
 def sure(table: pd.DataFrame, verdict: Literal["better", "worse"]) -> pd.DataFrame:

@@ -57,10 +57,10 @@ def compare_audits(before: Path, after: Path) -> Compared:
         without = before if not labelled[0] else after
         notes.append(f"{without} was audited without labels, so what captions get wrong is not compared")
     known = [part for part in parts if len(part)]
-    rows = pd.concat(known, ignore_index=True) if known else pd.DataFrame()
+    table = pd.concat(known, ignore_index=True) if known else pd.DataFrame()
     mentions = int(one["captions"]), int(other["captions"])
     notes.insert(0, f"{mentions[0]:,} captions before, {mentions[1]:,} after")
-    return Compared(rows, notes=tuple(notes))
+    return Compared(table, notes=tuple(notes))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -109,8 +109,9 @@ def _strengths(one: list[Any], other: list[Any]) -> pd.DataFrame:
     joined = _joined(sides[0], sides[1], ["factor", "direction"], "strength", ("low", "high"))
     if joined.empty:
         return joined
-    names = {"group": joined["factor"], "name": [f"direction {place}" for place in joined["direction"]]}
-    return unpaired_rows(joined.assign(**names, section="spectrum", metric="strength", better=HIGHER, ceiling=1.0))
+    names = [f"direction {place}" for place in joined["direction"]]
+    joined = joined.assign(group=joined["factor"], name=names)
+    return unpaired_rows(joined.assign(section="spectrum", metric="strength", better=HIGHER, ceiling=1.0))
 
 
 def _joined(one: list[Any], other: list[Any], by: list[str], value: str, ends: tuple[str, str]) -> pd.DataFrame:

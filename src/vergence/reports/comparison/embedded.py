@@ -146,10 +146,10 @@ def _probed(
         name: [Labelled(z[rows], labels.values.iloc[rows], clusters[rows]) for rows in halves]
         for name, z in sides.items()
     }
-    check_halves(*split["before"])
+    check_halves(split["before"][0], split["before"][1])
     rows, streams = [], {name: named(seed, "intervals") for name in ("before", "after")}
     for factor in labels.space.factors:
-        found = {name: answer(*both, factor) for name, both in split.items()}
+        found = {name: answer(fit, test, factor) for name, (fit, test) in split.items()}
         before, after = (_own(found[name], streams[name]) for name in ("before", "after"))
         rows.append(
             answers_rows(
@@ -200,15 +200,15 @@ def _agreement(
     one_each = torch.from_numpy(first)
     pairs = [(z[target[one_each]], t[one_each]) for z, t in zip(images, texts, strict=True)]
     own = members[target[one_each]]
-    notes = []
-    if len(own.unique()) >= 10 and len(own) > NEIGHBOURS:
+    notes, n_own = [], len(np.unique(own.numpy()))
+    if n_own >= 10 and len(own) > NEIGHBOURS:
         rows.append(_alignment(pairs, own, seed))
     else:
         notes.append(f"alignment is not compared: there are {len(own)} pairs, it needs more than {NEIGHBOURS}")
-    if len(own.unique()) >= MIN_PAIRS:
+    if n_own >= MIN_PAIRS:
         rows.append(_spectrum(pairs, own, seed))
     else:
-        notes.append(f"the spectrum is not compared: {len(own.unique())} clusters of pairs, it needs {MIN_PAIRS}")
+        notes.append(f"the spectrum is not compared: {n_own} clusters of pairs, it needs {MIN_PAIRS}")
     return rows, counts, notes
 
 
@@ -220,7 +220,7 @@ def _images_of(texts: Embeddings) -> dict[str, str]:
 
 def _retrieval(images: list[Tensor], texts: list[Tensor], target: Tensor, members: Tensor, seed: int) -> pd.DataFrame:
     found = [retrieve(z, t, image_of_text=target) for z, t in zip(images, texts, strict=True)]
-    queries = {"image_retrieval": members[target], "text_retrieval": members[torch.unique(target)]}
+    queries = {"image_retrieval": members[target], "text_retrieval": members[np.unique(target.numpy())]}
     rows = []
     for way, clusters in queries.items():
         ranks = [getattr(one, way) for one in found]

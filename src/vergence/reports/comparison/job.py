@@ -1,7 +1,7 @@
 """From results before and after to a table, a page and a verdict, in one folder."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from vergence.data.rows import Columns
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
-from vergence.probes.comparison import BETTER, LEVEL, WORSE, Compared, fallen, judged, records, seeds_rows, sure
+from vergence.probes.comparison import LEVEL, Compared, fallen, judged, records, seeds_rows, sure
 from vergence.reports.comparison.audits import compare_audits
 from vergence.reports.comparison.embedded import Labelling, compare_embeddings
 from vergence.reports.comparison.kinds import Kind, kind_of, one_kind, seeds_in
-from vergence.reports.comparison.page import finding, page
+from vergence.reports.comparison.page import Comparison, finding, page
 from vergence.reports.comparison.seen import compare_awareness
 from vergence.reports.comparison.tables import compare_alignment, compare_probes, compare_studies
 from vergence.reports.comparison.untrained import is_run, save_untrained, trained_on
@@ -57,27 +57,6 @@ class Settings:
     dtype: Dtype = "float32"
     download: bool = False
     present: WhenPresent = "refuse"
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """One AFTER compared with BEFORE.
-
-    Args:
-        after: Its path.
-        table: Of `judged`.
-        shared: As `Compared` has it.
-        notes: Likewise.
-        finding: In a sentence.
-        fallen: What is worse by more than is allowed; nothing where nothing was asked.
-    """
-
-    after: str
-    table: pd.DataFrame
-    shared: Mapping[str, tuple[int, int, int]]
-    notes: tuple[str, ...]
-    finding: str
-    fallen: pd.DataFrame
 
 
 def run_compare(
@@ -124,7 +103,8 @@ def run_compare(
         down = table.iloc[:0] if limit is None else fallen(table, limit)
         done.append(Comparison(str(path), table, found.shared, found.notes, finding(table, str(path)), down))
     if folder is not None:
-        _write(folder, before, inner, done, settings, command)
+        about = {"command": command, "before": before, "kind": str(inner), "seed": settings.seed}
+        _write(folder, done, about, limit=settings.fail_if_worse)
     return done
 
 
@@ -205,7 +185,7 @@ def _seeds(before: Path, after: Path, compare: Callable[[Path, Path], Compared])
     both = [name for name in one if name in other]
     if len(both) < 2:
         raise CorpusError(
-            f"{before} and {after} have {len(both)} folders of one name, and seeds pair by name; at least two are needed"
+            f"{before} and {after} have {len(both)} folders of one name, and seeds pair by name; two are needed"
         )
     found = [compare(one[name], other[name]) for name in both]
     notes = dict.fromkeys(f"{note} ({name})" for name, part in zip(both, found, strict=True) for note in part.notes)
@@ -214,26 +194,19 @@ def _seeds(before: Path, after: Path, compare: Callable[[Path, Path], Compared])
     return Compared(seeds_rows([part.rows for part in found]), shared=shared, notes=(said, *notes))
 
 
-def _write(
-    folder: JobFolder, before: str, kind: Kind, done: Sequence[Comparison], settings: Settings, command: str
-) -> None:
-    limit = settings.fail_if_worse
+def _write(folder: JobFolder, done: Sequence[Comparison], about: dict[str, Any], *, limit: float | None) -> None:
     content = {
-        "kind": str(kind),
-        "before": before,
+        **about,
         "level": LEVEL,
         "fail_if_worse": limit,
         "failed": any(len(one.fallen) for one in done),
         "comparisons": [_record(one) for one in done],
-        "command": command,
-        "seed": settings.seed,
         "versions": {"vergence": vergence.__version__, "python": platform.python_version()},
     }
     folder.write_json(RESULT, content)
     with whole(folder.path / TABLE, of_job=True) as unfinished:
         pd.concat([one.table.assign(compared=one.after) for one in done], ignore_index=True).to_parquet(unfinished)
-    about = {"Command": command, "Before": before, "Kind": str(kind), "Seed": settings.seed}
-    folder.write_text(PAGE, page(before, [(one.after, one) for one in done], limit=limit, about=about))
+    folder.write_text(PAGE, page(str(about["before"]), done, limit=limit, about=about))
 
 
 def _record(one: Comparison) -> dict[str, Any]:
@@ -243,7 +216,7 @@ def _record(one: Comparison) -> dict[str, Any]:
         "finding": one.finding,
         "scores_compared": len(one.table),
         "verdicts": counts,
-        "beyond_chance": {verdict: len(sure(one.table, verdict)) for verdict in (BETTER, WORSE)},
+        "beyond_chance": {"better": len(sure(one.table, "better")), "worse": len(sure(one.table, "worse"))},
         "shared": {
             what: dict(zip(("both", "only_before", "only_after"), counted, strict=True))
             for what, counted in one.shared.items()

@@ -56,7 +56,7 @@ def kind_of(path: Path) -> Kind:
     inner = seeds_in(path)
     if inner and len({kind_of(folder) for folder in inner.values()}) == 1:
         return Kind.SEEDS
-    raise CorpusError(f"{path} holds nothing that can be compared; it must hold {'; or '.join(MADE_BY.values())}")
+    raise CorpusError(f"{path} holds nothing that can be compared; it must hold one of: {'; '.join(MADE_BY.values())}")
 
 
 def one_kind(before: Path, afters: list[Path]) -> Kind:

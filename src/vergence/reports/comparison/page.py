@@ -1,10 +1,11 @@
 """What a comparison says: the finding in a sentence, tables for a page and a terminal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ DRAWN = 24
 LISTED = 14
 """Scores on a terminal."""
 _MOST_ROWS = 400
+_LONGEST = 44  # of a name on a terminal
 _TITLES = MappingProxyType(
     {
         "factors": "Factors",
@@ -36,25 +38,35 @@ _TITLES = MappingProxyType(
     }
 )
 _HEADINGS = ("before", "after", "difference", "95 % interval", "floor", "ceiling", "differing", "adjusted p")
+_READING = (
+    "A score is better or worse where its 95 % interval excludes 0; beyond chance, where it does so after allowing for "
+    "all scores that are looked at (Holm)."
+)
 _STYLES = MappingProxyType({BETTER: "green", WORSE: "red"})
 
 
-class Shown(Protocol):
-    """What the page needs of one comparison."""
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One AFTER compared with BEFORE.
 
-    @property
-    def table(self) -> pd.DataFrame: ...
-    @property
-    def shared(self) -> Mapping[str, tuple[int, int, int]]: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-    @property
-    def finding(self) -> str: ...
-    @property
-    def fallen(self) -> pd.DataFrame: ...
+    Args:
+        after: Its path.
+        table: Of `judged`.
+        shared: By what it is of, how many both have, only the one, only the other.
+        notes: What a reader must know, a line each.
+        finding: In a sentence.
+        fallen: What is worse by more than is allowed; nothing where nothing was asked.
+    """
+
+    after: str
+    table: pd.DataFrame
+    shared: Mapping[str, tuple[int, int, int]]
+    notes: tuple[str, ...]
+    finding: str
+    fallen: pd.DataFrame
 
 
-def label(row: Mapping[str, Any]) -> str:
+def label(row: Mapping[Any, Any]) -> str:
     """What a score is called.
 
     Example:
@@ -69,7 +81,7 @@ def label(row: Mapping[str, Any]) -> str:
 def finding(table: pd.DataFrame, after: str) -> str:
     """How many scores are better and worse beyond chance, and the largest of each, in a sentence or two."""
     n = int((table["judged"] & table["p"].notna()).sum())
-    down, up = (sure(table, verdict) for verdict in (WORSE, BETTER))
+    down, up = sure(table, "worse"), sure(table, "better")
     if (table["difference"] == 0).all():
         return f"{after} differs in none of {len(table)} scores"
     if not n:
@@ -85,40 +97,36 @@ def finding(table: pd.DataFrame, after: str) -> str:
     return "; ".join(said)
 
 
-def page(before: str, done: Sequence[tuple[str, Shown]], *, limit: float | None, about: Mapping[str, object]) -> str:
+def page(before: str, done: Sequence[Comparison], *, limit: float | None, about: Mapping[str, object]) -> str:
     """The page: the finding of the first AFTER, then each one's scores.
 
     Args:
         before: What all are compared with.
-        done: By its path, each comparison.
+        done: The comparisons.
         limit: By how much a score may be worse; `None` if that was not asked.
         about: How it was made.
     """
-    _, first = done[0]
-    lede = [
-        f"Compared with {before}. A score is better or worse where its 95 % interval excludes 0; beyond chance, where "
-        "it does so after allowing for all scores that are looked at (Holm)."
-    ]
+    lede = [f"Compared with {before}.", _READING]
     if limit is not None:
-        lede += [_limit_said(after, one, limit) for after, one in done]
-    lede += [f"{one.finding}." for _, one in done[1:]]
+        lede += [_limit_said(one, limit) for one in done]
+    lede += [f"{one.finding}." for one in done[1:]]
     several = len(done) > 1
     return build_page(
         kicker="vergence compare",
-        headline=capitalised(first.finding),
+        headline=capitalised(done[0].finding),
         lede=" ".join(lede),
         claims=[],
-        sections=list(chain.from_iterable(_sections(after if several else "", one) for after, one in done)),
+        sections=list(chain.from_iterable(_sections(one, named=several) for one in done)),
         about=about,
-        notes=list(dict.fromkeys(chain.from_iterable(one.notes for _, one in done))),
+        notes=list(dict.fromkeys(chain.from_iterable(one.notes for one in done))),
     )
 
 
-def _limit_said(after: str, one: Shown, limit: float) -> str:
+def _limit_said(one: Comparison, limit: float) -> str:
     if one.fallen.empty:
-        return f"No score of {after} falls by more than {limit:g} beyond chance."
+        return f"No score of {one.after} falls by more than {limit:g} beyond chance."
     named = ", ".join(label(row) for row in one.fallen.head(5).to_dict("records"))
-    return f"{len(one.fallen)} scores of {after} fall by more than {limit:g}: {named}."
+    return f"{len(one.fallen)} scores of {one.after} fall by more than {limit:g}: {named}."
 
 
 def shared_said(shared: Mapping[str, tuple[int, int, int]]) -> list[str]:
@@ -129,22 +137,24 @@ def shared_said(shared: Mapping[str, tuple[int, int, int]]) -> list[str]:
     ]
 
 
-def terminal(one: Shown) -> Table:
+def terminal(one: Comparison) -> Table:
     """The scores that differ most, for a terminal: what is beyond chance first."""
     order = _ordered(one.table).head(LISTED)
     rows = []
     for row in order.to_dict("records"):
         style = _STYLES.get(row["verdict"], "")
         said = row["verdict"] if row["verdict"] == "open" or _beyond(row) else f"{row['verdict']}, alone"
-        cells = (label(row), _number(row["before"]), _number(row["after"]), _signed(row["difference"]), _interval(row))
+        name = label(row)
+        name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+        cells = (name, _number(row["before"]), _number(row["after"]), _signed(row["difference"]), _interval(row))
         rows.append((*cells, plain(said, style=style)))
     title = f"{len(order)} of {len(one.table)} scores, the largest differences first"
     headings = ("score", "before", "after", "change", "95 % interval", "")
     return terminal_grid(headings, rows, title=title, left=("score", ""))
 
 
-def _sections(after: str, one: Shown) -> list[Section]:
-    prefix = f"{after}: " if after else ""
+def _sections(one: Comparison, *, named: bool) -> list[Section]:
+    prefix = f"{one.after}: " if named else ""
     lines = [f"{line}." for line in shared_said(one.shared)]
     drawn = _ordered(one.table).head(DRAWN)
     drawn = drawn.assign(label=[label(row) for row in drawn.to_dict("records")])
@@ -194,11 +204,11 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order]
 
 
-def _beyond(row: Mapping[str, Any]) -> bool:
+def _beyond(row: Mapping[Any, Any]) -> bool:
     return bool(row["verdict"] != "open" and row["p_holm"] < 0.05)
 
 
-def _change(row: Mapping[str, Any]) -> str:
+def _change(row: Mapping[Any, Any]) -> str:
     return (
         f"{label(row)} {_number(row['before'])} → {_number(row['after'])} "
         f"({_signed(row['difference'])} {_interval(row)})"
@@ -218,11 +228,11 @@ def _signed(value: float) -> str:
     return f"+{text}" if isfinite(value) and value > 0 else text
 
 
-def _interval(row: Mapping[str, Any]) -> str:
+def _interval(row: Mapping[Any, Any]) -> str:
     return f"[{_signed(row['low'])}, {_signed(row['high'])}]" if isfinite(row["low"] + row["high"]) else "–"
 
 
-def _with_ends(row: Mapping[str, Any], side: str) -> Markup:
+def _with_ends(row: Mapping[Any, Any], side: str) -> Markup:
     ends = [row[f"{side}_low"], row[f"{side}_high"]]
     value = _number(row[side])
     if not all(map(isfinite, ends)):
@@ -230,7 +240,7 @@ def _with_ends(row: Mapping[str, Any], side: str) -> Markup:
     return Markup('{} <small class="interval">{} to {}</small>').format(value, *map(_number, ends))
 
 
-def _of(row: Mapping[str, Any]) -> str:
+def _of(row: Mapping[Any, Any]) -> str:
     if not isfinite(row["n"]):
         return "–"
     return f"{row['n']:,.0f}" if not isfinite(row["differing"]) else f"{row['differing']:,.0f} of {row['n']:,.0f}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from vergence.arrow import read_table
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import read_json
-from vergence.metrics.differences import paired_scores
+from vergence.metrics.differences import Score, paired_scores
 from vergence.probes.comparison import (
     HIGHER,
     Compared,
@@ -29,7 +29,11 @@ from vergence.random import named
 from vergence.reports.awareness_job import ANSWERS
 
 _AT_ONCE = 32  # concepts
-_SCORES = {"f1": f1_of_sums, "precision": partial(share_told, of=1), "recall": partial(share_told, of=2)}
+_SCORES: dict[str, Score] = {
+    "f1": f1_of_sums,
+    "precision": partial(share_told, of=1),
+    "recall": partial(share_told, of=2),
+}
 
 
 def compare_awareness(before: Path, after: Path, *, seed: int) -> Compared:
@@ -69,16 +73,16 @@ def compare_awareness(before: Path, after: Path, *, seed: int) -> Compared:
         raise CorpusError(f"{before} and {after} have no image in common; show both models the same images")
     paired = _paired_answers(answers, both, before, after)
     concepts = _concepts(one)
-    rows = [_group(part, group, concepts[group], seed) for group, part in paired.groupby("group", sort=False)]
+    rows = [_group(part, str(group), concepts[str(group)], seed) for group, part in paired.groupby("group", sort=False)]
     shared = {"images": (len(both), len(keys[0] - both), len(keys[1] - both))}
     return Compared(pd.concat(rows, ignore_index=True), shared=shared, notes=tuple(notes))
 
 
-def _group(part: pd.DataFrame, group: Any, concepts: Sequence[str], seed: int) -> pd.DataFrame:
+def _group(part: pd.DataFrame, group: str, concepts: Sequence[str], seed: int) -> pd.DataFrame:
     """Macro-F1, and F1, precision and recall of each concept that an image shows."""
     place = {name: number for number, name in enumerate(concepts)}
     shown, *told = (_indicators(part[name], place) for name in ("shown", "told_before", "told_after"))
-    known = np.flatnonzero(shown.any(0))
+    known = np.flatnonzero(shown.any(0)).tolist()
     names = [concepts[number] for number in known]
     terms = [told_terms(shown[:, known], side[:, known]) for side in told]
     clusters = torch.from_numpy(pd.factorize(part["cluster"])[0])
@@ -87,39 +91,39 @@ def _group(part: pd.DataFrame, group: Any, concepts: Sequence[str], seed: int) -
     prevalence = shown[:, known].mean(0)
     floor = 2 * prevalence * guessed / (prevalence + guessed)
     macro_jump = float((2 / (terms[0].sum(0)[:, 1:].sum(1))).mean()) / len(names)
+    one, other = terms
     found = paired_scores(
-        *(side.reshape(len(part), 1, -1) for side in terms),
-        score=mean_f1_of_sums,
-        clusters=clusters,
+        one.reshape(len(part), 1, -1),
+        other.reshape(len(part), 1, -1),
+        mean_f1_of_sums,
+        clusters,
         jump=macro_jump,
         generator=named(seed, f"macro {group}"),
     )
-    guessing = {"floor_is": "guessing", "over": over}
-    rows = [
-        paired_rows(found, [str(group)], section="groups", metric="macro-F1", floor=float(floor.mean()), **guessing)
-    ]
+    made = partial(paired_rows, floor_is="guessing", over=over)
+    rows = [made(found, [group], section="groups", metric="macro-F1", floor=float(floor.mean()))]
     for metric, score in _SCORES.items():
         for start in range(0, len(names), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             support = terms[0][:, some].sum(0)
             found = paired_scores(
-                *(side[:, some] for side in terms),
-                score=score,
-                clusters=clusters,
+                one[:, some],
+                other[:, some],
+                score,
+                clusters,
                 jump=_jump(metric, support),
                 generator=named(seed, f"{metric} {group} {start}"),
             )
             chance = floor[some] if metric == "f1" else nan
             rows.append(
-                paired_rows(
+                made(
                     found,
                     names[some],
                     section="concepts",
                     metric=metric,
-                    group=str(group),
+                    group=group,
                     floor=chance,
                     judged=metric == "f1",
-                    **guessing,
                 )
             )
     return pd.concat(rows, ignore_index=True)
@@ -177,7 +181,8 @@ def _answers(folder: Path, model: str) -> pd.DataFrame:
         name for name in ("model", "prompts", "group", "key", "cluster", "shown", "told") if name not in table
     ]:
         raise CorpusError(f"{folder / ANSWERS} lacks {', '.join(missing)}; run vergence awareness again")
-    return table[(table["model"] == model) & (table["prompts"] == "bare")]
+    mine: pd.DataFrame = table[(table["model"] == model) & (table["prompts"] == "bare")]
+    return mine
 
 
 def _paired_answers(answers: Sequence[pd.DataFrame], both: set[str], before: Path, after: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Results that come as tables alone: of `vergence probe`, of `align` and `spectrum`, and of studies."""
 
+import re
 from collections.abc import Mapping
 from math import nan
 from pathlib import Path
@@ -24,6 +25,8 @@ _SCORED = (
 )
 """Measures of studies of which more is better; the others, such as a loss, are shown and not judged."""
 
+_RUN = "run of any seed"
+_SEED = re.compile(r"[ ,_-]*seed[ =_-]*[0-9]+")
 _MEASURED = (
     "run", "seed", "value", "low", "high", "predicted_low", "predicted_high", "expected", "reason", "told", "statement",
     "block", "floor", "ceiling", "outcome", "n_fit", "n_test", "n_concepts",
@@ -93,31 +96,25 @@ def compare_studies(before: Path, after: Path) -> Compared:
     names = [str(_required(read_json(path / "verdict.json"), path).get("study")) for path in (before, after)]
     if names[0] != names[1]:
         raise ConfigError(f"{before} is of study {names[0]} and {after} of {names[1]}; compare runs of one study")
-    tables = [read_table(path / "table.parquet").to_pandas() for path in (before, after)]
+    tables = [_runs(path) for path in (before, after)]
     by = [name for name in tables[0].columns if name not in _MEASURED and name in tables[1].columns]
-    keyed = [
-        table.assign(
-            seed=table.get("seed", 0),
-            of=[" · ".join(map(_said, row)) for row in table[by].to_numpy()],
-        )
-        for table in tables
-    ]
-    for path, table in zip((before, after), keyed, strict=True):
-        if table.duplicated(["of", "seed"]).any():
+    for path, table in zip((before, after), tables, strict=True):
+        if table.duplicated([*by, "seed"]).any():
             raise CorpusError(f"{path} holds several rows of one score, which do not pair; run the study again")
     numbers = ["value", "low", "high", "floor", "ceiling"]
-    sides = [table[["of", "seed", *by, *numbers]].dropna(subset=["value"]) for table in keyed]
-    joined = sides[0].merge(sides[1][["of", "seed", *numbers]], on=["of", "seed"], suffixes=("", "_after"))
+    sides = [table[[*by, "seed", *numbers]].dropna(subset=["value"]) for table in tables]
+    joined = sides[0].merge(sides[1].drop(columns=["floor", "ceiling"]), on=[*by, "seed"], suffixes=("", "_after"))
     only = [len(side) - len(joined) for side in sides]
     if joined.empty:
         raise CorpusError(f"{before} and {after} have no run of equal settings and seed in common")
-    varying = [name for name in by if joined[name].astype(str).nunique() > 1 and name not in ("factor", "metric")]
     new = {f"{number}{end}": f"{side}{limit}" for side, end in (("before", ""), ("after", "_after"))
            for number, limit in (("value", ""), ("low", "_low"), ("high", "_high"))}  # fmt: skip
     rows = joined.rename(columns=new)
     rows["name"] = rows["factor"].astype(str)
+    details = [name for name in by[by.index("side") :] if name not in ("factor", "metric") and rows[name].nunique() > 1]
     rows["group"] = [
-        ", ".join(f"{name} {_said(row[name])}" for name in varying) for row in rows[varying].to_dict("records")
+        ", ".join([str(run).strip("_- "), *map(_said, own)])
+        for run, own in zip(rows[_RUN], rows[details].to_numpy().tolist(), strict=True)
     ]
     rows = rows.assign(section="factors", floor_is="untrained encoder", judged=rows["metric"].isin(_SCORED))
     rows["better"] = np.where(rows["judged"], HIGHER, "")
@@ -127,6 +124,18 @@ def compare_studies(before: Path, after: Path) -> Compared:
         return Compared(every[0], shared=shared, notes=("one seed: intervals are those of the tested items",))
     note = f"{len(every)} seeds pair: intervals are for further seeds, on the same items"
     return Compared(seeds_rows(every), shared=shared, notes=(note,))
+
+
+def _runs(path: Path) -> pd.DataFrame:
+    """The table of a study, each run called alike for all seeds."""
+    table = read_table(path / "table.parquet").to_pandas()
+    if missing := [name for name in ("run", "side", "factor", "metric", "value") if name not in table]:
+        raise CorpusError(f"{path / 'table.parquet'} is no table of a study: it lacks {', '.join(missing)}")
+    seeds = table["seed"] if "seed" in table else pd.Series(0, index=table.index)
+    called = [_SEED.sub("", str(run)) for run in table["run"]]
+    columns = [_RUN, *table.columns.drop("seed", errors="ignore"), "seed"]
+    found: pd.DataFrame = table.assign(seed=seeds, **{_RUN: called})[columns]
+    return found.fillna({name: "" for name in columns if found[name].dtype == object})
 
 
 def _said(value: Any) -> str:
@@ -141,7 +150,7 @@ def _joined(
         columns = {value: name, "low": f"{name}_low", "high": f"{name}_high"}
         sides.append(table[[*by, *columns, *(kept or () if name == "before" else ())]].rename(columns=columns))
     joined = sides[0].merge(sides[1], on=by, how="inner")
-    numbers = [name for name in joined if name not in by]
+    numbers = [name for name in joined.columns if name not in by]
     joined[numbers] = joined[numbers].astype(float)
     return joined.dropna(subset=["before", "after"]).reset_index(drop=True)
 
