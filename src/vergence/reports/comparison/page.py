@@ -16,7 +16,7 @@ from vergence.plots.comparison import score_differences
 from vergence.plots.style import svg
 from vergence.probes.comparison import BETTER, WORSE, sure
 from vergence.reports.page import Section, build_page, grid, picture, prose
-from vergence.reports.words import capitalised, metric_name, words
+from vergence.reports.words import metric_name, words
 from vergence.terminal import grid as terminal_grid
 from vergence.terminal import plain
 
@@ -25,6 +25,7 @@ DRAWN = 24
 LISTED = 14
 """Scores on a terminal."""
 _MOST_ROWS = 400
+_NAMED = 4  # of what has fallen
 _LONGEST = 44  # of a name on a terminal
 _TITLES = MappingProxyType(
     {
@@ -90,8 +91,9 @@ def finding(table: pd.DataFrame, after: str) -> str:
         alone = int((table["verdict"] != "open").sum())
         further = f"; {alone} intervals exclude 0 by themselves, as some of so many would by chance" if alone else ""
         return f"{after} is neither better nor worse in any of {n} scores, beyond chance{further}"
-    said = [f"{after} is worse in {len(down)} and better in {len(up)} of {n} scores, beyond chance"]
-    for direction, part in (("most worse", down), ("most better", up)):
+    counts = [f"{word} in {len(part)}" for word, part in ((WORSE, down), (BETTER, up)) if len(part)]
+    said = [f"{after} is {' and '.join(counts)} of {n} scores, beyond chance"]
+    for direction, part in (("furthest down", down), ("furthest up", up)):
         if len(part):
             said.append(f"{direction}: {_change(part.iloc[0].to_dict())}")
     return "; ".join(said)
@@ -113,7 +115,7 @@ def page(before: str, done: Sequence[Comparison], *, limit: float | None, about:
     several = len(done) > 1
     return build_page(
         kicker="vergence compare",
-        headline=capitalised(done[0].finding),
+        headline=done[0].finding,
         lede=" ".join(lede),
         claims=[],
         sections=list(chain.from_iterable(_sections(one, named=several) for one in done)),
@@ -124,9 +126,10 @@ def page(before: str, done: Sequence[Comparison], *, limit: float | None, about:
 
 def _limit_said(one: Comparison, limit: float) -> str:
     if one.fallen.empty:
-        return f"No score of {one.after} falls by more than {limit:g} beyond chance."
-    named = ", ".join(label(row) for row in one.fallen.head(5).to_dict("records"))
-    return f"{len(one.fallen)} scores of {one.after} fall by more than {limit:g}: {named}."
+        return f"No score of {one.after} is worse by more than {limit:g} beyond chance."
+    named = "; ".join(label(row) for row in one.fallen.head(_NAMED).to_dict("records"))
+    more = "; …" if len(one.fallen) > _NAMED else ""
+    return f"Worse by more than {limit:g} in {len(one.fallen)} scores of {one.after}: {named}{more}."
 
 
 def shared_said(shared: Mapping[str, tuple[int, int, int]]) -> list[str]:
@@ -156,7 +159,8 @@ def terminal(one: Comparison) -> Table:
 def _sections(one: Comparison, *, named: bool) -> list[Section]:
     prefix = f"{one.after}: " if named else ""
     lines = [f"{line}." for line in shared_said(one.shared)]
-    drawn = _ordered(one.table).head(DRAWN)
+    changed = one.table[one.table["difference"] != 0]
+    drawn = _ordered(changed if len(changed) else one.table).head(DRAWN)
     drawn = drawn.assign(label=[label(row) for row in drawn.to_dict("records")])
     caption = f"The {len(drawn)} largest differences of {len(one.table)} scores, those beyond chance first."
     wide, narrow = (svg(score_differences(drawn, layout=layout)) for layout in ("wide", "narrow"))
