@@ -160,9 +160,10 @@ class _Embedding:
         labelling = self.settings.labelling
         sides = [self._embedded(path, path) for path in (before, after)]
         if labelling.labels is not None and labelling.floor is None and is_run(before):
-            start = self.folder.path / "untrained" / str(len(self.made))
-            save_untrained(before, start)
-            labelling = replace(labelling, floor=self._embedded(before / "untrained", start))
+            name, start = before / "untrained", self.folder.path / "untrained" / str(len(self.made))
+            if name not in self.made:
+                save_untrained(before, start)
+            labelling = replace(labelling, floor=self._embedded(name, start))
         without = trained_on(before) | trained_on(after)
         return compare_embeddings(*sides, labelling=labelling, seed=self.settings.seed, without=without)
 

@@ -93,7 +93,7 @@ def finding(table: pd.DataFrame, after: str) -> str:
         return f"{after} is neither better nor worse in any of {n} scores, beyond chance{further}"
     counts = [f"{word} in {len(part)}" for word, part in ((WORSE, down), (BETTER, up)) if len(part)]
     said = [f"{after} is {' and '.join(counts)} of {n} scores, beyond chance"]
-    for direction, part in (("furthest down", down), ("furthest up", up)):
+    for direction, part in (("worst", down), ("best", up)):
         if len(part):
             said.append(f"{direction}: {_change(part.iloc[0].to_dict())}")
     return "; ".join(said)
