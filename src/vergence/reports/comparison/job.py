@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import vergence
 from vergence.checks import non_negative
 from vergence.data.rows import Columns
-from vergence.errors import ConfigError, CorpusError
+from vergence.errors import ConfigError, CorpusError, first_line
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
 from vergence.probes.comparison import LEVEL, Compared, fallen, judged, records, seeds_rows, sure
@@ -133,19 +134,31 @@ def _comparing(kind: Kind, settings: Settings, folder: JobFolder | None) -> Call
     """What compares two paths of a kind."""
     seed, labelling = settings.seed, settings.labelling
     if kind is Kind.AWARENESS:
-        return lambda one, other: compare_awareness(one, other, seed=seed)
+        return partial(_as_written, partial(compare_awareness, seed=seed))
     if kind is Kind.EMBEDDINGS:
         return lambda one, other: compare_embeddings(one, other, labelling=labelling, seed=seed)
     if kind is Kind.MODEL:
         assert folder is not None
         held = _Embedding(folder, settings)
         return held.compare
-    return {
+    tables = {
         Kind.AUDIT: compare_audits,
         Kind.PROBE: compare_probes,
         Kind.ALIGNMENT: compare_alignment,
         Kind.STUDY: compare_studies,
-    }[kind]
+    }
+    return partial(_as_written, tables[kind])
+
+
+def _as_written(compare: Callable[[Path, Path], Compared], before: Path, after: Path) -> Compared:
+    """Say in one line that a file lacks what vergence writes."""
+    try:
+        return compare(before, after)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f"{before} or {after} is not as vergence writes it ({type(error).__name__}: {first_line(error)}); make it "
+            "again with this version"
+        ) from error
 
 
 class _Embedding:
