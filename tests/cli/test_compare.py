@@ -108,7 +108,7 @@ def test_seeds_pair_by_the_name_of_their_folder(tmp_path: Path) -> None:
     assert compare(tmp_path / "before", tmp_path / "after", "--out", tmp_path / "out") == 0
     (one,) = result(tmp_path / "out")["comparisons"]
     assert one["shared"]["seeds"] == {"both": 3, "only_before": 0, "only_after": 0}
-    row = scores(tmp_path / "out", "retrieval")["image retrieval, first recall@1"]
+    row = scores(tmp_path / "out", "retrieval")["image retrieval recall@1"]
     assert (row["paired"], row["n"], row["verdict"]) == ("seeds", 3, "worse")
 
 

@@ -64,6 +64,7 @@ def paired_scores(
     clusters: Integer[Tensor, "n"] | None = None,
     *,
     jump: Float[Tensor, "scores"] | float,
+    widest: float = 1.0,
     generator: torch.Generator,
     n_resamples: int = 2000,
     level: float = 0.95,
@@ -84,6 +85,7 @@ def paired_scores(
         score: Scores of sums, along the last dimension; finite for every resample.
         clusters: Which items share what new data would bring anew; each is its own if `None`.
         jump: By how much a score changes if one item is answered otherwise.
+        widest: How far apart two scores can be; no limit is wider.
         generator: Draws the resamples, on the CPU.
         n_resamples: How many, >= 100.
         level: Nominal coverage, inside (0, 1).
@@ -135,8 +137,8 @@ def paired_scores(
     variance = (n_clusters - 1) / n_clusters * (without[2] - without[2].mean(0)).square().sum(0)
     reach = quantile * (variance + 2 * one**2).sqrt()
     few = differing < FEW
-    low[2] = torch.where(few, observed[2] - reach, low[2])
-    high[2] = torch.where(few, observed[2] + reach, high[2])
+    low[2] = torch.where(few, observed[2] - reach, low[2]).clamp(min=-widest)
+    high[2] = torch.where(few, observed[2] + reach, high[2]).clamp(max=widest)
     return _paired(observed, low, high, differing, n_clusters)
 
 

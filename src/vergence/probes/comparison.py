@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from typing import Any, Literal
 
 import numpy as np
@@ -134,15 +134,16 @@ def answers_rows(
         raise ShapeError(f"answers for factor {before.factor.name!r} are not of the same items")
     if before.factor.is_continuous:
         terms = [r2_terms(before.truth.double(), one.predicted.double()) for one in (before, after)]
-        jump = 0.0
+        jump, widest = 0.0, inf
     else:
         n_classes, (truth, *told) = codes(before.truth, before.predicted, after.predicted)
         terms = [matthews_terms(truth, one, n_classes) for one in told]
         shares = torch.bincount(truth).double() / len(truth)
+        widest = 2.0
         jump = 1 / (len(truth) * max(1e-12, 1 - float((shares**2).sum())))
     name = before.score.__name__
     one, other = (of_side[:, None] for of_side in terms)
-    found = paired_scores(one, other, _ANSWERED[name], before.clusters, jump=jump, generator=generator)
+    found = paired_scores(one, other, _ANSWERED[name], before.clusters, jump=jump, widest=widest, generator=generator)
     own = intervals or tuple(
         cluster_bootstrap(side.score, side.truth, side.predicted, side.clusters, generator=generator)
         for side in (before, after)

@@ -227,7 +227,7 @@ def _retrieval(images: list[Tensor], texts: list[Tensor], target: Tensor, member
         hits = [torch.stack([one.hits(k) for k in RANKS], dim=1) for one in ranks]
         paired = _shares(hits, clusters, seed, way)
         floor = [min(1.0, k / ranks[0].gallery) for k in RANKS]
-        names = [f"{way.replace('_', ' ')}, first {k}" if k > 1 else f"{way.replace('_', ' ')}, first" for k in RANKS]
+        names = [way.replace("_", " ")] * len(RANKS)
         metrics = [f"recall@{k}" for k in RANKS]
         rows.append(
             paired_rows(
@@ -254,12 +254,19 @@ def _alignment(pairs: list[tuple[Tensor, Tensor]], clusters: Tensor, seed: int) 
     cka = cka_difference(pairs[0], pairs[1], clusters, generator=named(seed, "groups"))
     near = [shared_by_item(*find_neighbours(*pair, k=NEIGHBOURS))[:, None] for pair in pairs]
     knn = _shares(near, clusters, seed, "neighbours")
-    parts = ((cka, "CKA, unbiased", "unbiased_cka", 0.0), (knn, "mutual k-NN", "mutual_knn", NEIGHBOURS / (n - 1)))
+    parts = ((cka, "CKA, unbiased", 0.0), (knn, f"mutual {NEIGHBOURS}-NN", NEIGHBOURS / (n - 1)))
     rows = [
         paired_rows(
-            found, [name], section="alignment", metric=metric, over="items", floor=floor, floor_is="chance", ceiling=1.0
+            found,
+            ["images and texts"],
+            section="alignment",
+            metric=metric,
+            over="items",
+            floor=floor,
+            floor_is="chance",
+            ceiling=1.0,
         )
-        for found, name, metric, floor in parts
+        for found, metric, floor in parts
     ]
     return pd.concat(rows, ignore_index=True)
 
