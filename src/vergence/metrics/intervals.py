@@ -1,6 +1,6 @@
 """Intervals for the score of a fitted probe on new data: what is resampled is what new data would bring new of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 from types import MappingProxyType
 from typing import NamedTuple
@@ -191,16 +191,28 @@ def cka_interval(
         raise ShapeError(f"a jackknife of CKA needs at least {_MIN_GROUPS} rows; got {n}")
     rows_x, rows_y = as_float64(x=x, y=y)
     order = torch.randperm(n, generator=generator).to(rows_x.device)
-    start = hsic.LinearSums.starting_with(rows_x, rows_y)
     groups = [order[k :: min(n_groups, n)] for k in range(min(n_groups, n))]
-    everything = start.plus(rows_x, rows_y)
-    left_out = (everything.without(start.plus(rows_x[rows], rows_y[rows])) for rows in groups)
+    low, high = jackknifed(pseudo_values(rows_x, rows_y, groups)[1], level)
+    return Interval(min(1.0, max(-1.0, low)), max(-1.0, min(1.0, high)))
+
+
+def pseudo_values(
+    x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"], groups: Sequence[Integer[Tensor, "rows"]]
+) -> tuple[float, Float[Tensor, "groups"]]:
+    """The unbiased linear CKA, and its pseudo-values when each group of rows is left out in turn."""
+    start = hsic.LinearSums.starting_with(x, y)
+    everything = start.plus(x, y)
+    left_out = (everything.without(start.plus(x[rows], y[rows])) for rows in groups)
     full = hsic.ratio(*everything.pairs(), unbiased=True)
     partial = torch.tensor([hsic.ratio(*sums.pairs(), unbiased=True) for sums in left_out], dtype=torch.float64)
-    pseudo = len(groups) * full - (len(groups) - 1) * partial
-    reach = float(t.ppf((1 + level) / 2, len(groups) - 1)) * float(pseudo.std()) / sqrt(len(groups))
+    return full, len(groups) * full - (len(groups) - 1) * partial
+
+
+def jackknifed(pseudo: Float[Tensor, "groups"], level: float) -> Interval:
+    """Limits for the mean of pseudo-values, by Student's t."""
+    reach = float(t.ppf((1 + level) / 2, len(pseudo) - 1)) * float(pseudo.std()) / sqrt(len(pseudo))
     centre = float(pseudo.mean())
-    return Interval(min(1.0, max(-1.0, centre - reach)), max(-1.0, min(1.0, centre + reach)))
+    return Interval(centre - reach, centre + reach)
 
 
 class _Resampling(NamedTuple):

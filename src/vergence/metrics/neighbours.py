@@ -130,7 +130,12 @@ def _neighbours(x: Float[Tensor, "n dim"], k: int) -> Neighbours:
 
 def shared_neighbours(x: Neighbours, y: Neighbours) -> float:
     """`mutual_knn` of neighbours that are already known."""
-    return float(_shared(x, y)[0].double().mean())
+    return float(shared_by_item(x, y).mean())
+
+
+def shared_by_item(x: Neighbours, y: Neighbours) -> Float[Tensor, "n"]:
+    """Of each item the share of its neighbours that both have; their mean is `mutual_knn`."""
+    return _shared(x, y)[0].double().mean(1)
 
 
 def shared_alignment(x: Neighbours, y: Neighbours) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vergence.errors import ConfigError, ShapeError
@@ -29,11 +29,13 @@ class AwarenessTable:
         groups: A row for each group with images: group, images, the entries of `Awareness.macro`, several (whether an
             image may have several of its concepts), without_images (concepts of which there is none).
         confusion: By group.
+        answers: A row for each image of a group: group, image (its row), shown and told (names of concepts).
     """
 
     concepts: pd.DataFrame
     groups: pd.DataFrame
     confusion: dict[str, pd.DataFrame]
+    answers: pd.DataFrame
 
 
 def check_templates(templates: Sequence[str]) -> None:
@@ -96,7 +98,7 @@ def awareness(
     names = list(dict.fromkeys(name for concepts in groups.values() for name in concepts))
     z_text = dict(zip(names, embed_concepts(names, embed_texts, templates=templates), strict=True))
     z_unit = unit(z_image)
-    tables, rows, confusion = [], [], {}
+    tables, rows, confusion, answers = [], [], {}, []
     for number, (group, concepts) in enumerate(groups.items()):
         here = np.array([[(group, name) in labels for name in concepts] for labels in shown])
         some = np.flatnonzero(here.any(1))
@@ -116,7 +118,22 @@ def awareness(
         several = bool((here.sum(1) > 1).any())
         rows.append({"group": group, "images": len(some), **found.macro, "several": several, "without_images": missing})
         confusion[group] = found.confusion
+        answers.append(_answers(group, some, concepts, here[some], found.told))
     if not rows:
         raise ConfigError("no image shows a concept of these groups; look at how concepts are spelt")
     table = pd.concat(tables, ignore_index=True)
-    return AwarenessTable(table[["group", *table.columns.drop("group")]], pd.DataFrame(rows), confusion)
+    ordered = table[["group", *table.columns.drop("group")]]
+    return AwarenessTable(ordered, pd.DataFrame(rows), confusion, pd.concat(answers, ignore_index=True))
+
+
+def _answers(
+    group: str,
+    images: Int[np.ndarray, " n"],
+    concepts: Sequence[str],
+    shown: Bool[np.ndarray, "n concepts"],
+    told: Bool[np.ndarray, "n concepts"],
+) -> pd.DataFrame:
+    """What each image shows and is told to show, by name."""
+    names = np.array(concepts, dtype=object)
+    named = {kind: [names[row].tolist() for row in of_image] for kind, of_image in (("shown", shown), ("told", told))}
+    return pd.DataFrame({"group": group, "image": images, **named})

@@ -1,5 +1,6 @@
 """Who is fitted on what, and what the score is a score of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -112,27 +113,78 @@ def probe(
         >>> bool(table.score[0] > 0.8), table.metric[0]
         (True, 'matthews_corrcoef')
     """
+    check_halves(fit, test)
+    rows = []
+    for factor in space.factors:
+        found = answer(fit, test, factor, classifier=classifier, regressor=regressor)
+        interval: Interval = cluster_bootstrap(
+            found.score, found.truth, found.predicted, found.clusters, generator=generator
+        )
+        counts = found.n_fit, len(found.truth), int(found.clusters.max()) + 1
+        rows.append((factor.name, found.score.__name__, found.value, *interval, *counts))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a fitted probe says of the items that it is tested on.
+
+    Args:
+        factor: Of which.
+        score: What it is scored by.
+        truth: Numbers of the true values, or true values.
+        predicted: What the probe says.
+        clusters: Of the items, numbered from 0.
+        n_fit: How many items it was fitted on.
+    """
+
+    factor: Factor
+    score: Callable[..., Tensor | float]
+    truth: Tensor
+    predicted: Tensor
+    clusters: Tensor
+    n_fit: int
+
+    @property
+    def value(self) -> float:
+        """The score."""
+        return float(self.score(self.truth, self.predicted))
+
+
+def check_halves(fit: Labelled, test: Labelled) -> None:
+    """Require test clusters to be new to the probe.
+
+    Raises:
+        ConfigError: If one is in both halves, or clusters are numbers in one and texts in the other.
+    """
     kinds = ["texts" if half.clusters.dtype.kind in "OSU" else "numbers" for half in (fit, test)]
     if kinds[0] != kinds[1]:
         raise ConfigError(f"clusters must be of one type in both halves; got {kinds[0]} to fit and {kinds[1]} to test")
     shared = sorted(set(fit.clusters.tolist()) & set(test.clusters.tolist()))
     if shared:
         raise ConfigError(f"a test cluster must be new to the probe; in both halves: {', '.join(map(str, shared[:3]))}")
-    rows = []
-    for factor in space.factors:
-        (z_fit, y_fit, held_together), (z_test, y_test, clusters) = fit.known(factor), test.known(factor)
-        if not len(y_fit) or not len(y_test):
-            raise ConfigError(
-                f"factor {factor.name!r} is known for {len(y_fit)} items to fit and {len(y_test)} to test"
-            )
-        score = r2_score if factor.is_continuous else matthews_corrcoef
-        fitted = (regressor if factor.is_continuous else classifier).fit(z_fit, y_fit, groups=_numbered(held_together))
-        predicted, numbers = fitted.predict(z_test), _numbered(clusters)
-        interval: Interval = cluster_bootstrap(score, y_test, predicted, numbers, generator=generator)
-        value = float(score(y_test, predicted))
-        counts = len(y_fit), len(y_test), int(numbers.max()) + 1
-        rows.append((factor.name, score.__name__, value, *interval, *counts))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def answer(
+    fit: Labelled,
+    test: Labelled,
+    factor: Factor,
+    *,
+    classifier: _Regressor = Logistic(),  # noqa: B008 - frozen
+    regressor: _Regressor = Ridge(),  # noqa: B008
+) -> Answers:
+    """Fit a probe for one factor, and have it say what the other half shows.
+
+    Raises:
+        ConfigError: If the factor has no known value in one of the halves.
+        FactorError: If a label is no number, or no value, of the factor.
+    """
+    (z_fit, y_fit, held_together), (z_test, y_test, clusters) = fit.known(factor), test.known(factor)
+    if not len(y_fit) or not len(y_test):
+        raise ConfigError(f"factor {factor.name!r} is known for {len(y_fit)} items to fit and {len(y_test)} to test")
+    score = r2_score if factor.is_continuous else matthews_corrcoef
+    fitted = (regressor if factor.is_continuous else classifier).fit(z_fit, y_fit, groups=_numbered(held_together))
+    return Answers(factor, score, y_test, fitted.predict(z_test), _numbered(clusters), len(y_fit))
 
 
 def _numbered(clusters: np.ndarray) -> Tensor:

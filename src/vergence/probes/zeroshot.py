@@ -31,11 +31,13 @@ class Awareness:
         macro: Means over concepts with images: macro_f1, mean_per_class_recall, mean_average_precision, each with _low
             and _high; acc1 and acc5; chance_macro_f1.
         confusion: Images by concept shown (rows) and told (columns), as shares of an image where it has several.
+        told: Which concepts each image is told to show.
     """
 
     concepts: pd.DataFrame
     macro: dict[str, float]
     confusion: pd.DataFrame
+    told: Bool[np.ndarray, "n concepts"]
 
 
 def zero_shot(
@@ -106,7 +108,7 @@ def zero_shot(
         macro |= {name: float(found[of][0, known].mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
     shares = shown / shown.sum(1, keepdims=True)
     confusion = pd.DataFrame(shares.T @ told, index=list(names), columns=list(names))
-    return Awareness(table, macro, confusion)
+    return Awareness(table, macro, confusion, told)
 
 
 def _nearest(similarity: Float[np.ndarray, "n c"], many: Int[np.ndarray, " n"]) -> Bool[np.ndarray, "n c"]:

@@ -33,6 +33,8 @@ from vergence.terminal import bars
 from vergence.training.embed_images import UNREADABLE, write_images
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
+ANSWERS = "answers.parquet"
+"""Of each image what it shows and is told to show, which `vergence compare` pairs."""
 _THUMBNAIL = 72
 
 
@@ -73,8 +75,8 @@ def run_awareness(
 ) -> AwarenessRun:
     """Score what models see of concepts.
 
-    The folder gets `awareness.json` and `awareness.parquet`, `clip_benchmark.json`, `page.html`, and the embeddings of
-    each model, which are not made again.
+    The folder gets `awareness.json` and `awareness.parquet`, `answers.parquet`, `clip_benchmark.json`, `page.html`, and
+    the embeddings of each model, which are not made again.
 
     Args:
         images: What `read_concepts` takes.
@@ -106,15 +108,18 @@ def run_awareness(
     folder = JobFolder.claim(
         out, {"job": "awareness", "models": list(files.values()), "rows": labelled.digest}, present=present
     )
-    bare, templated = {}, {}
+    bare, templated, answers = {}, {}, []
     for name, model in loaded.items():
         _embed(folder, files[name], model, labelled, batch_size=batch_size, workers=workers)
         z, keys = _embedded(folder.path / files[name])
         labels = [labelled.shown[key] for key in keys]
-        score = partial(awareness, z, labels, groups, model.embed_texts, clusters=labelled.clusters(keys), seed=seed)
+        clusters = labelled.clusters(keys)
+        score = partial(awareness, z, labels, groups, model.embed_texts, clusters=clusters, seed=seed)
         bare[name] = score(templates=BARE)
+        answers.append(_answers(bare[name], name, "bare", keys, clusters))
         if templates:
             templated[name] = score(templates=templates)
+            answers.append(_answers(templated[name], name, "templates", keys, clusters))
     main, *_ = loaded
     concepts = bare[main].concepts if audit is None else written.with_coverage(bare[main].concepts, audit)
     trends = {} if audit is None else _trends(concepts, seed)
@@ -122,6 +127,7 @@ def run_awareness(
     done = AwarenessRun(bare, templated, left_out, trends)
     about = {"command": command, "lexicon": lexicon.name, "seed": seed, "templates": list(templates)}
     _write_tables(folder, done, concepts, about=about, dataset=str(images))
+    _write_table(folder, ANSWERS, pd.concat(answers, ignore_index=True))
     folder.write_text(
         "page.html",
         written.page(
@@ -196,8 +202,21 @@ def _write_tables(
         for prompts, tables in (("bare", done.bare), ("templates", done.templated))
         for name, table in tables.items()
     ]
-    with whole(folder.path / "awareness.parquet", of_job=True) as unfinished:
-        pd.concat(long, ignore_index=True).to_parquet(unfinished)
+    _write_table(folder, "awareness.parquet", pd.concat(long, ignore_index=True))
+
+
+def _write_table(folder: JobFolder, name: str, table: pd.DataFrame) -> None:
+    with whole(folder.path / name, of_job=True) as unfinished:
+        table.to_parquet(unfinished)
+
+
+def _answers(
+    found: AwarenessTable, model: str, prompts: str, keys: Sequence[str], clusters: np.ndarray
+) -> pd.DataFrame:
+    """What each image is told to show, by its key, so that another model can be compared on the same images."""
+    rows = found.answers["image"].to_numpy()
+    named = found.answers.drop(columns="image").assign(key=np.array(keys, dtype=object)[rows], cluster=clusters[rows])
+    return named.assign(model=model, prompts=prompts)[["model", "prompts", "group", "key", "cluster", "shown", "told"]]
 
 
 def _name(path: str, paths: Sequence[str]) -> str:
