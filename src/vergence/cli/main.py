@@ -15,7 +15,7 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 from vergence import __version__
-from vergence.cli import align, audit, awareness, demo, embed, lexicon, probe, render, spectrum, study, train
+from vergence.cli import adapt, align, audit, awareness, demo, embed, lexicon, probe, render, spectrum, study, train
 from vergence.errors import VergenceError
 from vergence.terminal import abandon, flush, plain_warnings, say
 
@@ -24,6 +24,7 @@ _COMMANDS = MappingProxyType(
         "demo": demo,
         "render": render,
         "train": train,
+        "adapt": adapt,
         "embed": embed,
         "audit": audit,
         "awareness": awareness,

@@ -23,10 +23,10 @@ from vergence.losses import (
 )
 from vergence.random import named
 from vergence.training.export import ExportedEncoder, encoder_lines, save_encoder, write_beside
-from vergence.training.models import load_model, weights_digest
+from vergence.training.models import ImageTextModel, load_model, weights_digest
 from vergence.training.pairs import TrainingPairs
 from vergence.training.spec import DataConfig, RunConfig, TermConfig, default_objective
-from vergence.training.start import FittedModel, StartConfig, Trainable
+from vergence.training.start import FittedModel, StartConfig
 from vergence.training.towers import make_text_encoder, seeded
 
 ADAPTER = "adapter"
@@ -63,14 +63,14 @@ class Fitting:
     packages: tuple[str, ...] = ()
 
 
-def open_start(config: RunConfig) -> tuple[RunConfig, Trainable | None]:
-    """Load the model that a run starts from, and settle what follows from it: side and objective.
+def open_start(config: RunConfig) -> tuple[RunConfig, Any]:
+    """Load the model that a run starts from, if there is one.
 
     Args:
         config: As it was given.
 
     Returns:
-        The configuration as resolved; and the model, on the CPU, `None` if there is none.
+        The configuration as `resolved`; and the model, on the CPU, `None` if there is none.
 
     Raises:
         CorpusError: If the model cannot be loaded.
@@ -78,13 +78,23 @@ def open_start(config: RunConfig) -> tuple[RunConfig, Trainable | None]:
     """
     if config.start is None:
         return config, None
-    model = cast(Trainable, load_model(config.start.model))
+    model = load_model(config.start.model)
+    return resolved(config, model), model
+
+
+def resolved(config: RunConfig, model: ImageTextModel) -> RunConfig:
+    """Settle what follows from the model that a run starts from: side and objective.
+
+    Raises:
+        ConfigError: If another side is asked for than its own.
+    """
     if config.data.side not in (model.side, DataConfig().side):
-        raise ConfigError(f"data.side must be {model.side}, that of {config.start.model}; got {config.data.side}")
+        named_model = config.start.model if config.start else "the model"
+        raise ConfigError(f"data.side must be {model.side}, that of {named_model}; got {config.data.side}")
     objective = config.objective
     if isinstance(model, PretrainedPair) and objective == default_objective() and _has(model, "logit_scale"):
         objective = {"contrast": _own_loss(model)}
-    return replace(config, data=replace(config.data, side=model.side), objective=objective), model
+    return replace(config, data=replace(config.data, side=model.side), objective=objective)
 
 
 def from_scratch(config: RunConfig, image: nn.Module, pairs: TrainingPairs) -> Fitting:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -201,7 +201,7 @@ def fitted_weights(model: Any, part: str) -> set[str]:
     return chosen
 
 
-def _reached(model: Any, features: Callable[[Tensor], Tensor], views: Int[Tensor, "1 *view"]) -> set[str]:
+def _reached(model: Any, features: Callable[[Tensor], Tensor], views: Shaped[Tensor, "1 *view"]) -> set[str]:
     """Which weights the features depend on, of those that are not fixed already."""
     named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     if not named:
