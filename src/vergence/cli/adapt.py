@@ -134,4 +134,5 @@ def _remembered(options: Namespace) -> Any:
 
 def _cells(row: Any) -> tuple[str, ...]:
     interval = "" if row.low != row.low else f"[{row.low:+.3f}, {row.high:+.3f}]"
-    return row.where, row.score, f"{row.before:.3f}", f"{row.after:.3f}", f"{row.difference:+.3f}", interval
+    score = row.score.replace("_retrieval_", " ")
+    return row.where, score, f"{row.before:.3f}", f"{row.after:.3f}", f"{row.difference:+.3f}", interval

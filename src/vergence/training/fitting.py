@@ -214,7 +214,7 @@ def _own_loss(model: PretrainedPair) -> TermConfig:
 def _calibrate(model: PretrainedPair, objective: Objective) -> None:
     """Give a model's logits the scale, and the bias, that the objective has come to."""
     for term in cast(Mapping[str, WeightedTerm], objective.terms).values():
-        settings = term.settings | {name: float(module()) for name, module in term.learned.items()}
+        settings = term.settings | {name: module().item() for name, module in term.learned.items()}
         if term.fn not in _OF_COSINES or settings.get("similarity", "cosine") != "cosine" or not term.weight_at(1.0):
             continue
         with torch.no_grad():

@@ -26,7 +26,8 @@ PARTS = ("both", "image", "text", "heads", "lora")
 """What of a model can be fitted: both towers, one of them, the last layers of both, matrices beside those of both."""
 
 _HEAD = re.compile(
-    r"(^|\.)((visual|vision|image|text)_projection|head|attn_?pool|image_head|text_head)(\.|$)|^(visual|text)\.proj(\.|$)"
+    r"(^|\.)(((visual|vision|image|text)_projection)|head|attn_?pool)(\.|$)"
+    r"|^(model\.)?(visual|text)\.proj(\.|$)"  # of open_clip; within blocks a proj is no head
 )
 _SHOWN = 4
 
