@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vergence.checks import one_of
 from vergence.errors import ConfigError
-from vergence.files import write_json
+from vergence.files import read_json, write_json
 from vergence.folders import WhenPresent
 from vergence.losses import process_rank
 from vergence.metrics import retrieve
@@ -187,7 +187,8 @@ def adapt(
         "fitted": asdict(start),
         "epochs": len(training.history),
         "epoch": training.epoch,
-        "seed": config.seed,
+        "settings": config.identity(),
+        "versions": read_json(out / "versions.json"),
         "scores": scores.astype(object).where(scores.notna(), None).to_dict("records"),
     }
     write_json(out / REPORT, about, of_job=True)
