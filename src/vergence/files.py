@@ -221,6 +221,22 @@ def note(path: Path) -> None:
         _note(path, home)
 
 
+@contextmanager
+def written_by_others(folder: Path) -> Iterator[None]:
+    """Let a library write into a folder, which is made; what it wrote belongs to the job that the folder is of.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except Exception as error:  # writers of weights have errors of their own, also for a full disk
+        raise OutputError(f"cannot write to {folder}: {_reason(error)}; choose another place with --out") from error
+    for file in sorted(folder.iterdir()):
+        note(file)
+
+
 def journal(folder: Path) -> list[str] | None:
     """Names of the files that a job wrote into its folder; `None` if the folder has no mark of ours.
 

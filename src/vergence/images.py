@@ -160,6 +160,45 @@ class Images(ABC):
         return f"{type(self).__name__}({len(self)} images)"
 
 
+class PreparedImages(Images):
+    """Images that become the square that a model is for in its own way.
+
+    Args:
+        behind: The images.
+        prepare: Decodes a file and brings the image to its side; raises `CorpusError` of one that is damaged.
+        side: What it brings images to.
+    """
+
+    def __init__(
+        self, behind: Images, prepare: Callable[[bytes], UInt8[np.ndarray, "3 side side"]], *, side: int
+    ) -> None:
+        self.behind, self.prepare, self.side = behind, prepare, side
+
+    def __len__(self) -> int:
+        return len(self.behind)
+
+    def decoded(self, row: int) -> Image.Image:
+        """One image, as it was brought to its side."""
+        return Image.fromarray(self.prepare(self.behind.file(row)).transpose(1, 2, 0))
+
+    def file(self, row: int) -> bytes:
+        """The file of one image, as it is."""
+        return self.behind.file(row)
+
+    def chosen(self, rows: Int[np.ndarray, " n"]) -> "PreparedImages":
+        """The images of these rows."""
+        return PreparedImages(self.behind.chosen(rows), self.prepare, side=self.side)
+
+    def attempts(
+        self, groups: Iterable[Sequence[int]], *, side: int, workers: int
+    ) -> Generator[tuple[UInt8[Tensor, "n 3 side side"], dict[int, str]]]:
+        """As all images do; at their own side they are as they were prepared."""
+        if side != self.side:
+            yield from super().attempts(groups, side=side, workers=workers)
+            return
+        yield from self.behind.prepared(groups, prepare=self.prepare, side=side, workers=workers)
+
+
 def _fill(pixels: np.ndarray, rows: Sequence[int], start: int, taken: Callable[[int], np.ndarray]) -> dict[int, str]:
     reasons = {}
     for place in range(start, min(start + _PIECE, len(rows))):

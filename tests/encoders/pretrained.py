@@ -25,11 +25,24 @@ def save_tokenizer(folder: Path, *, words: list[str] = WORDS, fill: str = "<pad>
     return len(every)
 
 
-def save_pair(folder: Path, kind: str, *, side: int = 32, seed: int = 0, **processor: Any) -> Any:
-    """A CLIP or SigLIP of `transformers` at random with its processor and tokenizer, saved; returns the model."""
+def save_gemma_tokenizer(folder: Path) -> int:
+    """A tokenizer of letters of the kind that SigLIP 2 has: lower case, filled up in front; returns how many tokens."""
     import transformers
 
-    n_tokens = save_tokenizer(folder)
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    every = {token: number for number, token in enumerate([*special, "▁", *map(chr, range(ord("a"), ord("z") + 1))])}
+    transformers.Siglip2Tokenizer(vocab=every, merges=[]).save_pretrained(folder)
+    return len(every)
+
+
+def save_pair(folder: Path, kind: str, *, side: int = 32, seed: int = 0, **processor: Any) -> Any:
+    """A CLIP, SigLIP or SigLIP 2 (of fixed resolution: a SigLIP with another tokenizer) of `transformers` at random.
+
+    It is saved with its processor and tokenizer, and returned.
+    """
+    import transformers
+
+    n_tokens = save_gemma_tokenizer(folder) if kind == "siglip2" else save_tokenizer(folder)
     small = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
     vision = {**small, "image_size": side, "patch_size": 8}
     text = {**small, "vocab_size": n_tokens, "max_position_embeddings": 12}

@@ -16,7 +16,7 @@ from vergence.errors import ConfigError, CorpusError
 
 transformers = pytest.importorskip("transformers", reason="needs vergence[transformers]")
 
-KINDS = ("clip", "siglip")
+KINDS = ("clip", "siglip", "siglip2")
 TEXTS = ["a photo of a red heart", "two dogs", "a", "a photo of a green dog of a cat of a dog of a heart of a dog"]
 
 
@@ -68,7 +68,7 @@ def test_features_tokens_and_logits_are_those_of_the_original(kind: str, saved: 
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
     pixels = processor(images, return_tensors="pt")["pixel_values"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    padding = "max_length" if kind == "siglip" else True
+    padding = "max_length" if kind.startswith("siglip") else True
     tokens = tokenizer(TEXTS, padding=padding, truncation=True, max_length=12, return_tensors="pt")
     tokens = {name: tokens[name] for name in ("input_ids", "attention_mask") if name in tokens}
     assert torch.equal(model.tokenize(TEXTS)["input_ids"], tokens["input_ids"])
@@ -119,6 +119,9 @@ SPOILED: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "oblong images": (
         lambda at: edit(at / "preprocessor_config.json", crop_size={"height": 32, "width": 48}), ConfigError, "squares"
+    ),
+    "images that keep their aspect": (
+        lambda at: transformers.Siglip2ImageProcessorPil().save_pretrained(at), ConfigError, "of the NaFlex kind"
     ),
     "a config that is no JSON": (
         lambda at: (at / "preprocessor_config.json").write_text("{"), CorpusError, "preprocessor_config.json"

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser
 
 from vergence import __version__
 from vergence.cli import (
+    adapt,
     align,
     audit,
     awareness,
@@ -40,6 +41,7 @@ _COMMANDS = MappingProxyType(
         "render": render,
         "corpus": corpus,
         "train": train,
+        "adapt": adapt,
         "embed": embed,
         "label": label,
         "audit": audit,

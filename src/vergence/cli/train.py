@@ -63,7 +63,7 @@ def run(options: Namespace) -> None:
     result = run_training(config, out=out, present=present)
     if int(os.environ.get("RANK", "0")):  # one of the processes that torchrun started says it for all
         return
-    last = result.history.iloc[-1]
+    last = result.history.iloc[result.epoch - 1]
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "rate"))
     say(f"Epoch {int(last['epoch'])}: {numbers}", f"Encoder: {(out / 'encoder').resolve()}")
 

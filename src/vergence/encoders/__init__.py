@@ -15,13 +15,14 @@ from vergence.encoders.pretrained import (
 )
 from vergence.encoders.pretrained_pairs import OPEN_CLIP_CONFIG, OpenClipPair, PretrainedPair, TransformersPair
 from vergence.encoders.resnet import ResNet, resnet18, resnet34, resnet_cifar
-from vergence.encoders.text import BagOfWordsEncoder, SentenceCNN, TextCNN, TextTransformer, Vocabulary
+from vergence.encoders.text import UNKNOWN, BagOfWordsEncoder, SentenceCNN, TextCNN, TextTransformer, Vocabulary
 from vergence.encoders.vit import ClassTokenTransformer, ViT
 
 __all__ = [
     "MLP",
     "OPEN_CLIP_CONFIG",
     "TRANSFORMERS_DESCRIPTIONS",
+    "UNKNOWN",
     "BagOfWordsEncoder",
     "ClassTokenTransformer",
     "ConvEncoder",

@@ -6,20 +6,19 @@ is refused. What is transparent is white to `transformers`; to open_clip it has 
 """
 
 import importlib
-import json
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -29,15 +28,17 @@ from vergence.encoders.batches import groups, rows_of, several_images, several_t
 from vergence.encoders.framing import Framing
 from vergence.encoders.preprocessing import Preprocessing
 from vergence.encoders.pretrained import transformers_model
+from vergence.encoders.pretrained_images import open_clip_images, transformers_images
 from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
-from vergence.files import read_json
+from vergence.files import read_bytes, read_json, write_bytes, written_by_others
+from vergence.tensors import write_tensors
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _TOKENIZING = Lock()  # tokenizers of `transformers` refuse a second thread
+_DESCRIPTIONS = (".json", ".txt", ".model")  # of a model, beside its weights
 _PADDED_TO = 512  # vocabularies are rounded up to a multiple, at most of this
-_PILLOW = MappingProxyType({0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"})
 
 
 class PretrainedPair(nn.Module, ABC):
@@ -45,16 +46,19 @@ class PretrainedPair(nn.Module, ABC):
 
     Args:
         model: With both towers.
+        folder: Where it lies.
         framing: How images become squares.
         preprocessing: How pixels are scaled.
     """
 
     clear: Clear = "white"
+    package: str
+    """Whose model it is, as it is installed."""
 
-    def __init__(self, model: nn.Module, *, framing: Framing, preprocessing: Preprocessing) -> None:
+    def __init__(self, model: nn.Module, *, folder: Path, framing: Framing, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.model = model.eval()
-        self.framing, self.preprocessing = framing, preprocessing
+        self.folder, self.framing, self.preprocessing = folder, framing, preprocessing
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
@@ -67,6 +71,36 @@ class PretrainedPair(nn.Module, ABC):
     @abstractmethod
     def encode_texts(self, tokens: Mapping[str, Tensor]) -> Float[Tensor, "n dim"]:
         """Features of what `tokenize` gives, not normalised."""
+
+    @abstractmethod
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many of some texts the text tower does not take whole, so that `tokenize` cuts them."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model in the form that it was read in, with its tokenizer and preprocessing as they were.
+
+        Raises:
+            OutputError: If it cannot be written.
+            CorpusError: If what goes with the weights is no longer where it was read.
+        """
+
+    def image_features(self, pixels: UInt8[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """Features of what `prepared` gave, on the device of the model, with their gradient."""
+        weight = next(self.model.parameters())
+        return self.encode_images(self.preprocessing(pixels.to(weight.device)).to(weight.dtype))
+
+    def numbered(self, texts: Sequence[str]) -> Int[Tensor, "n inputs length"]:
+        """What `tokenize` gives, as one tensor: training passes one on."""
+        return torch.stack(list(self.tokenize(texts).values()), dim=1)
+
+    def text_features(self, numbers: Int[Tensor, "n inputs length"]) -> Float[Tensor, "n dim"]:
+        """Features of what `numbered` gave, on the device of the model, with their gradient."""
+        return self.encode_texts(dict(zip(self._inputs, numbers.unbind(1), strict=True)))
+
+    @cached_property
+    def _inputs(self) -> tuple[str, ...]:
+        return tuple(self.tokenize(["a"]))
 
     @property
     def side(self) -> int:
@@ -111,10 +145,8 @@ class PretrainedPair(nn.Module, ABC):
 
     def embed_pixels(self, pixels: UInt8[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
         """Encode what `prepared` gave, on the device of the model; the result is on the CPU."""
-        weight = next(self.model.parameters())
         with torch.inference_mode():
-            scaled = self.preprocessing(pixels.to(weight.device)).to(weight.dtype)
-            return self.encode_images(scaled).float().cpu()
+            return self.image_features(pixels).float().cpu()
 
     def embed_texts(self, texts: Iterable[str], *, batch_size: int = 256) -> Float[Tensor, "n dim"]:
         """Encode texts, in evaluation mode and without gradients; what is beyond the tower's length is cut.
@@ -154,9 +186,11 @@ class TransformersPair(PretrainedPair):
         MissingExtraError: If `transformers` is not installed.
     """
 
+    package = "transformers"
+
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        framing, preprocessing = _transformers_images(folder)
+        framing, preprocessing = transformers_images(folder)
         _tokenizer_is_there(folder)
         model = transformers_model(folder, fitted=True)
         if not all(hasattr(model, f"get_{side}_features") for side in ("image", "text")):
@@ -164,7 +198,7 @@ class TransformersPair(PretrainedPair):
                 f"{folder} holds a {type(model).__name__}, which has not both an image tower and a text tower; name a "
                 "model that has, such as CLIP or SigLIP"
             )
-        super().__init__(model, framing=framing, preprocessing=preprocessing)
+        super().__init__(model, folder=folder, framing=framing, preprocessing=preprocessing)
         self.tokenizer = _transformers_tokenizer(folder)
         text = model.config.text_config
         self.length = int(text.max_position_embeddings)
@@ -192,6 +226,17 @@ class TransformersPair(PretrainedPair):
         """The model's projected features."""
         return _pooled(self.model.get_text_features(**tokens))  # type: ignore[operator]
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many of some texts `tokenize` cuts."""
+        found = self.tokenizer(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]
+        return sum(len(tokens) > self.length for tokens in found)
+
+    def save(self, folder: Path) -> None:
+        """Write what `save_pretrained` writes, and the files of tokenizer and preprocessing as they were."""
+        with written_by_others(folder):
+            self.model.save_pretrained(folder)  # type: ignore[operator]
+        copy_descriptions(self.folder, folder, without=("config.json",))
+
 
 class OpenClipPair(PretrainedPair):
     """A model of open_clip: its `open_clip_config.json`, and weights as safetensors or as a checkpoint beside it.
@@ -207,6 +252,7 @@ class OpenClipPair(PretrainedPair):
     """
 
     clear = "as stored"
+    package = "open_clip_torch"
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -217,7 +263,7 @@ class OpenClipPair(PretrainedPair):
         if text.get("hf_tokenizer_name"):
             _tokenizer_is_there(folder)
         weights = _open_clip_weights(folder)
-        framing, preprocessing = _open_clip_images(folder, config)
+        framing, preprocessing = open_clip_images(folder / OPEN_CLIP_CONFIG, config)
         try:
             factory: Any = importlib.import_module("open_clip.factory")
         except ImportError as error:
@@ -238,7 +284,7 @@ class OpenClipPair(PretrainedPair):
                 f"{weights} holds more than tensors, or is broken ({first_line(error)}); save its state_dict() as "
                 "safetensors"
             ) from error
-        super().__init__(model, framing=framing, preprocessing=preprocessing)
+        super().__init__(model, folder=folder, framing=framing, preprocessing=preprocessing)
         self.tokenizer = tokenizer
 
     def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
@@ -252,6 +298,38 @@ class OpenClipPair(PretrainedPair):
     def encode_texts(self, tokens: Mapping[str, Tensor]) -> Float[Tensor, "n dim"]:
         """The model's projected features."""
         return self.model.encode_text(**tokens)  # type: ignore[operator,no-any-return]
+
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many of some texts `tokenize` cuts: those that leave nothing to fill up, had they one place more."""
+        found = self.tokenizer([*texts, "a"], context_length=int(self.tokenizer.context_length) + 1)
+        *_, short = found
+        fill = short.mode().values
+        place = 0 if short[0] == fill else -1  # some fill up in front
+        return int((found[:, place] != fill).sum())
+
+    def save(self, folder: Path) -> None:
+        """Write the weights as safetensors, and the configuration and any tokenizer as they were."""
+        write_tensors(folder / _OPEN_CLIP_WEIGHTS[0], self.model.state_dict(), {"format": "pt"}, of_job=True)
+        copy_descriptions(self.folder, folder)
+
+
+def copy_descriptions(source: Path, folder: Path, *, without: Sequence[str] = ()) -> None:
+    """Copy what stands beside the weights of a model: its tokenizer, its preprocessing.
+
+    Args:
+        source: The model's folder.
+        folder: Where to.
+        without: Names of files that are not to be copied.
+
+    Raises:
+        CorpusError: If it is no longer there.
+    """
+    if not source.is_dir():
+        raise CorpusError(f"{source} is gone, with the tokenizer that belongs to the model; put it back and resume")
+    for file in sorted(source.iterdir()):
+        about_weights = file.name in without or file.name.endswith(".index.json")
+        if file.is_file() and file.suffix in _DESCRIPTIONS and not about_weights:
+            write_bytes(folder / file.name, read_bytes(file), of_job=True)
 
 
 def _pooled(output: Any) -> Tensor:
@@ -289,79 +367,6 @@ def _transformers_tokenizer(folder: Path) -> Any:
         return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever the files of a folder lead transformers to
         raise CorpusError(f"{folder} holds no tokenizer that can be loaded ({first_line(error)})") from error
-
-
-def _transformers_images(folder: Path) -> tuple[Framing, Preprocessing]:
-    file = folder / "preprocessor_config.json"
-    for needed in (folder / "config.json", file):
-        if not needed.is_file():
-            raise CorpusError(
-                f"{needed} is missing: name a folder that save_pretrained of a model and of its processor wrote. "
-                "Nothing is downloaded: copy it there first"
-            )
-    given = read_json(file)
-    try:
-        size, crop = given["size"], given.get("crop_size")
-        if not given.get("do_rescale", True) or abs(given.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-9:
-            raise ValueError("pixels must be rescaled by 1/255")
-        if not given.get("do_resize", True) or given.get("do_pad"):
-            raise ValueError("images must be resized, and not padded")
-        kernel = _PILLOW[given.get("resample", 3)]
-        if isinstance(size, int):
-            size = {"shortest_edge": size} if given.get("do_center_crop") else {"height": size, "width": size}
-        if given.get("do_center_crop"):
-            side = _one_side(crop if isinstance(crop, Mapping) else {"height": crop, "width": crop})
-            framing = (
-                Framing(side=side, how="shortest", edge=size["shortest_edge"], interpolation=kernel, odd="down")
-                if "shortest_edge" in size
-                else Framing(side=_same(side, _one_side(size)), interpolation=kernel)
-            )
-        else:
-            framing = Framing(side=_one_side(size), interpolation=kernel)
-        mean, std = (given["image_mean"], given["image_std"]) if given.get("do_normalize", True) else ([0] * 3, [1] * 3)
-        return framing, _scaling(framing.side, mean, std)
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise ConfigError(f"{file} prepares images in a way that is not known ({error!r})") from error
-
-
-def _open_clip_images(folder: Path, config: Mapping[str, Any]) -> tuple[Framing, Preprocessing]:
-    given = config.get("preprocess_cfg")
-    where = folder / OPEN_CLIP_CONFIG
-    if not isinstance(given, Mapping) or not {"mean", "std"} <= set(given):
-        raise CorpusError(
-            f"{where} has no preprocess_cfg with mean and std; pixels are never scaled by guess: state it as "
-            '{"mean": […], "std": […], "interpolation": "bicubic", "resize_mode": "shortest"}'
-        )
-    try:
-        size = given.get("size") or config["model_cfg"]["vision_cfg"]["image_size"]
-        side = size if isinstance(size, int) else _one_side(dict(enumerate(size[-2:])))
-        kernel = given.get("interpolation") or "bicubic"
-        framing = Framing(
-            side=side,
-            how=given.get("resize_mode") or "shortest",
-            interpolation="bicubic" if kernel == "random" else kernel,  # a choice for training alone
-            fill=given.get("fill_color") or 0,
-        )
-        return framing, _scaling(side, given["mean"], given["std"])
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise ConfigError(f"{where} prepares images in a way that is not known ({error!r})") from error
-
-
-def _scaling(side: int, mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
-    return Preprocessing.from_json(json.dumps({"side": side, "mean": list(mean), "std": list(std)}))
-
-
-def _one_side(size: Mapping[Any, int]) -> int:
-    sides = set(size.values())
-    if len(sides) != 1 or not all(type(one) is int for one in sides):
-        raise ValueError(f"images must become squares; got {dict(size)}")
-    return sides.pop()
-
-
-def _same(side: int, other: int) -> int:
-    if side != other:
-        raise ValueError(f"images are resized to {other} and cut to {side}")
-    return side
 
 
 def _open_clip_weights(folder: Path) -> Path:

@@ -20,6 +20,8 @@ from vergence.files import parse_json
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")  # "medium-dark" and "don't" are one word each
 _SPECIAL = ("<pad>", "<unknown>")
+UNKNOWN = 1
+"""The number of every word that a vocabulary does not have."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Vocabulary:
         """
         if length is not None:
             at_least("length", length, 1)
-        rows = [[self._numbers.get(word, 1) for word in _words(caption)] for caption in _several(captions)]
+        rows = [[self._numbers.get(word, UNKNOWN) for word in _words(caption)] for caption in _several(captions)]
         width = max((1, *map(len, rows))) if length is None else length
         tokens = torch.zeros(len(rows), width, dtype=torch.long)
         for row, numbers in zip(tokens, rows, strict=True):

@@ -1,6 +1,6 @@
 """Checkpoints that survive a kill: tensors as safetensors, everything else as JSON in their header, nothing pickled.
 
-The two latest are kept, so that one damaged file costs one epoch.
+The two latest are kept, so that one damaged file costs one epoch; and the best, where training is to end with it.
 """
 
 import json
@@ -41,8 +41,10 @@ class Checkpoints:
         modules: Mapping[str, nn.Module],
         optimizers: Mapping[str, Optimizer],
         about: Mapping[str, Any],
+        *,
+        best: int | None = None,
     ) -> None:
-        """Save the state at the end of an epoch and keep the one before it; drop all others.
+        """Save the state at the end of an epoch and keep the one before it, and the best; drop all others.
 
         Every process calls it, for shards are put together, and the first one writes.
 
@@ -51,6 +53,7 @@ class Checkpoints:
             modules: By name; their parameters and buffers.
             optimizers: By name; their state tensors are saved, their settings come from the configuration.
             about: Anything that JSON can say: the configuration, the history.
+            best: Which epoch is to be kept as well.
         """
         tensors = {
             f"{name}:{key}": value for name, module in modules.items() for key, value in whole_state(module).items()
@@ -61,10 +64,10 @@ class Checkpoints:
         tensors = {key: _whole_tensor(value) for key, value in tensors.items()}
         if process_rank() > 0:
             return
-        path = self.folder / f"epoch-{epoch:06d}.safetensors"
-        write_tensors(path, tensors, {"about": json.dumps(about)})
+        write_tensors(self._file(epoch), tensors, {"about": json.dumps(about)})
         for number, other in self._files():
-            if not epoch - _KEPT < number <= epoch:  # a later one is damaged: this training went back behind it
+            # a later one is damaged: this training went back behind it
+            if not epoch - _KEPT < number <= epoch and number != best:
                 other.unlink(missing_ok=True)
 
     def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
@@ -83,6 +86,17 @@ class Checkpoints:
                 message = f"{path} is damaged ({error}); going back to the checkpoint before it"
                 warnings.warn(printable(message), stacklevel=2)
         return None
+
+    def at(self, epoch: int) -> dict[str, Tensor]:
+        """Read the tensors of one epoch.
+
+        Raises:
+            CorpusError: If they are missing or damaged.
+        """
+        return stored.read_tensors(self._file(epoch))[0]
+
+    def _file(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:06d}.safetensors"
 
     def _files(self) -> list[tuple[int, Path]]:
         """Epoch and path of each, newest first."""

@@ -23,6 +23,7 @@ class EarlyStop:
         patience: Epochs without improvement after which to end, >= 1.
         higher_is_better: Whether the metric is to rise.
         margin: How much better counts as better, >= 0.
+        restore_best: Whether to end with the weights of the best epoch, by the margin, instead of those of the last.
 
     Raises:
         ConfigError: Naming the setting, what it got and what is allowed.
@@ -37,6 +38,7 @@ class EarlyStop:
     patience: int = 5
     higher_is_better: bool = False
     margin: float = 0.0
+    restore_best: bool = False
 
     def __post_init__(self) -> None:
         within("patience", self.patience, 1)
@@ -48,13 +50,21 @@ class EarlyStop:
         Raises:
             ConfigError: If the history does not have the metric.
         """
+        return len(history) - self.best(history) >= self.patience
+
+    def best(self, history: Sequence[Mapping[str, float]]) -> int:
+        """The epoch that no later one is better than, from 1; 0 of no history.
+
+        Raises:
+            ConfigError: If the history does not have the metric.
+        """
         best, best_at = -float("inf"), 0
         for epoch, row in enumerate(history, start=1):
             one_of("metric", self.metric, row)
             value = row[self.metric] if self.higher_is_better else -row[self.metric]
             if value > best + self.margin:
                 best, best_at = value, epoch
-        return len(history) - best_at >= self.patience
+        return best_at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """An encoder to take away: weights, vocabulary, what it was made of, and a card that says what it is."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from vergence.decoding import as_image
-from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, DualEncoder, Preprocessing, Vocabulary
+from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, UNKNOWN, DualEncoder, Preprocessing, Vocabulary
 from vergence.errors import CorpusError, first_line
 from vergence.files import read_json, read_text, write_json, write_text
 from vergence.images import resized
@@ -29,6 +29,8 @@ from vergence.training.spec import RunConfig, TermConfig
 from vergence.training.towers import EncoderConfig
 
 _WEIGHTS, _WORDS, _SHAPE = "encoder.safetensors", "vocabulary.json", "encoder.json"
+EXPORT = "encoder"
+"""The folder of a run that its encoder is exported to."""
 _MODEL = "image_model"  # what describes a model of transformers; its weights are with all others
 
 
@@ -64,6 +66,11 @@ def save_encoder(
         for name in TRANSFORMERS_DESCRIPTIONS:
             description = read_text(Path(str(config.encoder.image.weights)) / name)
             write_text(folder / _MODEL / name, description, of_job=True)
+    write_beside(folder, card, split)
+
+
+def write_beside(folder: Path, card: str, split: pd.DataFrame | None) -> None:
+    """Write what stands beside an encoder: its card, and which rows it was trained on if that is known."""
     if split is not None:
         write_split(folder / SPLIT_FILE, split)
     write_text(folder / "README.md", card, of_job=True)
@@ -77,6 +84,56 @@ class ExportedEncoder(DualEncoder):
     """
 
     logit_scale, logit_bias = 1.0, 0.0
+    package: str | None = None
+    folder: Path
+    """Where it was read."""
+
+    def image_features(self, pixels: UInt8[Tensor, "n 3 side side"]) -> Float[Tensor, "n dim"]:
+        """Encode what `prepared` gave, on the device of the encoder, with the gradient."""
+        z: Tensor = self.image(pixels)
+        return z
+
+    def numbered(self, texts: Sequence[str]) -> Int[Tensor, "n length"]:
+        """Number the words of texts, as many as the text encoder takes."""
+        return self._words.encode(texts)[:, : self._longest]
+
+    def text_features(self, numbers: Int[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
+        """Encode what `numbered` gave, on the device of the encoder, with the gradient."""
+        z: Tensor = self.text(numbers)
+        return z
+
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many of some texts `numbered` cuts."""
+        if self._longest is None:
+            return 0
+        return int((self._words.encode(texts, length=self._longest + 1)[:, -1] != 0).sum())
+
+    def strange(self, texts: Sequence[str]) -> int:
+        """How many of some texts have words that the encoder does not know."""
+        return int((self._words.encode(texts) == UNKNOWN).any(1).sum())
+
+    def save(self, folder: Path) -> None:
+        """Write what `load_encoder` reads.
+
+        Raises:
+            OutputError: If it cannot be written.
+            CorpusError: If what goes with the weights is no longer where it was read.
+        """
+        write_tensors(folder / _WEIGHTS, self.state_dict(), {"format": "pt"})
+        names = [_SHAPE, _WORDS, *(f"{_MODEL}/{name}" for name in TRANSFORMERS_DESCRIPTIONS)]
+        for name in names:
+            if "/" not in name or (self.folder / name).is_file():
+                write_text(folder / name, read_text(self.folder / name), of_job=True)
+
+    @property
+    def _words(self) -> Vocabulary:
+        assert self.vocabulary is not None, "an export has one"
+        return self.vocabulary
+
+    @property
+    def _longest(self) -> int | None:
+        most: int | None = getattr(self.text, "max_length", None)
+        return most
 
     def prepared(self, image: object) -> UInt8[np.ndarray, "3 side side"]:
         """What is encoded of an image of any size, given in any way that `as_image` takes."""
@@ -132,12 +189,13 @@ def load_encoder(folder: str | Path) -> ExportedEncoder:
     except (RuntimeError, ValueError, TypeError, AttributeError, OSError) as error:
         reason = first_line(error)
         raise CorpusError(f"{folder} holds no whole encoder ({reason}); export it again") from error
+    encoder.folder = folder
     return encoder.eval()
 
 
 def holds_export(folder: Path) -> bool:
     """Whether a folder is an export, or that of a run that has one."""
-    return any((place / _SHAPE).is_file() for place in (folder, folder / "encoder"))
+    return any((place / _SHAPE).is_file() for place in (folder, folder / EXPORT))
 
 
 def _exported(folder: Path) -> Path:
@@ -146,11 +204,13 @@ def _exported(folder: Path) -> Path:
     Raises:
         CorpusError: If there is none; says how to get one.
     """
-    here = [place for place in (folder, folder / "encoder") if (place / _SHAPE).is_file()]
+    here = [place for place in (folder, folder / EXPORT) if (place / _SHAPE).is_file()]
     if here:
         return here[0]
     if not folder.is_dir():
         raise CorpusError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}; name a training run")
+    if any((place / "config.json").is_file() for place in (folder, folder / EXPORT)):
+        raise CorpusError(f"{folder} holds a pretrained model, or a run that started from one; read it with load_model")
     if (folder / "job.json").is_file() and (folder / "config.yaml").is_file():
         raise CorpusError(
             f"{folder} holds a training that has not ended, and so no encoder yet; go on with: vergence train "
@@ -170,12 +230,22 @@ def model_card(
     metrics: dict[str, float],
     versions: dict[str, str],
     *,
-    vocabulary: Vocabulary,
+    encoders: Sequence[str],
+    reader: str = "load_encoder",
 ) -> str:
-    """Say what an encoder was trained on, to what end, how far it came, and how to load it."""
+    """Say what an encoder was trained on, to what end, how far it came, and how to load it.
+
+    Args:
+        config: What it was trained by.
+        data: What it was trained on.
+        metrics: Of the epoch that its weights are of.
+        versions: Of what made it.
+        encoders: What to say of it, line by line.
+        reader: The function that reads it.
+    """
+    stop = config.train.early_stop
     made_by = ", ".join(f"{name} {number}" for name, number in versions.items())
     terms = [f"- `{name}`: {_term(term)}" for name, term in config.objective.items()]
-    encoders = yaml.safe_dump(encoder_settings(config), sort_keys=False, allow_unicode=True)
     numbers = [f"| {name} | {value:.6g} |" for name, value in metrics.items()]
     return "\n".join(
         [
@@ -191,21 +261,18 @@ def model_card(
             *terms,
             "",
             "## Encoders",
-            f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {len(vocabulary)} words.",
-            "```yaml",
-            *encoders.splitlines(),
-            "```",
+            *encoders,
             "",
-            "## Results of the last epoch",
+            f"## Results of {'the best' if stop and stop.restore_best else 'the last'} epoch",
             "| | value |",
             "| --- | --- |",
             *numbers,
             "",
             "## Load",
             "```python",
-            "from vergence.training import load_encoder",
+            f"from vergence.training import {reader}",
             "",
-            'encoder = load_encoder(".")  # this folder',
+            f'encoder = {reader}(".")  # this folder',
             'z_image = encoder.embed_images(["photo.jpg"])  # paths, bytes, Pillow images or arrays',
             'z_text = encoder.embed_texts(["a red cube"])',
             "```",
@@ -216,6 +283,13 @@ def model_card(
             "",
         ]
     )
+
+
+def encoder_lines(config: RunConfig, *, n_words: int) -> list[str]:
+    """What a card says of encoders that began at random."""
+    settings = yaml.safe_dump(encoder_settings(config), sort_keys=False, allow_unicode=True)
+    seen = f"Images 3 x {config.data.side} x {config.data.side} in [0, 255]; {n_words} words."
+    return [seen, "```yaml", *settings.splitlines(), "```"]
 
 
 def encoder_settings(config: RunConfig) -> dict[str, Any]:

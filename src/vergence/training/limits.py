@@ -23,6 +23,7 @@ MOST: Mapping[str, int] = MappingProxyType(
         "min_count": 1_000_000_000,
         "dim": 65_536,
         "features": 65_536,
+        "rank": 65_536,
         "depth": 1_000,
         "n_blocks": 1_000,
         "blocks": 1_000,

@@ -56,11 +56,12 @@ class EpochEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """The fitted encoder, one row of mean losses for each epoch, and from which epoch it was resumed."""
+    """The fitted encoder, one row of mean losses for each epoch, from which epoch it was resumed, and whose it has."""
 
     encoder: DualEncoder
     history: pd.DataFrame
     resumed_from: int
+    epoch: int
 
 
 def train(
@@ -129,6 +130,10 @@ def train(
         ['epoch', 'rate', 'total', 'contrast']
     """
     one_of("device", device, ("cpu", "auto"))
+    if out is None and config.early_stop and config.early_stop.restore_best:
+        raise ConfigError(
+            "early_stop.restore_best goes back to a checkpoint, for which there must be a folder; pass out"
+        )
     with ExitStack() as stack:
         accelerator = _accelerator(config, device, out, stack)
         batches = Batches.plan(len(views), config, sharded=sharded, device=accelerator.device)
@@ -172,13 +177,17 @@ def train(
             if checkpoints and out:
                 if accelerator.is_main_process:
                     _write_history(out, history, about_data)
-                checkpoints.save(epoch + 1, modules, step.optimizers, {**about, "history": history})
+                about_now = {**about, "history": history}
+                checkpoints.save(epoch + 1, modules, step.optimizers, about_now, best=_best(config, history))
             for callback in callbacks if accelerator.is_main_process else ():
                 callback(end)
+        last = _best(config, history) or len(history)
+        if checkpoints and last < len(history):
+            restore(checkpoints.at(last), modules, {})
         encoder.eval()
     table = pd.DataFrame(history)
     table.attrs.update(about_data or {})
-    return TrainResult(encoder=encoder, history=table, resumed_from=done)
+    return TrainResult(encoder=encoder, history=table, resumed_from=done, epoch=last)
 
 
 def _epoch(
@@ -348,6 +357,12 @@ def _started(
         )
     restore(tensors, modules, optimizers)
     return epoch, history
+
+
+def _best(config: TrainConfig, history: Sequence[Mapping[str, float]]) -> int | None:
+    """The epoch that the training is to end with, as far as it has come; `None` if with the last."""
+    stop = config.early_stop
+    return stop.best(history) or None if stop and stop.restore_best else None
 
 
 def _write_history(out: Path, history: Sequence[Mapping[str, object]], about_data: Mapping[str, object] | None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from vergence.checks import one_of
 from vergence.encoders import OPEN_CLIP_CONFIG, OpenClipPair, TransformersPair
 from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
-from vergence.training.export import ExportedEncoder, holds_export, load_encoder
+from vergence.training.export import EXPORT, ExportedEncoder, holds_export, load_encoder
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DEVICES = ("cpu", "auto")
@@ -58,8 +58,8 @@ def load_model(
 
     Args:
         path: A training run of ours or its export (`encoder.json`), a folder of open_clip (`open_clip_config.json` and
-            weights), or one that `save_pretrained` of `transformers` wrote (`config.json`). With `download`, the name
-            of a model on the hub.
+            weights), or one that `save_pretrained` of `transformers` wrote (`config.json`); or a run that started from
+            one of these. With `download`, the name of a model on the hub.
         device: "cpu", or "auto" for a GPU where there is one.
         dtype: What it computes in.
         download: Whether what is no folder may be fetched from the hub. Nothing is otherwise.
@@ -96,10 +96,11 @@ def weights_digest(model: ImageTextModel) -> str:
 def _of_kind(folder: Path) -> Any:
     if holds_export(folder):
         return load_encoder(folder)
-    if (folder / OPEN_CLIP_CONFIG).is_file():
-        return OpenClipPair(folder)
-    if (folder / "config.json").is_file():
-        return TransformersPair(folder)
+    for place in (folder, folder / EXPORT):
+        if (place / OPEN_CLIP_CONFIG).is_file():
+            return OpenClipPair(place)
+        if (place / "config.json").is_file():
+            return TransformersPair(place)
     if folder.is_file() and folder.suffix in (".safetensors", ".pt", ".pth", ".bin"):
         raise CorpusError(
             f"{folder} holds weights, which do not say of what model; name the folder that they are in, with "

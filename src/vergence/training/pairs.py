@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from jaxtyping import UInt8
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from vergence.data import POLICIES, load_emoji, write_captions
@@ -19,7 +20,7 @@ from vergence.data.held import Looked, look_at
 from vergence.data.rows import Columns
 from vergence.data.source import Source, read_source
 from vergence.errors import ConfigError, CorpusError
-from vergence.images import Images
+from vergence.images import Images, PreparedImages
 from vergence.pairs import Pairs
 from vergence.random import named
 from vergence.splits import hold_out
@@ -81,7 +82,10 @@ class TrainingPairs:
         )
 
 
-def load_pairs(config: DataConfig, *, seed: int) -> TrainingPairs:
+Prepare = Callable[[bytes], UInt8[np.ndarray, "3 side side"]]
+
+
+def load_pairs(config: DataConfig, *, seed: int, prepare: Prepare | None = None) -> TrainingPairs:
     """Load what a configuration names and split it by cluster.
 
     Every image is decoded once, to know which can be and which are the same; as many as fit into `memory` are held,
@@ -90,6 +94,7 @@ def load_pairs(config: DataConfig, *, seed: int) -> TrainingPairs:
     Args:
         config: Which data.
         seed: Seed of the choice of items, of the split and of drawn captions, >= 0.
+        prepare: How files become squares of `config.side`, where a model has a way of its own.
 
     Returns:
         The pairs. A cluster is a concept of the embedded set; in a source all rows whose images are the same pixels, or
@@ -103,14 +108,15 @@ def load_pairs(config: DataConfig, *, seed: int) -> TrainingPairs:
         >>> load_pairs(DataConfig(policy="omit", items=64, side=8), seed=0).pairs.images.tensor().shape
         torch.Size([64, 3, 8, 8])
     """
-    return _embedded(config, seed=seed) if config.place is None else _from_source(config, seed=seed)
+    read = _embedded if config.place is None else _from_source
+    return read(config, seed=seed, prepare=prepare)
 
 
-def _embedded(config: DataConfig, *, seed: int) -> TrainingPairs:
+def _embedded(config: DataConfig, *, seed: int, prepare: Prepare | None) -> TrainingPairs:
     emoji = load_emoji()
     rows = _chosen(len(emoji), config.items, seed=seed)
     emoji = emoji.take(rows)
-    looked = _looked(emoji.images, config)
+    looked = _looked(emoji.images, config, prepare)
     split = pd.DataFrame({"row": rows, "key": emoji.keys, "image": looked.digests, "reason": None})
     fit, held_out = _split(split, emoji.clusters.tolist(), config.validation, seed=seed)
     texts, misalignment = write_captions(emoji, config.policy, seed=seed), POLICIES[config.policy].misalignment
@@ -124,7 +130,7 @@ def _embedded(config: DataConfig, *, seed: int) -> TrainingPairs:
     )
 
 
-def _from_source(config: DataConfig, *, seed: int) -> TrainingPairs:
+def _from_source(config: DataConfig, *, seed: int, prepare: Prepare | None) -> TrainingPairs:
     source = read_source(str(config.place), _columns(config))
     rows = _chosen(len(source.rows), config.items, seed=seed)
     reasons = [source.rows[row].reason for row in rows]
@@ -138,7 +144,7 @@ def _from_source(config: DataConfig, *, seed: int) -> TrainingPairs:
         skipped = len(rows) - len(sound) + int(rows_of_each[list(found)].sum())
         return config.strict or skipped > config.max_skipped * len(rows)
 
-    looked = _looked(images, config, stop=too_many)
+    looked = _looked(images, config, prepare, stop=too_many)
     for place, number in zip(sound, numbers.tolist(), strict=True):
         reasons[place] = looked.reasons.get(number)
     _check_skipped(source, rows, reasons, config)
@@ -178,12 +184,13 @@ def _columns(config: DataConfig) -> Columns:
     )
 
 
-def _looked(images: Images, config: DataConfig, **more: Any) -> Looked:
+def _looked(images: Images, config: DataConfig, prepare: Prepare | None, **more: Any) -> Looked:
     """Look at every image, with a bar where that takes a while."""
+    shown_as = images if prepare is None else PreparedImages(images, prepare, side=config.side)
     with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
         bar = shown.add_task("looking at images", total=len(images))
         return look_at(
-            images,
+            shown_as,
             side=config.side,
             workers=config.threads,
             held_bytes=config.memory << 20,

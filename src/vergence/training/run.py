@@ -1,16 +1,16 @@
 """A run of `vergence train`: data, training, metrics and export, in one folder, resumable."""
 
 import platform
-import sys
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import vergence
-from vergence.encoders import DualEncoder, Vocabulary
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import read_json
 from vergence.folders import JobFolder, WhenPresent
@@ -19,29 +19,34 @@ from vergence.metrics import retrieve
 from vergence.random import named
 from vergence.splits import SPLIT_FILE, write_split
 from vergence.terminal import say
-from vergence.training.export import model_card, save_encoder
+from vergence.training.export import EXPORT, model_card
+from vergence.training.fitting import from_model, from_scratch, open_start
 from vergence.training.loop import EpochEnd, TrainResult, train
-from vergence.training.pairs import load_pairs
+from vergence.training.pairs import TrainingPairs, load_pairs
 from vergence.training.processes import join_processes, wait_for_all
 from vergence.training.spec import HELD_OUT, RunConfig
-from vergence.training.towers import make_image_encoder, make_text_encoder
+from vergence.training.towers import make_image_encoder
 from vergence.views import LazyViews, random_shift
 
 _AT_ONCE = 512  # held-out pairs encoded together
 
 
-def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> TrainResult:
+def run_training(
+    config: RunConfig, *, out: Path, present: WhenPresent, pairs: TrainingPairs | None = None
+) -> TrainResult:
     """Train what a configuration says and export the encoder.
 
     The folder holds `config.yaml`, as resolved; `job.json`, which says what it is for, with versions in
     `versions.json`; `split.parquet`, which rows were trained on, held out or left out; `history.jsonl`, a line of
-    metrics for each epoch; `checkpoints`; and `encoder`, which `load_encoder` reads. Rows that are left out are counted
-    on standard error. Where `torchrun` has started several processes, the first one writes it.
+    metrics for each epoch; `checkpoints`; and `encoder`, which `load_model` reads, and `load_encoder` unless training
+    started from a pretrained model. Rows that are left out are counted on standard error. Where `torchrun` has started
+    several processes, the first one writes it.
 
     Args:
-        config: Data, encoders, objective and settings.
+        config: Data, encoders or a model to start from, objective and settings.
         out: The folder.
         present: What to do if it is not empty: see `JobFolder.claim`.
+        pairs: What `load_pairs` gives for the configuration, if that has been done.
 
     Returns:
         What `train` returns.
@@ -50,30 +55,21 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
         CorpusError: If data or weights cannot be read; nothing has been written then.
         ConfigError: If the folder cannot be used, or settings do not fit the data; it is as it was then.
     """
-    image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)  # its weights may be refused
-    pairs = load_pairs(config.data, seed=config.seed)
+    config, model = open_start(config)
+    image = None if model else make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)
+    if pairs is None:  # what can be wrong with a model is said before its data are looked at
+        pairs = load_pairs(config.data, seed=config.seed, prepare=model.prepared if model else None)
     _refuse_earlier_form(out, present)
-    config.train.steps_per_epoch(len(pairs.fit))
-    stop = config.train.early_stop
-    if stop and stop.metric in HELD_OUT and len(pairs.held_out) < 2:
-        raise ConfigError(
-            f"train.early_stop watches {stop.metric}, which needs at least two held-out pairs; got "
-            f"{len(pairs.held_out)} ({pairs.divided()}); raise data.validation"
-        )
-    texts = pairs.pairs.texts
-    vocabulary = Vocabulary.of((texts[row] for row in pairs.fit), min_count=config.encoder.min_count)
-    text = make_text_encoder(config.encoder, vocabulary, seed=config.seed)
-    encoder = DualEncoder(image, text, side=config.data.side, vocabulary=vocabulary)
-    versions = _versions()
-    job = {"job": "train", "settings": config.identity(), "data": pairs.digest()}
-    length = min(vocabulary.longest(texts), getattr(encoder.text, "max_length", sys.maxsize))  # of every batch alike
+    _refuse_few(config, pairs)
+    fitting = (
+        from_model(config, config.start, model, pairs)
+        if config.start
+        else from_scratch(config, cast(nn.Module, image), pairs)
+    )
+    versions = _versions(fitting.packages)
+    job = {"job": "train", "settings": config.identity(), "data": pairs.digest(), **fitting.identity}
     fit, held_out = (
-        LazyViews(
-            pairs.pairs.take(rows),
-            partial(vocabulary.encode, length=length),
-            side=config.data.side,
-            workers=config.data.threads,
-        )
+        LazyViews(pairs.pairs.take(rows), fitting.number, side=config.data.side, workers=config.data.threads)
         for rows in (pairs.fit, pairs.held_out)
     )
     objective = config.make_objective()
@@ -84,11 +80,11 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             folder.write_json("versions.json", versions)
             write_split(folder.path / SPLIT_FILE, pairs.split)
             say(*(f"passed over: {note}" for note in pairs.notes), err=True)
-            if skipped := pairs.skipped():
-                say(f"{config.data.place}: {skipped}", err=True)
+            said = [*([skipped] if (skipped := pairs.skipped()) else []), *fitting.notes]
+            say(*(f"{config.data.place or 'the embedded set'}: {line}" for line in said), err=True)
         wait_for_all()  # until the folder is what it is to be
         result = train(
-            encoder,
+            fitting.encoder,
             fit,
             objective,
             config.train,
@@ -98,12 +94,24 @@ def run_training(config: RunConfig, *, out: Path, present: WhenPresent) -> Train
             resume=True,
             augment=partial(_shifted, config.data.shift) if config.data.shift else None,
             evaluate=partial(_measure, held_out, objective, config.train.batch_size) if len(held_out) > 1 else None,
-            about_data=pairs.left_out(),
+            about_data={**pairs.left_out(), **fitting.about},
         )
-        last = {str(name): float(value) for name, value in result.history.iloc[-1].drop(["epoch", "rate"]).items()}
-        card = model_card(config, pairs, last, versions, vocabulary=vocabulary)
-        save_encoder(out / "encoder", encoder, vocabulary, config, card=card, split=pairs.split)
+        reached = result.history.iloc[result.epoch - 1].drop(["epoch", "rate"])
+        metrics = {str(name): float(value) for name, value in reached.items()}
+        card = model_card(config, pairs, metrics, versions, encoders=fitting.described, reader=fitting.reader)
+        fitting.export(out / EXPORT, objective, card)
     return result
+
+
+def _refuse_few(config: RunConfig, pairs: TrainingPairs) -> None:
+    """Require as many pairs as a batch, and as early stopping, need."""
+    config.train.steps_per_epoch(len(pairs.fit))
+    stop = config.train.early_stop
+    if stop and stop.metric in HELD_OUT and len(pairs.held_out) < 2:
+        raise ConfigError(
+            f"train.early_stop watches {stop.metric}, which needs at least two held-out pairs; got "
+            f"{len(pairs.held_out)} ({pairs.divided()}); raise data.validation"
+        )
 
 
 def _refuse_earlier_form(out: Path, present: WhenPresent) -> None:
@@ -140,6 +148,6 @@ def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
     return random_shift(images, pixels=pixels, generator=generator)
 
 
-def _versions() -> dict[str, str]:
-    installed = {name: version(name) for name in ("torch", "accelerate", "safetensors", "numpy")}
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    installed = {name: version(name) for name in ("torch", "accelerate", "safetensors", "numpy", *packages)}
     return {"vergence": vergence.__version__, "python": platform.python_version(), **installed}

@@ -33,6 +33,7 @@ from vergence.random import check_seed
 from vergence.training.config import TrainConfig
 from vergence.training.limits import fits_in_memory, within
 from vergence.training.mapping import check_value
+from vergence.training.start import StartConfig
 from vergence.training.towers import EncoderConfig
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
@@ -56,7 +57,16 @@ HELD_OUT = ("held_out_total", "held_out_recall_at_1")
 """Metrics that a run measures where pairs are held out."""
 
 _MOST_THREADS = 8  # that are used without being asked for
-_LEARNED = MappingProxyType({"temperature": LearnedTemperature, "bias": LearnedScalar})
+
+
+def _learned_temperature(initial: float) -> LearnedTemperature:
+    """A temperature that may be learned from where it is: pretrained models begin below what others are kept above."""
+    return LearnedTemperature(initial, minimum=min(0.01, initial), maximum=max(10.0, initial))
+
+
+_LEARNED: Mapping[str, Callable[[float], torch.nn.Module]] = MappingProxyType(
+    {"temperature": _learned_temperature, "bias": LearnedScalar}
+)
 _UNSAID = frozenset({"negatives_image", "negatives_text", "bound"})  # settings that a configuration has no words for
 
 
@@ -81,7 +91,7 @@ class DataConfig:
         strict: Whether to stop at the first such row instead.
         policy: How to caption the embedded set: a name from `vergence.data.POLICIES`.
         items: How many items of the embedded set or file to use, drawn at random, >= 2; all if `None`.
-        side: Pixels of a side to which images are brought, in [8, 4096].
+        side: Pixels of a side to which images are brought, in [8, 4096]; a model to start from has its own.
         shift: Pixels by which training images move at most, >= 0.
         workers: Threads that decode images, >= 1; as many as there are cores if `None`. Results do not depend on it.
         memory: Mebibytes of decoded images that may be held, >= 0: a set that fits is decoded once, of any other each
@@ -182,6 +192,11 @@ class TermConfig:
         return WeightedTerm(LOSSES[self.loss], self.weight, **settings)
 
 
+def default_objective() -> dict[str, TermConfig]:
+    """What is minimised where nothing else is said."""
+    return {"contrast": TermConfig(loss="info_nce", settings={"temperature": 0.2})}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that a run of `vergence train` depends on.
@@ -191,7 +206,10 @@ class RunConfig:
         device: "cpu", or "auto" for what is found.
         data: The pairs to train on.
         encoder: What to fit.
-        objective: What to minimise: terms by name.
+        start: A pretrained or trained model to start from, in place of `encoder`; images get the side that is its own.
+            `None` starts at random.
+        objective: What to minimise: terms by name. Of a model with a logit scale to start from, its own loss is the
+            default: of a model with a logit bias `sigmoid_loss`, else `info_nce`, learned from its scale and bias on.
         train: How.
 
     Raises:
@@ -208,15 +226,17 @@ class RunConfig:
     device: str = "cpu"
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    objective: dict[str, TermConfig] = field(
-        default_factory=lambda: {"contrast": TermConfig(loss="info_nce", settings={"temperature": 0.2})}
-    )
+    start: StartConfig | None = None
+    objective: dict[str, TermConfig] = field(default_factory=default_objective)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         one_of("device", self.device, ("cpu", "auto"))
-        self.encoder.check(side=self.data.side)
+        if self.start is None:
+            self.encoder.check(side=self.data.side)
+        else:
+            _check_start(self)
         _check_pixels(self)
         self.make_objective()
         for name in HELD_OUT:
@@ -233,6 +253,8 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return the configuration as nested mappings, which `from_mapping` reads back."""
         mapping: dict[str, Any] = _plain(asdict(self))
+        if self.start is not None:
+            del mapping["encoder"]  # which it takes the place of
         return mapping
 
     def identity(self) -> dict[str, Any]:
@@ -240,11 +262,26 @@ class RunConfig:
         mapping = self.to_mapping()
         for name in ("workers", "memory"):
             del mapping["data"][name]
+        if self.start is None:  # as runs have it that are older than these settings
+            del mapping["start"]
+        else:
+            del mapping["start"]["model"]  # wherever it lies: its weights say which it is
         return mapping
 
     def to_yaml(self) -> str:
         """Word the configuration so that `vergence train` reads the same one back."""
         return yaml_text(self.to_mapping())
+
+
+def _check_start(config: "RunConfig") -> None:
+    """Require the other settings to be such as a model to start from can be trained with."""
+    if config.encoder != EncoderConfig():
+        raise ConfigError("encoder must be left out with start, whose model has encoders of its own")
+    for name, allowed in (("optimizer", ("adamw", "sgd")), ("parallel", ("ddp",))):
+        if getattr(config.train, name) not in allowed:
+            raise ConfigError(
+                f"train.{name} must be {' or '.join(allowed)} with start; got {getattr(config.train, name)!r}"
+            )
 
 
 def _check_pixels(config: "RunConfig") -> None:

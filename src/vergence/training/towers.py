@@ -258,7 +258,7 @@ def make_image_encoder(config: EncoderConfig, *, side: int, seed: int) -> nn.Mod
     takes_preprocessing = "preprocessing" in inspect.signature(IMAGE_ENCODERS[image.kind]).parameters
     stored = load_preprocessing(weights) if weights and takes_preprocessing else None
     _check_side(image, stored, side=side)
-    with _seeded(named(seed, "weights", "image")):
+    with seeded(named(seed, "weights", "image")):
         encoder = image.make(config.dim, side=side, preprocessing=stored)
     if weights:
         load_weights(encoder.backbone if isinstance(encoder, FrozenFeatures) else encoder, weights)
@@ -278,12 +278,13 @@ def make_text_encoder(config: EncoderConfig, vocabulary: Vocabulary, *, seed: in
     """
     with torch.device("meta"):
         training_fits_in_memory(config.text.make(len(vocabulary), config.dim))
-    with _seeded(named(seed, "weights", "text")):
+    with seeded(named(seed, "weights", "text")):
         return config.text.make(len(vocabulary), config.dim)
 
 
 @contextmanager
-def _seeded(stream: torch.Generator) -> Iterator[None]:
+def seeded(stream: torch.Generator) -> Iterator[None]:
+    """Draw weights from a stream of their own; torch's own stream is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream.initial_seed())
         yield
