@@ -7,7 +7,9 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from vergence.files import whole, write_bytes
 from vergence.folders import JobFolder, WhenPresent
 
 TABLE, FOLDERS = "concepts.parquet", "images"
+_GROUP = 256  # images in memory
 _ROW = pa.schema({"key": pa.string(), "image": pa.binary(), "concept": pa.list_(pa.string()), "cluster": pa.string()})
 
 
@@ -73,8 +76,8 @@ def sort_by_mention(
     first: dict[str, tuple[Source, int]] = {}
     for read in sources:
         first = {key: (read, row) for key, row in read.by_key().items()} | first
-        rows = [row for row in read.rows if row.reason is None and row.key is not None]
-        for row, concepts in zip(rows, matcher.mentions([row.text for row in rows]).sets(), strict=True):
+        pairs = [row for row in read.rows if row.reason is None and row.key is not None]
+        for row, concepts in zip(pairs, matcher.mentions([row.text for row in pairs]).sets(), strict=True):
             found.setdefault(str(row.key), set()).update(concepts)
     kept = {key: sorted(found[key]) for key in first if found[key]}
     if not kept:
@@ -82,23 +85,27 @@ def sort_by_mention(
     job = {"job": "concepts", "source": str(Path(source).resolve()), "texts": list(texts), "folders": folders}
     folder = JobFolder.claim(out, job | {"lexicon": lexicon.fingerprint}, present=present)
     with whole(folder.path / TABLE, of_job=True) as partial, pq.ParquetWriter(partial, _ROW) as writer:
+        rows = (_row(*first[key], [names[k] for k in concepts]) for key, concepts in kept.items())
+        while some := list(islice(rows, _GROUP)):
+            writer.write_table(pa.Table.from_pylist(some, _ROW))
+    if folders:
         for number, (key, concepts) in enumerate(kept.items()):
-            read, row = first[key]
-            images, (place,) = read.images([row])
-            labels = [names[k] for k in concepts]
-            (cluster,) = read.clusters([row])
-            entry = {
-                "key": key,
-                "image": images.file(int(place)),
-                "concept": labels,
-                "cluster": key if cluster is None else str(cluster),
-            }
-            writer.write_table(pa.Table.from_pylist([entry], _ROW))
-            if folders:
-                held = io.BytesIO()
-                images.decoded(int(place)).save(held, "PNG")
-                file = f"{number:05d}-{re.sub(r'[^A-Za-z0-9-]+', '_', key)[-60:]}.png"
-                for label in labels:
-                    write_bytes(folder.path / FOLDERS / label / file, held.getvalue(), of_job=True)
+            _write_png(folder, *first[key], number, [names[k] for k in concepts])
     counts = {name: sum(k in concepts for concepts in kept.values()) for k, name in enumerate(names)}
     return Mentioned(len(first), len(kept), {name: count for name, count in counts.items() if count})
+
+
+def _row(source: Source, row: int, labels: list[str]) -> dict[str, Any]:
+    images, (place,) = source.images([row])
+    (cluster,), key = source.clusters([row]), source.rows[row].key
+    cluster = key if cluster is None else str(cluster)
+    return {"key": key, "image": images.file(int(place)), "concept": labels, "cluster": cluster}
+
+
+def _write_png(folder: JobFolder, source: Source, row: int, number: int, labels: list[str]) -> None:
+    images, (place,) = source.images([row])
+    held = io.BytesIO()
+    images.decoded(int(place)).save(held, "PNG")
+    spelt = re.sub(r"[^A-Za-z0-9-]+", "_", str(source.rows[row].key))[-60:]
+    for label in labels:
+        write_bytes(folder.path / FOLDERS / label / f"{number:05d}-{spelt}.png", held.getvalue(), of_job=True)

@@ -1,7 +1,7 @@
 """ConSE [norouzi2014]: zero-shot without training on pairs, by a classifier of images and an encoder of texts.
 
-An image lies where the names of the classes lie that a classifier takes it for,
-f(x) = Σ_t p(y_t | x) s(y_t) / Σ_t p(y_t | x) over the most probable classes y_t, whose names have the unit embeddings s.
+An image lies where the names of the classes lie that a classifier takes it for:
+f(x) = Σ_t p(y_t | x) s(y_t) / Σ_t p(y_t | x) over the most probable classes y_t, whose names have unit embeddings s.
 """
 
 import json
