@@ -100,7 +100,9 @@ def test_coverage_stands_beside_and_several_models_too(place: Path, tmp_path: Pa
     assert run(place, place / "images", tmp_path / "out", *more) == 0
     found = json.loads((tmp_path / "out" / "awareness.json").read_text())
     assert set(found["models"]) == {"clip", "other"}
-    assert [one["over"] for one in found["coverage"]] == ["all concepts", "within groups", "between groups"]
+    over = [one["over"] for one in found["coverage"]]
+    assert over[:3] == ["all concepts", "within groups", "between groups"]
+    assert over[3:] == ["all concepts, recall", "all concepts, F1 of guessing"]
     by_name = {one["concept"]: one for one in found["concepts"]}
     assert by_name["dog"]["share"] == pytest.approx(0.4)
     assert by_name["heart"]["standing"] == ""

@@ -18,6 +18,7 @@ from vergence.data import openclipart
 from vergence.data.openclipart import CARD, CORPUS, build_openclipart
 from vergence.data.source import read_source
 from vergence.errors import ConfigError, CorpusError
+from vergence.render import packages
 from vergence.render.packages import Package
 
 ORIGINAL = "animals/horse_conner_01"
@@ -208,7 +209,7 @@ def test_the_package_is_fetched_once_and_kept(deb: Path, tmp_path: Path, monkeyp
         fetched.append(wanted.name)
         return deb.read_bytes()
 
-    monkeypatch.setattr(openclipart, "fetch_package", fetch)
+    monkeypatch.setattr(packages, "fetch_package", fetch)
     assert openclipart._fetched() == openclipart._fetched() == tmp_path / "cache/vergence/packages/openclipart-svg.deb"
     assert fetched == ["openclipart-svg"]
 

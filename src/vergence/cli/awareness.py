@@ -77,5 +77,5 @@ def run(options: Namespace) -> None:
             )
             rows.append((*cells, *([f"{with_templates:.3f}"] if given else [])))
     show(grid(headings, rows, title="zero-shot, within each group", left=("group", "model")))
-    say(*(f"coverage and F1, {name}: Spearman {one}" for name, one in done.trends.items()))
+    say(*(f"coverage and awareness, {name}: Spearman {one}" for name, one in done.trends.items()))
     say(f"Page: {out / 'page.html'}")

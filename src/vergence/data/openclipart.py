@@ -18,13 +18,12 @@ from vergence.arrow import read_table
 from vergence.checks import at_least, at_most
 from vergence.data.clipart_rows import described, link_drawings, row_of
 from vergence.errors import CorpusError
-from vergence.files import read_bytes, whole, write_bytes
+from vergence.files import read_bytes, whole
 from vergence.folders import JobFolder, WhenPresent
 from vergence.guarded import Guarded
-from vergence.render.packages import Package, caches, fetch_package, read_folder
+from vergence.render.packages import Package, keep_package, read_folder
 from vergence.render.places import check_side
 from vergence.svg import read_svg, require_drawing
-from vergence.terminal import say
 
 CORPUS, CARD = "openclipart.parquet", "openclipart.json"
 _PACKAGE = Package("apt", "openclipart-svg")
@@ -123,14 +122,10 @@ def build_openclipart(
 
 def _fetched() -> Path:
     """The package in the cache, fetched if it is not there."""
-    path = caches() / "packages" / f"{_PACKAGE.name}.deb"
-    if not path.is_file():
-        say(f"Fetching the {_PACKAGE.manager} package {_PACKAGE.name} (once, to {path})", err=True)
-        try:
-            write_bytes(path, fetch_package(_PACKAGE))
-        except CorpusError as error:
-            raise CorpusError(f"{error}; or pass --package FILE, a copy of {_PACKAGE.name}.deb") from error
-    return path
+    try:
+        return keep_package(_PACKAGE, f"{_PACKAGE.name}.deb")
+    except CorpusError as error:
+        raise CorpusError(f"{error}; or pass --package FILE, a copy of {_PACKAGE.name}.deb") from error
 
 
 def _contents(package: Path) -> Contents:

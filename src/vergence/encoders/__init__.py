@@ -1,7 +1,17 @@
 """Image, text and numerical encoders, the pair of them that contrastive training fits, and weights from local files."""
 
+from vergence.encoders.conse import (
+    CONSE_CLASSES,
+    CONSE_CLASSIFIER,
+    CONSE_CONFIG,
+    CONSE_TEXT,
+    ConSE,
+    ConSEPair,
+    conse_settings,
+)
 from vergence.encoders.conv import ConvEncoder, GridConvEncoder
 from vergence.encoders.dual import DualEncoder
+from vergence.encoders.efficientnet import EfficientNetLite0, folded
 from vergence.encoders.framing import Framing
 from vergence.encoders.frozen import FrozenFeatures
 from vergence.encoders.mlp import MLP, PixelMLP, PixelResidualMLP, ResidualMLP
@@ -19,14 +29,21 @@ from vergence.encoders.text import UNKNOWN, BagOfWordsEncoder, SentenceCNN, Text
 from vergence.encoders.vit import ClassTokenTransformer, ViT
 
 __all__ = [
+    "CONSE_CLASSES",
+    "CONSE_CLASSIFIER",
+    "CONSE_CONFIG",
+    "CONSE_TEXT",
     "MLP",
     "OPEN_CLIP_CONFIG",
     "TRANSFORMERS_DESCRIPTIONS",
     "UNKNOWN",
     "BagOfWordsEncoder",
     "ClassTokenTransformer",
+    "ConSE",
+    "ConSEPair",
     "ConvEncoder",
     "DualEncoder",
+    "EfficientNetLite0",
     "Framing",
     "FrozenFeatures",
     "GridConvEncoder",
@@ -44,6 +61,8 @@ __all__ = [
     "TransformersPair",
     "ViT",
     "Vocabulary",
+    "conse_settings",
+    "folded",
     "load_preprocessing",
     "load_weights",
     "resnet18",

