@@ -331,8 +331,10 @@ def _job_of(path: Path) -> dict[str, Any]:
         job = read_json(path / "job.json")
     except CorpusError as error:
         raise CorpusError(f"{path} holds no embeddings of shards: {error}") from error
-    if not isinstance(job, dict) or job.get("job") != "embed" or "parts" not in job:
+    kinds = {"format": str, "parts": int, "part_size": int, "several": bool, "source": str}
+    if not isinstance(job, dict) or any(not isinstance(job.get(name), kind) for name, kind in kinds.items()):
         raise CorpusError(f"{path} holds no embeddings of shards; name the --out folders of vergence embed --shard-id")
+    check_format(job["format"])
     return job
 
 
