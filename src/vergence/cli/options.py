@@ -1,5 +1,7 @@
 """What commands that read a source of images, or use a model, have in common."""
 
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -71,3 +73,26 @@ def require(options: Namespace, **what: str) -> None:
     for name, meaning in what.items():
         if not options[name]:
             raise ConfigError(f"--{name} is missing; pass --{name} {meaning}")
+
+
+def made_by(words: Sequence[object], packages: Iterable[str]) -> dict[str, object]:
+    """The command, versions and date, for what a folder says of how it was made.
+
+    Args:
+        words: Of the command line.
+        packages: Whose versions count; those that are not installed are left out.
+    """
+    import platform
+    import shlex
+    from datetime import UTC, datetime
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        "command": shlex.join(map(str, words)),
+        "versions": versions,
+        "date": datetime.now(UTC).date().isoformat(),
+    }

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from jsonargparse import ArgumentParser, Namespace
 
+from vergence.cli.options import made_by
 from vergence.errors import ConfigError
 
 DESCRIPTION = "Render a controlled image set with captions and known factors, for train, embed, probe and audit."
@@ -101,19 +102,9 @@ def _rates(flag: str, given: Iterable[str]) -> dict[str, float]:
 
 def _made_by(options: Namespace) -> dict[str, object]:
     """The command, versions and date, for the card."""
-    import platform
-    import shlex
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
     words = ["vergence", "render", options.set, "--n", options.n, "--size", options.size, "--seed", options.seed]
     words += ["--format", options.format, "--shard-size", options.shard_size]
     for flag in ("omit", "mention", "redraw"):
         words += [word for given in options[flag] or () for word in (f"--{flag}", given)]
     words += ["--meshes", options.meshes] if options.meshes else []
-    packages = ("numpy", "numba", "pandas", "pillow", "pyarrow", "torch")
-    return {
-        "command": shlex.join(map(str, [*words, "--out", options.out])),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    return made_by([*words, "--out", options.out], ("numpy", "numba", "pandas", "pillow", "pyarrow", "torch"))

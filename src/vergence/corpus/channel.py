@@ -154,6 +154,8 @@ def corrected_p_value(
     clusters: Int64[np.ndarray, " n"],
     *,
     rates_known: bool,
+    moved: Float64[np.ndarray, "ways values values"] | None = None,
+    moved_mentions: Float64[np.ndarray, "ways values"] | None = None,
 ) -> float:
     """Test the same where errors of lexicon or detector are taken out: cells are weighted sums, not counts.
 
@@ -166,6 +168,8 @@ def corrected_p_value(
         clusters: Which captions belong together.
         rates_known: Whether the lexicon's rates are exact; where they are not, only the evenness of the wrong values is
             tested, since an error in the rates shifts all of them alike.
+        moved: By how much the sums of the cells move with each independent way in which a detector's rates may be off.
+        moved_mentions: The same of the mentions; both or neither.
 
     Returns:
         The p-value; NaN if nothing can be tested.
@@ -183,22 +187,31 @@ def corrected_p_value(
     if not clear:
         return float("nan")
     wrong = np.stack([np.delete(summed(cells(v)), v, axis=1) for v in clear], axis=1)  # (clusters, shown, said)
-    said, total = said[:, clear], wrong.sum(axis=2)
-    share = total.sum() / said.sum()
-    if rates_known:
-        apart = (total - share * said).sum(axis=1, keepdims=True) * said.sum(axis=0) / said.sum()
-        total = share * said + apart
-    scores = (wrong - total[:, :, None] / (k - 1)).reshape(n, -1)
+    said = said[:, clear]
+    mentions, share = said.sum(axis=0), wrong.sum() / said.sum()
+
+    def scores_of(wrong: np.ndarray, said: np.ndarray) -> np.ndarray:
+        total = wrong.sum(axis=2)
+        if rates_known:
+            apart = (total - share * said).sum(axis=1, keepdims=True) * mentions / mentions.sum()
+            total = share * said + apart
+        return np.asarray((wrong - total[:, :, None] / (k - 1)).reshape(len(wrong), len(clear) * (k - 1)))
+
+    scores = scores_of(wrong, said)
     centred = scores - scores.mean(axis=0)
+    if moved is not None and moved_mentions is not None:
+        ways = np.stack([np.delete(moved[:, v], v, axis=1) for v in clear], axis=1)
+        off = scores_of(ways, moved_mentions[:, clear]) * ((n - 1) / n) ** 0.5
+        centred = np.concatenate([centred, off])
     # One variance for the cells of a shown value: that of a cell in which nobody happens to err would be far too small.
     by_shown = n / (n - 1) * (centred**2).sum(axis=0).reshape(-1, k - 1).mean(axis=1)
-    by_shown = np.maximum(by_shown, share * said.sum(axis=0) / (k - 1))  # counted right, they would be Poisson's
+    by_shown = np.maximum(by_shown, share * mentions / (k - 1))  # counted right, they would be Poisson's
     variance = np.repeat(by_shown, k - 1)
     told = variance > 1e-12 * variance.max(initial=0)
     if not centred[:, told].any():
         return float("nan")
     gram = centred[:, told] / variance[told] ** 0.5
-    gram = gram @ gram.T
+    gram = gram.T @ gram if gram.shape[1] < len(gram) else gram @ gram.T  # alike in what is made of them
     freedom = float(np.trace(gram) ** 2 / (gram**2).sum())
     mean_square = float((scores.sum(axis=0)[told] ** 2 / variance[told]).mean())
     return float(f_distribution.sf(mean_square, freedom, n - 1))

@@ -238,5 +238,6 @@ def _items(
         weights=np.eye(len(kinds))[shown] if detector is None else detector.weights(shown),
         clusters=np.unique(clusters, return_inverse=True)[1],
         detected=detector is not None,
+        shifts=np.zeros((0, len(kinds), len(kinds))) if detector is None else detector.shifts,
         error=error,
     )

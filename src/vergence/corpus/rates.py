@@ -50,6 +50,7 @@ class Items:
         weights: How much of each image shows each value: one 1 in a row, or a detector's labels, errors taken out.
         clusters: Which items belong together.
         detected: Whether the weights are those of a detector.
+        shifts: By how much the weights of each label move with each way in which the detector's rates may be off.
         error: The lexicon's error rates, if they are to be taken out.
     """
 
@@ -58,7 +59,13 @@ class Items:
     weights: Float64[np.ndarray, "n values"]
     clusters: Int64[np.ndarray, " n"]
     detected: bool
+    shifts: Float64[np.ndarray, "ways labels values"]
     error: LexiconError | None
+
+    def by_label(self, per_item: Float64[np.ndarray, "n columns"]) -> Float64[np.ndarray, "labels columns"]:
+        """Sums of what items hold, by the label of their images."""
+        k = self.weights.shape[1]
+        return np.stack([np.bincount(self.shown, column, minlength=k) for column in per_item.T], axis=1)
 
     @property
     def corrected(self) -> bool:
@@ -66,19 +73,28 @@ class Items:
         return self.detected or self.error is not None
 
     def ratio(
-        self, numerator: np.ndarray, denominator: np.ndarray, level: float, *, counted: bool, added: float
+        self,
+        numerator: np.ndarray,
+        denominator: np.ndarray,
+        level: float,
+        *,
+        counted: bool,
+        added: float,
+        unsure: float,
     ) -> Rate:
         """A ratio of sums with the interval that its clusters, and variance added to theirs, allow.
 
         A corrected denominator has noise in common with its numerator. Were the ratio stated where that same noise
         makes the denominator large, what is stated would be biased. So a random quarter of the clusters settles whether
         the denominator is clear of nothing, and the others estimate, with the ratio's bias taken out to first order.
+        `unsure` is what error rates that were estimated add to the variance of the denominator.
         """
         clusters = self.clusters
         if not counted:
             decides = np.random.default_rng(_SEED).permutation(int(clusters.max(initial=-1)) + 1) % 4 == 0
             sums = np.bincount(clusters, denominator, minlength=len(decides))[decides]
-            if not sums.sum() > _CLEAR_OF_NOTHING * len(sums) ** 0.5 * (sums.std() if len(sums) > 1 else np.inf):
+            noise = len(sums) * (sums.var() if len(sums) > 1 else np.inf) + unsure * decides.mean() ** 2
+            if not sums.sum() > _CLEAR_OF_NOTHING * noise**0.5:
                 return Rate(note="too few images or mentions to tell them from errors of lexicon or detector")
             kept = ~decides[clusters]
             clusters, numerator, denominator = clusters[kept], numerator[kept], denominator[kept]
@@ -118,6 +134,7 @@ def rates(items: Items, values: tuple[str, ...], level: float) -> tuple[dict[str
             said[:, v] = (items.found.sum(axis=1) - k * wrong) * gain[v]
             other[:, v] = (others.sum(axis=1) - (k - 1) * wrong) * gain[v]
     parts = items.weights, items.weights * said, items.weights * other
+    moved = [(items.shifts * items.by_label(part)).sum(axis=1) for part in (np.ones_like(said), said, other)]
 
     def describe(columns: Any, *, whole: bool = False) -> tuple[Rate, Rate]:
         images, mentioned, mistaken = (part[:, columns].sum(axis=1) for part in parts)
@@ -128,19 +145,28 @@ def rates(items: Items, values: tuple[str, ...], level: float) -> tuple[dict[str
             mentioned = items.found.any(axis=1).astype(float) if error is None else mentioned
         # How the sums move with recall and with false positives of each value: the delta method.
         shown, stated, erred = (part[:, columns].sum(axis=0) for part in parts)
+        m_shown, m_stated, m_erred = (part[:, columns].sum(axis=1) for part in moved)
+        if whole:
+            m_shown, m_stated = 0 * m_shown, m_stated * (error is not None)
         by_rate = np.stack([-stated, stated - k * shown]), np.stack([-erred, erred - (k - 1) * shown])
         d_stated, d_erred = (gain[columns] * slopes for slopes in by_rate)
 
-        def added(slopes: np.ndarray, total: float) -> float:
-            return float(((slopes / total) ** 2 * variances[:, columns]).sum()) if total > 0 else 0.0
+        def added(slopes: np.ndarray, ways: np.ndarray, total: float) -> float:
+            if not total > 0:
+                return 0.0
+            return float(((slopes / total) ** 2 * variances[:, columns]).sum() + ((ways / total) ** 2).sum())
 
-        selection = items.ratio(mentioned, images, level, counted=counted, added=added(d_stated, shown.sum()))
-        share = erred.sum() / stated.sum() if stated.sum() > 0 else 0.0
-        more = added(d_erred - share * d_stated, stated.sum())
-        wrong = items.ratio(mistaken, mentioned, level, counted=counted and error is None, added=more)
+        share = mentioned.sum() / images.sum() if images.sum() > 0 else 0.0
+        more = added(d_stated, m_stated - share * m_shown, images.sum())
+        unsure = float((m_shown**2).sum())
+        selection = items.ratio(mentioned, images, level, counted=counted, added=more, unsure=unsure)
+        share = mistaken.sum() / mentioned.sum() if mentioned.sum() > 0 else 0.0
+        more = added(d_erred - share * d_stated, m_erred - share * m_stated, mentioned.sum())
+        unsure = added(d_stated, m_stated, 1.0)
+        wrong = items.ratio(mistaken, mentioned, level, counted=counted and error is None, added=more, unsure=unsure)
         return selection, wrong
 
-    refusal = _misfit(items, parts[1], values)
+    refusal = _misfit(items, parts[1], moved[1], values)
     total = _described(*describe(slice(None), whole=True), k, refusal)
     if _TOO_OFTEN in total["note"]:
         refusal = f"{_TOO_OFTEN}, all values together"
@@ -180,13 +206,20 @@ def _rho(wrong: Rate, k: int, refusal: str) -> Rate:
     return Rate(value, low, high)
 
 
-def _misfit(items: Items, mentioned: np.ndarray, values: tuple[str, ...]) -> str:
+def _misfit(items: Items, mentioned: np.ndarray, moved: np.ndarray, values: tuple[str, ...]) -> str:
     """Why no uniform redraw explains what captions say, if it is rejected."""
     if len(values) == 1 or not len(items.shown):
         return ""
     if items.corrected:
         known = items.error is None or not items.error.variances
-        p = corrected_p_value(partial(_wrong_cells, items, values), mentioned, items.clusters, rates_known=known)
+        p = corrected_p_value(
+            partial(_wrong_cells, items, values),
+            mentioned,
+            items.clusters,
+            rates_known=known,
+            moved=_moved_cells(items, values),
+            moved_mentions=moved,
+        )
     else:
         p = redraw_p_value(items.found, items.shown, items.clusters, rng=np.random.default_rng(_SEED))
     return f"the redraw is not uniform (p = {p:.2g})" if p < FIT_LEVEL else ""
@@ -194,6 +227,12 @@ def _misfit(items: Items, mentioned: np.ndarray, values: tuple[str, ...]) -> str
 
 def _wrong_cells(items: Items, values: tuple[str, ...], v: int) -> np.ndarray:
     """What each caption adds to the wrong mentions of images that show a value, errors taken out."""
+    cells: np.ndarray = items.weights[:, [v]] * _others(items, values, v)
+    return cells
+
+
+def _others(items: Items, values: tuple[str, ...], v: int) -> np.ndarray:
+    """What each caption says but a value."""
     others = items.found.astype(float)
     others[:, v] = 0
     if items.error is None:
@@ -201,7 +240,13 @@ def _wrong_cells(items: Items, values: tuple[str, ...], v: int) -> np.ndarray:
     else:
         recall, wrong = items.error.rates(values[v])
         others = (others - wrong) / (recall - wrong)
-    return np.asarray(items.weights[:, [v]] * others)
+    return others
+
+
+def _moved_cells(items: Items, values: tuple[str, ...]) -> Float64[np.ndarray, "ways values values"]:
+    """By how much the wrong mentions by value shown move with each way in which the detector's rates may be off."""
+    sums = [items.by_label(_others(items, values, v)) for v in range(len(values))]
+    return np.stack([items.shifts[:, :, v] @ sums[v] for v in range(len(values))], axis=1)
 
 
 def score_interval(estimate: float, variance: float, n: int, z: float) -> tuple[float, float]:

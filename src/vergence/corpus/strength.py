@@ -35,8 +35,8 @@ class Tables:
     Args:
         groups: Captions by what they say (values, then nothing) and what their images show; what mentions several
             values is shared among them. With errors taken out, cells are no counts and can be negative.
-        slopes: For each error rate of the lexicon that was estimated, how the sum of the tables moves with one standard
-            error of it.
+        slopes: For each way in which error rates that were estimated may be off, of the lexicon or of a detector, how
+            the sum of the tables moves with one standard error of it.
         clusters: How many independent clusters there are.
     """
 
@@ -55,15 +55,19 @@ def tables_of(items: Items, values: tuple[str, ...]) -> Tables:
     k, clusters = len(values), int(items.clusters.max(initial=-1)) + 1
     n_groups = max(2, min(clusters, _GROUPS, _CELLS // (k * (k + 1))))
     groups, slopes = np.zeros((n_groups, k + 1, k)), []
+    off = np.zeros((len(items.shifts), k + 1, k))
     for v, value in enumerate(values):
-        rows = np.flatnonzero(items.weights[:, v])
+        rows = np.arange(len(items.shown)) if items.detected else np.flatnonzero(items.weights[:, v])
         found, where = items.found[rows], items.clusters[rows] % n_groups
         if items.error is None:
             said = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
         else:
             recall, wrong = items.error.rates(value)
             said = (found - wrong) / (recall - wrong)
-        said = np.column_stack([said, 1 - said.sum(axis=1)]) * items.weights[rows, v, None]
+        said = np.column_stack([said, 1 - said.sum(axis=1)])
+        if items.detected:
+            off[:, :, v] = items.shifts[:, :, v] @ items.by_label(said)
+        said = said * items.weights[rows, v, None]
         for s in range(k + 1):
             groups[:, s, v] = np.bincount(where, said[:, s], minlength=n_groups)
         for one, variance in enumerate(items.error.variances.get(value, ()) if items.error else ()):
@@ -72,7 +76,7 @@ def tables_of(items: Items, values: tuple[str, ...]) -> Tables:
             slope = np.zeros((k + 1, k))
             slope[:, v] = np.append(moved, -moved.sum()) * (-1) ** one * variance**0.5 / (recall - wrong)
             slopes.append(slope)
-    return Tables(groups, np.stack(slopes) if slopes else np.zeros((0, k + 1, k)), clusters)
+    return Tables(groups, np.concatenate([off, *(slope[None] for slope in slopes)]), clusters)
 
 
 def strengths(tables: Tables, *, level: float) -> Float64[np.ndarray, "directions 3"]:

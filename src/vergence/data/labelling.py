@@ -94,10 +94,20 @@ def label_source(
         color_table()  # before anything is read
     read = read_source(source, columns)
     first = read.by_key()
-    folder = JobFolder.claim(out, _job(source, factors, read), present=present)
+    folder = JobFolder.claim(out, label_job(source, read, pixels=list(factors)), present=present)
     if not (folder.path / LABELS).is_file():
         found, wrong = _read_labels(read, first, factors, workers=workers, progress=progress)
-        _write(folder, read, found, wrong, factors=factors, about=about or {})
+        folder.write_text(LEXICON, yaml_text(pixel_lexicon(factors)))
+        known = [name for name in factors if any(labels[name].value is not None for labels in found.values())]
+        if errors := pixel_errors(known):
+            folder.write_json(ERRORS, errors)
+        values = {name: PIXEL_FACTORS[name] for name in factors}
+        write_labels(folder, read, found, wrong, values=values, about=about or {})
+    return written_labels(folder, read)
+
+
+def written_labels(folder: JobFolder, read: Source) -> Labelled:
+    """What `write_labels` has written, in short."""
     said = folder.read_json(ABOUT) or {}
     return Labelled(
         **{name: said[name] for name in ("images", "captions", "values", "unlabelled", "left_out", "rows")},
@@ -105,13 +115,14 @@ def label_source(
     )
 
 
-def _job(source: str | Path, factors: Sequence[str], read: Source) -> dict[str, Any]:
+def label_job(source: str | Path, read: Source, **settings: Any) -> dict[str, Any]:
+    """What identifies the labelling of a source by some settings."""
     rows = hashlib.sha256(repr([(row.key, row.text, row.reason) for row in read.rows]).encode())
     return {
         "job": "label",
         "source": str(Path(source).resolve()),
         "rows": rows.hexdigest()[:16],
-        "pixels": list(factors),
+        **settings,
         "vergence": __version__,
     }
 
@@ -155,28 +166,35 @@ def _labels(
             yield from pool.map(one, numbers[at : at + _GROUP])
 
 
-def _write(
+def write_labels(
     folder: JobFolder,
     read: Source,
-    found: Mapping[str, dict[str, Label]],
+    found: Mapping[str, Mapping[str, Label]],
     wrong: Mapping[str, str],
     *,
-    factors: Sequence[str],
+    values: Mapping[str, Sequence[str]],
     about: Mapping[str, Any],
 ) -> None:
+    """Write `labels.json` and then `labels.parquet`; see `label_source`.
+
+    Args:
+        folder: Where to.
+        read: The source.
+        found: By key of each image that can be read, its labels by factor.
+        wrong: By key, why others cannot.
+        values: Of each factor.
+        about: What else `labels.json` is to say.
+    """
+    factors = list(values)
     by_image = label_table(list(found.values()), factors)
     reasons = [row.reason or wrong.get(str(row.key)) for row in read.rows]
     kept = [row for row, reason in zip(read.rows, reasons, strict=True) if reason is None]
-    known = [name for name in factors if by_image[name].notna().any()]
-    folder.write_text(LEXICON, yaml_text(pixel_lexicon(factors)))
-    if errors := pixel_errors(known):
-        folder.write_json(ERRORS, errors)
     folder.write_json(
         ABOUT,
         {
             "images": len(found),
             "captions": len(kept),
-            "values": {name: _counts(by_image[name], PIXEL_FACTORS[name]) for name in factors},
+            "values": {name: _counts(by_image[name], values[name]) for name in factors},
             "unlabelled": by_image.attrs["unlabelled"],
             "left_out": _kinds(reason for reason in reasons if reason),
             "rows": list(
