@@ -189,11 +189,13 @@ def _paired_answers(answers: Sequence[pd.DataFrame], both: set[str], before: Pat
     """The rows of images that both have; their clusters are those of the first."""
     sides = [side[side["key"].isin(both)].drop(columns=["model", "prompts"]) for side in answers]
     joined = sides[0].merge(sides[1], on=["group", "key"], how="outer", suffixes=("_before", "_after"), indicator=True)
-    same = (joined["_merge"] == "both").to_numpy()
-    same &= [
-        isinstance(a, list | np.ndarray) and isinstance(b, list | np.ndarray) and set(a) == set(b)
-        for a, b in zip(joined["shown_before"], joined["shown_after"], strict=True)
-    ]
+    listed = joined["_merge"] == "both"
+    same = np.array(
+        [
+            paired and set(one) == set(other)
+            for paired, one, other in zip(listed, joined["shown_before"], joined["shown_after"], strict=True)
+        ]
+    )
     if not same.all():
         key = joined["key"][int(same.argmin())]
         raise ConfigError(
