@@ -47,7 +47,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sed": 1}, "unknown key 'sed'; known: seed, device, data, encoder, objective, train. Did you mean 'seed'?"),
+        (
+            {"sed": 1},
+            "unknown key 'sed'; known: seed, device, data, encoder, start, objective, train. Did you mean 'seed'?",
+        ),
         ({"train": {"epoch": 1}}, "unknown key in train 'epoch'; known: epochs, batch_size"),
         ({"train": 3}, "train must be keys with values; got 3"),
         ({"train": {"epochs": "many"}}, "train.epochs must be a whole number; got 'many'"),
