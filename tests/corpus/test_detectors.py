@@ -1,12 +1,15 @@
 """Confusion rates of detectors: what a file may hold, and what is refused by its line."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vergence.corpus import Concept, Group, Lexicon
-from vergence.corpus.detectors import read_detectors
+from vergence.corpus.detectors import read_detectors, written
+from vergence.corpus.errata import Stratum
 from vergence.errors import ConfigError, CorpusError, FactorError
 
 LEXICON = Lexicon("x", (Group("tone", (Concept("a"), Concept("b"))),))
@@ -89,3 +92,39 @@ def test_rates_that_do_not_add_up_are_named_by_their_value(tmp_path: Path) -> No
         read(tmp_path, HEADER + "tone,a,a,1\n")
     with pytest.raises(ConfigError, match=r"that of value 'a' has the sum 1.1"):
         read(tmp_path, HEADER + "tone,a,a,1\ntone,a,b,0.1\ntone,b,b,1\n")
+
+
+SAMPLED = {"tone": [{"label": "a", "images": 60, "answers": {"a": 9, "b": 1}}, {"label": "b", "images": 40,
+           "answers": {"b": 10}}]}  # fmt: skip
+RATES = {"tone": {"a": {"a": 1.0}, "b": {"a": 6 / 46, "b": 40 / 46}}}
+
+
+def test_rates_come_with_the_answers_that_they_were_estimated_from(tmp_path: Path) -> None:
+    path = tmp_path / "errors.json"
+    path.write_text(json.dumps({**RATES, "(sampled)": SAMPLED}))
+    found = read_detectors(path, LEXICON)["tone"]
+    assert found.errors is not None
+    strata = [Stratum(**record) for record in SAMPLED["tone"]]
+    assert written({"tone": found}, {"tone": strata}) == json.loads(path.read_text())
+    path.write_text(json.dumps(RATES))
+    assert read_detectors(path, LEXICON)["tone"].errors is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tone": {"a": {"a": 1}, "b": {"b": 1}}}, "are not those of its (sampled) answers; remove these"),
+        ({"(sampled)": {"tone": [{"label": "a"}]}}, "(sampled) of factor 'tone' must be"),
+        ({"(sampled)": {"tone": [{"label": "a", "images": 9, "answers": {"a": 1.5}}]}}, "must be"),
+        ({"(sampled)": {"tone": [{"label": "a", "images": 9, "answers": {"a": 10}}]}}, "at most 9 together"),
+        ({"(sampled)": {"tone": [{"label": "a", "images": 9, "answers": {"c": 1}}]}}, "unknown value 'c'"),
+        ({"(sampled)": {"tone": [{"label": "a", "images": 9, "answers": {}}]}}, "nothing is answered about the 9"),
+        ({"(sampled)": {"tome": SAMPLED["tone"]}}, "the rates of factor 'tome' are not those"),
+        ({"(sampled)": 3}, "(sampled) cannot be read as confusion rates"),
+    ],
+)
+def test_answers_of_another_form_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    path = tmp_path / "errors.json"
+    path.write_text(json.dumps({**RATES, "(sampled)": SAMPLED, **change}))
+    with pytest.raises((ConfigError, CorpusError), match=re.escape(message)):
+        read_detectors(path, LEXICON)

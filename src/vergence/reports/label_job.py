@@ -13,6 +13,7 @@ import torch
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 from torch import Tensor
 
+from vergence.checks import inside, probability
 from vergence.corpus import Concept, Group, Lexicon
 from vergence.data.labelling import LABELS, LEXICON, Labelled, label_job, write_labels, written_labels
 from vergence.data.pixels import Label
@@ -46,7 +47,7 @@ class Rule:
         templates: Sentences with one `{}`.
 
     Raises:
-        ConfigError: If a template has no place for a name.
+        ConfigError: If a number is out of range, or a template has no place for a name.
     """
 
     margin: float = MARGIN
@@ -55,6 +56,8 @@ class Rule:
     templates: Sequence[str] = BARE
 
     def __post_init__(self) -> None:
+        probability("margin", self.margin)
+        inside("threshold", self.threshold, 0, 1)
         check_templates(self.templates)
 
 
