@@ -94,7 +94,7 @@ class _Convolution(nn.Conv2d):
         for length in (image.shape[3], image.shape[2]):
             spare = max((-(-length // stride) - 1) * stride + kernel - length, 0)
             padding += [spare // 2, spare - spare // 2]
-        return super().forward(F.pad(image, padding) if any(padding) else image)  # type: ignore[no-any-return]
+        return super().forward(F.pad(image, padding) if any(padding) else image)
 
 
 class _Block(nn.Module):
@@ -109,6 +109,6 @@ class _Block(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, image: Tensor) -> Tensor:
-        values = image if self.widen is None else F.relu6(self.widen(image))
+        values: Tensor = image if self.widen is None else F.relu6(self.widen(image))
         values = self.narrow(F.relu6(self.look(values)))
         return image + values if self.adds else values
