@@ -85,13 +85,13 @@ def sort_by_mention(
     job = {"job": "concepts", "source": str(Path(source).resolve()), "texts": list(texts), "folders": folders}
     folder = JobFolder.claim(out, job | {"lexicon": lexicon.fingerprint}, present=present)
     with whole(folder.path / TABLE, of_job=True) as partial, pq.ParquetWriter(partial, _ROW) as writer:
-        rows = (_row(*first[key], [names[k] for k in concepts]) for key, concepts in kept.items())
+        rows = (_row(*first[key], [names[k] for k in numbers]) for key, numbers in kept.items())
         while some := list(islice(rows, _GROUP)):
             writer.write_table(pa.Table.from_pylist(some, _ROW))
     if folders:
-        for number, (key, concepts) in enumerate(kept.items()):
-            _write_png(folder, *first[key], number, [names[k] for k in concepts])
-    counts = {name: sum(k in concepts for concepts in kept.values()) for k, name in enumerate(names)}
+        for place, (key, numbers) in enumerate(kept.items()):
+            _write_png(folder, *first[key], place, [names[k] for k in numbers])
+    counts = {name: sum(k in numbers for numbers in kept.values()) for k, name in enumerate(names)}
     return Mentioned(len(first), len(kept), {name: count for name, count in counts.items() if count})
 
 

@@ -109,7 +109,7 @@ class _Block(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, image: Tensor) -> Tensor:
-        values = image if self.widen is None else F.relu6(self.widen(image))
+        values: Tensor = image if self.widen is None else F.relu6(self.widen(image))
         values = self.narrow(F.relu6(self.look(values)))
         out: Tensor = image + values if self.adds else values
         return out
