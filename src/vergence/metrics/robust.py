@@ -215,4 +215,5 @@ def equalised_odds_difference(
 
 def _shares(predicted: Integer[Tensor, "n"], rows: Bool[Tensor, "n"]) -> Float[Tensor, "classes"]:
     classes = torch.unique(predicted)
-    return (predicted[rows][:, None] == classes).double().mean(0)
+    shares: Tensor = (predicted[rows][:, None] == classes).double().mean(0)
+    return shares

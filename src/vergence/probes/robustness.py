@@ -177,6 +177,8 @@ class Difference:
     n: int
 
     def __str__(self) -> str:
+        if self.n == 1:
+            return f"{self.mean:+.2f}, one seed"
         return f"{self.mean:+.2f}, {self.low:+.2f} to {self.high:+.2f}, {self.n} seeds"
 
 
