@@ -37,6 +37,7 @@ from vergence.metrics.neural import MLP, FittedMLP
 from vergence.metrics.null import Null, exchange_null, permutation_null
 from vergence.metrics.report import alignment_table
 from vergence.metrics.retrieval import Ranks, Retrieval, retrieve
+from vergence.metrics.robust import Eraser, GroupLogistic, equalised_odds_difference, group_accuracy
 from vergence.metrics.size import EncodingSize, suggest_encoding_size
 
 __all__ = [
@@ -46,11 +47,13 @@ __all__ = [
     "CanonicalSpectrum",
     "CaptionScore",
     "EncodingSize",
+    "Eraser",
     "FittedKernelRidge",
     "FittedLogistic",
     "FittedMLP",
     "FittedNearestNeighbours",
     "FittedRidge",
+    "GroupLogistic",
     "Information",
     "Interval",
     "KernelRidge",
@@ -75,10 +78,12 @@ __all__ = [
     "cluster_bootstrap",
     "concepts_of",
     "effective_rank",
+    "equalised_odds_difference",
     "exchange_null",
     "factor_information",
     "factor_information_null",
     "gaussian_information",
+    "group_accuracy",
     "info_nce_bound",
     "linear_separability",
     "matthews_corrcoef",

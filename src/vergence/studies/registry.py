@@ -7,6 +7,7 @@ from typing import Any
 from vergence.errors import ConfigError, unknown
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
+from vergence.studies.guidance import STUDIES as GUIDANCE
 from vergence.studies.images import STUDIES as IMAGES
 from vergence.studies.misalignment2025 import STUDIES as NUMERIC
 from vergence.studies.spectrum import SpectrumStudy
@@ -30,7 +31,7 @@ STUDIES: Mapping[str, Study[Any]] = MappingProxyType(
     {
         **NUMERIC,
         "spectrum-numeric": SpectrumStudy(),
-        **{study.name: study for study in IMAGES},
+        **{study.name: study for study in (*IMAGES, *GUIDANCE)},
         "demo": DemoStudy(),
         "forecast": ForecastStudy(),
     }

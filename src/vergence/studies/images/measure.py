@@ -67,7 +67,7 @@ def measure_run(run: ImageRun, trained: Trained, images: ImageSet) -> list[Row]:
                 rows.append({**base, "probe": "", "metric": SHARE, "value": variance_share(z, y)})
     z_image, z_text = test
     if z_text is not None:
-        rows += _together(z_image, z_text, trained)
+        rows += compared(z_image, z_text, trained)
         rows += [_of_both("loss", trained.curve[-1])] if trained.curve else []
         least = least_loss(run) if LEAST in run.readings else None
         rows += [] if least is None else [_of_both("least loss", least)]
@@ -124,7 +124,8 @@ def _probed(run: ImageRun, factor: Factor, side: str, fit: Labelled, test: Label
     return rows
 
 
-def _together(z_image: Tensor, z_text: Tensor, trained: Trained) -> list[Row]:
+def compared(z_image: Tensor, z_text: Tensor, trained: Trained) -> list[Row]:
+    """How well the sides align, and the temperature at the end."""
     found: dict[str, Any] = {
         "cka": cka(z_image, z_text),
         "knn1": mutual_knn(z_image, z_text, k=1),
