@@ -197,7 +197,7 @@ def cka_interval(
 
 
 def pseudo_values(
-    x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"], groups: Sequence[Integer[Tensor, "rows"]]
+    x: Float[Tensor, "n dim_x"], y: Float[Tensor, "n dim_y"], groups: Sequence[Integer[Tensor, "_"]]
 ) -> tuple[float, Float[Tensor, "groups"]]:
     """The unbiased linear CKA, and its pseudo-values when each group of rows is left out in turn."""
     start = hsic.LinearSums.starting_with(x, y)

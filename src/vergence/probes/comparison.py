@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float
 from scipy.stats import norm, t
 from torch import Tensor
 
@@ -258,7 +258,7 @@ def share_told(sums: Float[Tensor, "*batch scores 3"], of: Literal[1, 2]) -> Flo
 
 
 def told_terms(
-    shown: Integer[np.ndarray, "n concepts"], told: Integer[np.ndarray, "n concepts"]
+    shown: Bool[np.ndarray, "n concepts"], told: Bool[np.ndarray, "n concepts"]
 ) -> Float[Tensor, "n concepts 3"]:
     """What each image adds to the sums of right, told and shown of every concept."""
     return torch.from_numpy(np.stack([shown & told, told, shown], axis=-1).astype(np.float64))
