@@ -10,10 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from markupsafe import Markup
-from rich.progress import MofNCompleteColumn, TimeRemainingColumn
-from torch import Tensor
 
 from vergence.corpus import Lexicon
 from vergence.data.concepts import concepts_shown, read_concepts
@@ -21,7 +18,6 @@ from vergence.data.rows import Columns
 from vergence.data.source import Source
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
-from vergence.metrics.files import read_embeddings
 from vergence.metrics.scale import unit
 from vergence.metrics.trends import Trend, trend
 from vergence.plots.awareness import coverage_against_awareness
@@ -29,8 +25,7 @@ from vergence.plots.style import svg
 from vergence.probes.awareness import BARE, AwarenessTable, awareness, check_templates, embed_concepts
 from vergence.reports import awareness as written
 from vergence.reports.page import Section, data_uri, picture, prose
-from vergence.terminal import bars
-from vergence.training.embed_images import UNREADABLE, write_images
+from vergence.training.embed_images import UNREADABLE, embedded_images, read_images
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 ANSWERS = "answers.parquet"
@@ -110,8 +105,9 @@ def run_awareness(
     )
     bare, templated, answers = {}, {}, []
     for name, model in loaded.items():
-        _embed(folder, files[name], model, labelled, batch_size=batch_size, workers=workers)
-        z, keys = _embedded(folder.path / files[name])
+        z, keys = embedded_images(
+            folder, files[name], model, labelled.source, labelled.first, batch_size=batch_size, workers=workers
+        )
         labels = [labelled.shown[key] for key in keys]
         clusters = labelled.clusters(keys)
         score = partial(awareness, z, labels, groups, model.embed_texts, clusters=clusters, seed=seed)
@@ -225,36 +221,6 @@ def _name(path: str, paths: Sequence[str]) -> str:
     return Path(path).name if len(alike) == 1 else path
 
 
-def _embed(
-    folder: JobFolder,
-    name: str,
-    model: ImageTextModel,
-    labelled: _Labelled,
-    *,
-    batch_size: int,
-    workers: int,
-) -> None:
-    if (folder.path / name).is_file():
-        return
-    with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
-        advance = partial(shown.advance, shown.add_task("images", total=len(labelled.first)))
-        write_images(
-            folder,
-            model,
-            labelled.source,
-            labelled.first,
-            name=name,
-            batch_size=batch_size,
-            workers=workers,
-            advance=advance,
-        )
-
-
-def _embedded(file: Path) -> tuple[Tensor, list[str]]:
-    held = read_embeddings(file)
-    return torch.from_numpy(np.ascontiguousarray(held.values, dtype=np.float32)), list(map(str, held.identifiers or ()))
-
-
 def _trends(concepts: pd.DataFrame, seed: int) -> dict[str, Trend]:
     """Rank correlations of coverage and F1 over concepts, within groups, and over the means of groups.
 
@@ -305,7 +271,7 @@ def _examples(
     labelled: _Labelled,
 ) -> dict[tuple[str, str, str], Markup]:
     """For the pairs that are confused most, one image each: the one that is nearest to the wrong name."""
-    z, keys = _embedded(file)
+    z, keys = read_images(file)
     found = {}
     pairs = written.confused(table).head(written.MOST_PAIRS)
     for group, one, other in zip(pairs["group"], pairs["shown"], pairs["told"], strict=True):

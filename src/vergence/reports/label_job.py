@@ -2,15 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 from torch import Tensor
 
 from vergence.checks import inside, probability
@@ -22,12 +19,10 @@ from vergence.data.source import read_source
 from vergence.errors import ConfigError, unknown
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
-from vergence.metrics.files import read_embeddings
 from vergence.metrics.scale import unit
 from vergence.probes.assigned import MARGIN, THRESHOLD, best_values, present_values
 from vergence.probes.awareness import BARE, check_templates, embed_concepts
-from vergence.terminal import bars
-from vergence.training.embed_images import UNREADABLE, write_images
+from vergence.training.embed_images import UNREADABLE, embedded_images
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 SCORES = "scores.parquet"
@@ -114,16 +109,8 @@ def label_by_model(
     }
     folder = JobFolder.claim(out, label_job(source, read, **settings), present=present)
     name = f"images-{digest}.parquet"
-    if not (folder.path / name).is_file():
-        with bars(MofNCompleteColumn(), TimeRemainingColumn()) as shown:
-            advance = partial(shown.advance, shown.add_task("images", total=len(first)))
-            write_images(
-                folder, encoder, read, first, name=name, batch_size=batch_size, workers=workers, advance=advance
-            )
+    z, keys = embedded_images(folder, name, encoder, read, first, batch_size=batch_size, workers=workers)
     if not (folder.path / LABELS).is_file():
-        held = read_embeddings(folder.path / name)
-        z = torch.from_numpy(np.ascontiguousarray(held.values, dtype=np.float32))
-        keys = list(map(str, held.identifiers or ()))
         codes, margins = scored(z, encoder, lexicon, rule)
         folder.write_text(LEXICON, audited(lexicon, rule.several).to_yaml())
         table = {factor: pa.array(of, pa.float64()) for factor, of in margins.items()}
