@@ -16,6 +16,7 @@ from tests.data import sources
 from vergence.cli.main import main
 from vergence.corpus import load_lexicon
 from vergence.corpus.detectors import SAMPLED, read_detectors
+from vergence.decoding import as_image
 from vergence.reports import label_job
 from vergence.reports.label_sample import ANSWER_COLUMNS
 
@@ -40,7 +41,7 @@ class Model:
         return {"scale": torch.tensor([SCALE])}
 
     def prepared(self, image):
-        return np.ascontiguousarray(np.asarray(image.convert("RGB").resize((4, 4))).transpose(2, 0, 1))
+        return np.ascontiguousarray(np.asarray(as_image(image).convert("RGB").resize((4, 4))).transpose(2, 0, 1))
 
     def embed_pixels(self, pixels):
         red, green, blue = (pixels[:, channel, 0, 0].long() for channel in range(3))
@@ -50,6 +51,9 @@ class Model:
         for bit in range(2):
             z[:, 3 + bit] = torch.where((blue >> bit) % 2 > 0, 1.0, -1.0)
         return z
+
+    def embed_images(self, images, **_):
+        return self.embed_pixels(torch.stack([torch.from_numpy(self.prepared(image)) for image in images]))
 
     def embed_texts(self, texts, **_):
         names = [*ANIMALS, *THINGS]
@@ -111,7 +115,8 @@ def test_labels_and_margins_are_those_of_the_scores(place: Path, capsys) -> None
         p = np.exp(SCALE * cosines[:3]) / np.exp(SCALE * cosines[:3]).sum()
         margin = np.sort(p)[-1] - np.sort(p)[-2]
         assert scores.loc[key, "animal"] == pytest.approx(margin, abs=1e-5)
-        assert labels.loc[key, "animal"] == (ANIMALS[row["told"]] if margin >= 0.2 else None)
+        label = labels.loc[key, "animal"]
+        assert (label if isinstance(label, str) else None) == (ANIMALS[row["told"]] if margin >= 0.2 else None)
         for bit, thing in enumerate(THINGS):
             there = 1 / (1 + np.exp(-(SCALE * cosines[3 + bit] + 1.0)))
             assert labels.loc[key, thing] == (thing if there >= 0.5 else f"no {thing}")
@@ -142,6 +147,7 @@ def answered(place: Path, *, asked: dict | None = None) -> Path:
 
 def test_when_every_image_is_answered_every_rate_is_the_true_one_and_certain(place: Path, capsys) -> None:
     assert label(place, "--ask", "1000") == 0
+    capsys.readouterr()
     assert label(place, "--answers", str(answered(place))) == 0
     said = capsys.readouterr().out
     found = json.loads((place / "out" / "errors.json").read_text())
