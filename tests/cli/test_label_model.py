@@ -115,8 +115,8 @@ def test_labels_and_margins_are_those_of_the_scores(place: Path, capsys) -> None
         p = np.exp(SCALE * cosines[:3]) / np.exp(SCALE * cosines[:3]).sum()
         margin = np.sort(p)[-1] - np.sort(p)[-2]
         assert scores.loc[key, "animal"] == pytest.approx(margin, abs=1e-5)
-        label = labels.loc[key, "animal"]
-        assert (label if isinstance(label, str) else None) == (ANIMALS[row["told"]] if margin >= 0.2 else None)
+        found = labels.loc[key, "animal"]
+        assert (found if isinstance(found, str) else None) == (ANIMALS[row["told"]] if margin >= 0.2 else None)
         for bit, thing in enumerate(THINGS):
             there = 1 / (1 + np.exp(-(SCALE * cosines[3 + bit] + 1.0)))
             assert labels.loc[key, thing] == (thing if there >= 0.5 else f"no {thing}")
