@@ -278,7 +278,7 @@ def _summary(of: Mapping[str, Any], answers: Mapping[str, str], strata: Sequence
         variance += share**2 * (right + outside) * (1 - right - outside) / n * (1 - n / one.images)
     wrong = wrong / (1 - none) if none < 1 else float("nan")
     trials = wrong * (1 - wrong) / variance if variance > 0 else sum(one.answered for one in told)
-    low, high = wilson(np.array(wrong * trials), trials) if told and none < 1 else (0.0, 1.0)
+    (low,), (high,) = wilson(np.array([wrong * trials]), trials) if told and none < 1 else ([0.0], [1.0])
     return FactorAnswers(
         asked=len(of["asked"]),
         told=sum(one.answered for one in told),
