@@ -1,6 +1,6 @@
 """The default image-text set that comes with the package, ways to caption it, and readers of pairs."""
 
-from vergence.data.emoji import EncodedImages, load_emoji
+from vergence.data.emoji import EncodedImages, load_emoji, load_emoji_tags
 from vergence.data.layouts import LAYOUTS
 from vergence.data.policies import POLICIES, STYLE, Policy, write_captions
 from vergence.data.rows import Columns
@@ -20,6 +20,7 @@ __all__ = [
     "Read",
     "Source",
     "load_emoji",
+    "load_emoji_tags",
     "load_scenes",
     "read_scenes",
     "read_source",

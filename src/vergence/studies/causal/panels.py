@@ -1,0 +1,59 @@
+"""Panels out of the study's table: awareness of each value in each run against the logarithm of its coverage."""
+
+import numpy as np
+import pandas as pd
+
+from vergence.studies.causal.slopes import Panel
+from vergence.studies.causal.spec import ASSIGNED
+
+PAPER_SCORE = "f1"
+_FEWEST = 3  # values, and below it no slope
+
+
+def values_of(table: pd.DataFrame, images: str, captions: str | None = None, score: str = PAPER_SCORE) -> pd.DataFrame:
+    """Rows of single values of one set, of one kind of captions if it is named."""
+    rows = table[(table["images"] == images) & (table["role"] == "value") & (table["metric"] == score)]
+    return rows if captions is None else rows[rows["captions"] == captions]
+
+
+def panel_of(table: pd.DataFrame, images: str, captions: str, *, width: int, score: str = PAPER_SCORE) -> Panel | None:
+    """Awareness of the values that every run has scored, with effects of values where rates are assigned at random.
+
+    Args:
+        table: Of the study.
+        images: Which set.
+        captions: Which captions.
+        width: Of the encoder.
+        score: Which score of awareness.
+
+    Returns:
+        `None` if there are fewer than three such values, or no run.
+    """
+    rows = values_of(table, images, captions, score)
+    rows = rows[rows["width"] == width]
+    if rows.empty:
+        return None
+    x, y = (rows.pivot(index="run", columns="factor", values=name) for name in ("coverage", "value"))
+    whole = y.notna().all() & x.notna().all()
+    if whole.sum() < _FEWEST:
+        return None
+    return Panel(np.log10(x.loc[:, whole].to_numpy(float)), y.loc[:, whole].to_numpy(float), captions == ASSIGNED)
+
+
+def alike(first: Panel, second: Panel) -> bool:
+    """Whether panels are of as many values: of one set they then are of the same."""
+    return first.x.shape[1] == second.x.shape[1]
+
+
+def correlation(panel: Panel) -> float:
+    """Of coverage and awareness over values, each a mean over runs; NaN where one does not change."""
+    x, y = panel.x.mean(0), panel.y.mean(0)
+    if x.std() < 1e-12 or y.std() < 1e-12:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def reached(rows: pd.DataFrame) -> pd.Series:
+    """Where a score lies between chance (0) and ceiling (1); NaN where the ceiling is hardly above chance."""
+    room = rows["ceiling"] - rows["floor"]
+    return ((rows["value"] - rows["floor"]) / room).where(room > 0.1)
