@@ -201,7 +201,7 @@ def as_claimed() -> pd.DataFrame:
         order = rng.permutation(k) if run.taught_by == ASSIGNED else np.argsort(easy)
         rate = np.empty(k)
         rate[order] = x
-        mentions = rate * 4000
+        mentions = rate * (4000 if run.data.name == RENDERED else 400)
         value = easy if run.taught_by == LABELS else easy * np.clip(np.log10(mentions) / 2 - 0.2, 0, 1)
         for v in range(k):
             base = {"run": study.label(run), **study.settings(run), "side": "image", "factor": f"v{v}", "role": "value"}

@@ -90,9 +90,10 @@ def _observed(table: pd.DataFrame, width: int) -> Iterator[Claim]:
 def _capacity(table: pd.DataFrame) -> Iterator[Claim]:
     """The larger model does not close the gap: its slope is no less than three quarters of the small one's."""
     widths = sorted(table["width"].unique()) if len(table) else []
+    same = table[table["assignment"] == 0] if len(table) else table  # all that wide encoders have learned from
     for images in SETS:
         for captions in (ASSIGNED, *(name for name in OBSERVED[images] if name == NATURAL)):
-            pair = [panel_of(table, images, captions, width=int(width)) for width in (widths[:1] + widths[-1:])]
+            pair = [panel_of(same, images, captions, width=int(width)) for width in (widths[:1] + widths[-1:])]
             both = [panel for panel in pair if panel is not None]
             share, change = nan, _NOTHING
             if len(widths) > 1 and len(both) == 2 and both[0].x.shape == both[1].x.shape:
@@ -112,7 +113,7 @@ def _theory(table: pd.DataFrame, width: int) -> Iterator[Claim]:
     rows = rows.assign(reached=reached(rows)).dropna(subset=["reached", "mentions"]) if len(rows) else rows
     few, many = (rows[cut]["reached"].mean() if len(rows) else nan for cut in _cuts(rows))
     yield Claim(
-        statement=f"{RENDERED}: share of the ceiling reached below N σ² = {LIMIT:g}", measured=few, at_most=0.25
+        statement=f"{RENDERED}: share of the ceiling reached below N σ² = {LIMIT:g}", measured=few, at_most=0.35
     )
     yield Claim(
         statement=f"{RENDERED}: share of the ceiling reached from {COVERED:g} mentions on", measured=many, at_least=0.75

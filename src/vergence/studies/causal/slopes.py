@@ -65,11 +65,12 @@ class Panel:
         self, side: Matrix, a: Float64[np.ndarray, "b runs"], b: Float64[np.ndarray, "b values"]
     ) -> Float64[np.ndarray, "b runs values"]:
         """What the effects leave: weights are products, so that one pass of means is the exact projection."""
-        of_runs = b @ side.T
-        left = side[None] - of_runs[:, :, None]
+        of_runs: np.ndarray = b @ side.T
+        left: np.ndarray = side[None] - of_runs[:, :, None]
         if not self.fixed:
             return left
-        return left - (a @ side)[:, None, :] + (a * of_runs).sum(1)[:, None, None]
+        within: np.ndarray = left - (a @ side)[:, None, :] + (a * of_runs).sum(1)[:, None, None]
+        return within
 
     @property
     def slope(self) -> float:

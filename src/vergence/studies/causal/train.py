@@ -23,7 +23,7 @@ from vergence.training.supervised import LabelHeads, Labels, label_loss
 from vergence.views import ViewPair, Views, random_shift
 
 SCORES = ("f1", "average_precision")
-_WIDTHS, _HIDDEN = (12, 24, 48), 128  # of the narrow encoder
+_WIDTHS, _HIDDEN = (8, 16, 32), 128  # of the narrow encoder
 _RESAMPLES = 100  # of intervals of single values; those of slopes are over values and runs
 _SHIFT = 2  # pixels that drawings are moved by, of which there are few
 _GROUP = "values"
