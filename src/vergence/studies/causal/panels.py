@@ -1,5 +1,7 @@
 """Panels out of the study's table: awareness of each value in each run against the logarithm of its coverage."""
 
+from math import nan
+
 import numpy as np
 import pandas as pd
 
@@ -8,6 +10,7 @@ from vergence.studies.causal.spec import ASSIGNED
 
 PAPER_SCORE = "f1"
 _FEWEST = 3  # values, and below it no slope
+_STILL = 1e-12
 
 
 def values_of(table: pd.DataFrame, images: str, captions: str | None = None, score: str = PAPER_SCORE) -> pd.DataFrame:
@@ -42,15 +45,14 @@ def panel_of(table: pd.DataFrame, images: str, captions: str, *, width: int, sco
 
 def alike(first: Panel, second: Panel) -> bool:
     """Whether panels are of as many values: of one set they then are of the same."""
-    return first.x.shape[1] == second.x.shape[1]
+    return bool(first.x.shape[1] == second.x.shape[1])
 
 
 def correlation(panel: Panel) -> float:
-    """Of coverage and awareness over values, each a mean over runs; NaN where one does not change."""
-    x, y = panel.x.mean(0), panel.y.mean(0)
-    if x.std() < 1e-12 or y.std() < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+    """Of coverage and awareness over values, the mean over runs; NaN where one does not change in some run."""
+    x, y = (side - side.mean(1, keepdims=True) for side in (panel.x, panel.y))
+    size = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    return float(((x * y).sum(1) / size).mean()) if (size > _STILL).all() else nan
 
 
 def reached(rows: pd.DataFrame) -> pd.Series:

@@ -46,7 +46,7 @@ def tables(table: pd.DataFrame) -> list[Section]:
             grid(headings, rows, label="Score per tenfold coverage", numbers=_NUMBERS)
             + prose(
                 "Slope: score per tenfold coverage; of assigned rates within values, of others over values. r: "
-                "correlation over values of mean score and log coverage. Causal share: assigned slope over that one."
+                "correlation of score and log coverage over values. Causal share: assigned slope over that one."
             ),
         ),
         Section(

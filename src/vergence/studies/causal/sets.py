@@ -69,7 +69,8 @@ class ConceptSet:
     def shares(self) -> Float64[np.ndarray, " k"]:
         """Of the training images, what each value has."""
         counts = np.bincount(self.value[self.parts["train"]], minlength=len(self.names))
-        return counts / counts.sum()
+        shares: np.ndarray = counts / counts.sum()
+        return shares
 
 
 @lru_cache(maxsize=2)  # a worker goes from run to run of one set and seed
@@ -81,7 +82,8 @@ def load_concepts(spec: SetSpec, *, seed: int) -> ConceptSet:
 def hue_gaps() -> Float64[np.ndarray, " hues"]:
     """Degrees from each hue to the next: every gap is 13 % wider than the one before."""
     widths = _GROWTH ** np.arange(N_HUES)
-    return 360 * widths / widths.sum()
+    gaps: np.ndarray = 360 * widths / widths.sum()
+    return gaps
 
 
 def _rendered(spec: SetSpec, seed: int) -> ConceptSet:

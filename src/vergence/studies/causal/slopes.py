@@ -59,7 +59,8 @@ class Panel:
         below = (weighted * x).sum((1, 2))
         above = (weighted * y).sum((1, 2))
         enough = below > 1e-12
-        return np.where(enough, above / np.where(enough, below, 1.0), nan)
+        found: np.ndarray = np.where(enough, above / np.where(enough, below, 1.0), nan)
+        return found
 
     def _residual(
         self, side: Matrix, a: Float64[np.ndarray, "b runs"], b: Float64[np.ndarray, "b values"]

@@ -78,7 +78,8 @@ def _by_captions(job: _Job, coverage: Coverage, image: nn.Module) -> tuple[Aware
 
     def embed_texts(prompts: list[str]) -> Tensor:
         with torch.inference_mode():
-            return encoder.text(said.words.encode([names[prompt] for prompt in prompts])).clone()
+            z_text: Tensor = encoder.text(said.words.encode([names[prompt] for prompt in prompts]))
+        return z_text.clone()
 
     table = awareness(
         _encoded(image, concepts.pixels, test),
@@ -89,7 +90,7 @@ def _by_captions(job: _Job, coverage: Coverage, image: nn.Module) -> tuple[Aware
         seed=run.seed,
         n_resamples=_RESAMPLES,
     )
-    macro = {name: float(value) for name, value in table.groups.iloc[0].items() if isinstance(value, float)}
+    macro = {str(name): float(value) for name, value in table.groups.iloc[0].items() if isinstance(value, float)}
     return Awareness(table.concepts, macro, table.confusion[_GROUP]), curve
 
 
