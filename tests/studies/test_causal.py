@@ -147,13 +147,13 @@ def test_captions_mention_values_at_their_rates_anew_in_every_epoch_and_never_an
         assert torch.equal(own[own > 0], names[value[order]][own > 0])
         mentioned[order] += (own > 0).float()
     rates = torch.from_numpy(coverage.rates).float()[value]
-    assert (mentioned / epochs).mean() == pytest.approx(rates.mean(), abs=0.01)
+    assert float((mentioned / epochs).mean()) == pytest.approx(float(rates.mean()), abs=0.01)
     spread = ((mentioned - epochs * rates) ** 2 / (epochs * rates * (1 - rates)).clamp_min(1e-6))[rates.lt(1)].mean()
-    assert spread == pytest.approx(1.0, abs=0.25)  # binomial: no image is silent for good
+    assert float(spread) == pytest.approx(1.0, abs=0.25)  # binomial: no image is silent for good
     assert torch.equal(said.views.take(order).text, said.views.take(order).text)
 
 
-def test_the_strength_of_a_value_is_the_correlation_of_both_indicators_and_close_to_the_spectrum() -> None:
+def test_the_strength_of_a_value_is_the_correlation_of_both_indicators_and_between_those_of_the_spectrum() -> None:
     rates, shares = np.array([0.9, 0.3, 0.05]), np.array([0.5, 0.3, 0.2])
     for q, p, sigma in zip(rates, shares, strengths(rates, shares), strict=True):
         both = np.array([[p * q, 0.0], [p * (1 - q), 1 - p]])  # said or not, by shown or not
@@ -164,7 +164,9 @@ def test_the_strength_of_a_value_is_the_correlation_of_both_indicators_and_close
     many = np.geomspace(1e-3, 1, 48)
     exact = spectrum(Misalignment.of_rates({"concept": tuple(many)}), space)
     exact = np.repeat(exact["strength"], exact["multiplicity"]).to_numpy()[::-1]
-    assert np.abs(exact - strengths(many, np.full(48, 1 / 48))[:-1]).max() < 0.05
+    by_value = strengths(many, np.full(48, 1 / 48))
+    assert (by_value[:-1] <= exact + 1e-3).all()  # directions of the spectrum lie between those of neighbours
+    assert (exact <= by_value[1:] + 1e-3).all()
 
 
 def test_what_is_predicted_follows_from_rates_pairs_and_outputs() -> None:

@@ -1,6 +1,7 @@
 """Panels out of the study's table: awareness of each value in each run against the logarithm of its coverage."""
 
 from math import nan
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,15 @@ def values_of(table: pd.DataFrame, images: str, captions: str | None = None, sco
     return rows if captions is None else rows[rows["captions"] == captions]
 
 
-def panel_of(table: pd.DataFrame, images: str, captions: str, *, width: int, score: str = PAPER_SCORE) -> Panel | None:
+def panel_of(
+    table: pd.DataFrame,
+    images: str,
+    captions: str,
+    *,
+    width: int,
+    score: str = PAPER_SCORE,
+    column: Literal["value", "expected"] = "value",
+) -> Panel | None:
     """Awareness of the values that every run has scored, with effects of values where rates are assigned at random.
 
     Args:
@@ -28,6 +37,7 @@ def panel_of(table: pd.DataFrame, images: str, captions: str, *, width: int, sco
         captions: Which captions.
         width: Of the encoder.
         score: Which score of awareness.
+        column: What was measured, or what theory expected.
 
     Returns:
         `None` if there are fewer than three such values, or no run.
@@ -36,7 +46,7 @@ def panel_of(table: pd.DataFrame, images: str, captions: str, *, width: int, sco
     rows = rows[rows["width"] == width]
     if rows.empty:
         return None
-    x, y = (rows.pivot(index="run", columns="factor", values=name) for name in ("coverage", "value"))
+    x, y = (rows.pivot(index="run", columns="factor", values=name) for name in ("coverage", column))
     whole = y.notna().all() & x.notna().all()
     if whole.sum() < _FEWEST:
         return None

@@ -6,12 +6,12 @@ import pandas as pd
 
 from vergence.reports.page import Section, comparison, grid, prose
 from vergence.studies.causal.claims import COVERED, share_causal, slopes, unseen
-from vergence.studies.causal.panels import PAPER_SCORE
+from vergence.studies.causal.panels import PAPER_SCORE, panel_of
 from vergence.studies.causal.slopes import Estimate
 from vergence.studies.causal.spec import ASSIGNED
 
 _SCORES = (PAPER_SCORE, "average_precision")
-_NUMBERS = ("slope", "95 %", "r", "causal share", "F1", "ceiling", "mentions")
+_NUMBERS = ("slope", "95 %", "expected", "r", "causal share", "F1", "ceiling", "mentions")
 
 
 def tables(table: pd.DataFrame) -> list[Section]:
@@ -22,7 +22,7 @@ def tables(table: pd.DataFrame) -> list[Section]:
     rows = [
         row for width in sorted(table["width"].unique()) for score in _SCORES for row in _slopes(table, width, score)
     ]
-    headings = ("images", "captions", "width", "score", "slope", "95 %", "r", "causal share", "95 % of it")
+    headings = ("images", "captions", "width", "score", "slope", "95 %", "expected", "r", "causal share", "95 % of it")
     lacking = [
         (
             row["factor"],
@@ -45,7 +45,8 @@ def tables(table: pd.DataFrame) -> list[Section]:
             "Slopes",
             grid(headings, rows, label="Score per tenfold coverage", numbers=_NUMBERS)
             + prose(
-                "Slope: score per tenfold coverage; of assigned rates within values, of others over values. r: "
+                "Slope: score per tenfold coverage; of assigned rates within values, of others over values; "
+                "expected: of the scores that theory expects. r: "
                 "correlation of score and log coverage over values. Causal share: assigned slope over that one."
             ),
         ),
@@ -63,7 +64,9 @@ def tables(table: pd.DataFrame) -> list[Section]:
 
 def _slopes(table: pd.DataFrame, width: int, score: str) -> Iterator[tuple[object, ...]]:
     for images, captions, one, r in slopes(table, int(width), score):
-        said = images, captions, width, score.replace("_", " "), *_numbers(one, digits=3), f"{r:.2f}"
+        foretold = panel_of(table, images, captions, width=int(width), score=score, column="expected")
+        expected = "" if foretold is None else f"{foretold.slope:.3f}"
+        said = images, captions, width, score.replace("_", " "), *_numbers(one, digits=3), expected, f"{r:.2f}"
         if captions == ASSIGNED:
             yield *said, "", ""
         else:
