@@ -20,7 +20,7 @@ def tables(table: pd.DataFrame) -> list[Section]:
         return []
     narrow = int(table["width"].min())
     rows = [
-        row for width in sorted(table["width"].unique()) for score in _SCORES for row in _slopes(table, width, score)
+        row for width in sorted(set(table["width"])) for score in _SCORES for row in _slopes(table, int(width), score)
     ]
     headings = ("images", "captions", "width", "score", "slope", "95 %", "expected", "r", "causal share", "95 % of it")
     lacking = [
@@ -63,14 +63,14 @@ def tables(table: pd.DataFrame) -> list[Section]:
 
 
 def _slopes(table: pd.DataFrame, width: int, score: str) -> Iterator[tuple[object, ...]]:
-    for images, captions, one, r in slopes(table, int(width), score):
-        foretold = panel_of(table, images, captions, width=int(width), score=score, column="expected")
+    for images, captions, one, r in slopes(table, width, score):
+        foretold = panel_of(table, images, captions, width=width, score=score, column="expected")
         expected = "" if foretold is None else f"{foretold.slope:.3f}"
         said = images, captions, width, score.replace("_", " "), *_numbers(one, digits=3), expected, f"{r:.2f}"
         if captions == ASSIGNED:
             yield *said, "", ""
         else:
-            yield *said, *_numbers(share_causal(table, images, captions, width=int(width), score=score), digits=2)
+            yield *said, *_numbers(share_causal(table, images, captions, width=width, score=score), digits=2)
 
 
 def _numbers(found: Estimate, *, digits: int) -> tuple[str, str]:
