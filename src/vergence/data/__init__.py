@@ -1,6 +1,6 @@
 """The default image-text set that comes with the package, ways to caption it, and readers of pairs."""
 
-from vergence.data.emoji import EncodedImages, load_emoji
+from vergence.data.emoji import EncodedImages, load_emoji, load_emoji_tags
 from vergence.data.labelling import label_source
 from vergence.data.layouts import LAYOUTS
 from vergence.data.pixels import PIXEL_FACTORS, pixel_labels
@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "label_source",
     "load_emoji",
+    "load_emoji_tags",
     "load_scenes",
     "pixel_labels",
     "read_scenes",

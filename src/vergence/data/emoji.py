@@ -122,6 +122,22 @@ def load_emoji(path: Path | None = None) -> Pairs:
     )
 
 
+def load_emoji_tags(path: Path | None = None) -> list[tuple[str, ...]]:
+    """What people look each drawing up by, beside its label, in the order of `load_emoji`.
+
+    Raises:
+        CorpusError: As `load_emoji` does.
+
+    Example:
+        >>> load_emoji_tags()[0]
+        ('keycap',)
+    """
+    source = path or _PACKAGED
+    table = _read(source)
+    _check_columns(table, _space(table, source), source)
+    return [tuple(tags) for tags in table["tags"].to_pylist()]
+
+
 def _read(source: Path | Traversable) -> pa.Table:
     try:
         if source == _PACKAGED:  # known to be small and whole, or not there

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vergence.errors import ConfigError, unknown
+from vergence.studies.causal import CausalStudy
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
 from vergence.studies.guidance import STUDIES as GUIDANCE
@@ -34,5 +35,6 @@ STUDIES: Mapping[str, Study[Any]] = MappingProxyType(
         **{study.name: study for study in (*IMAGES, *GUIDANCE)},
         "demo": DemoStudy(),
         "forecast": ForecastStudy(),
+        "awareness-causal": CausalStudy(),
     }
 )
