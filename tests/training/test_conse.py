@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,21 +42,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = stream.integers(0, 256, (20, 30, 3), dtype=np.uint8)
         Image.fromarray(image).save(folder / f"{number}.png")
         rows.append(
-            (f"k{number}", str(folder / f"{number}.png"), ["a red dog", "a dog", "two cats", "nothing"][number % 4])
+            (f"k{number}", str(folder / f"{number}.png"), ["a red dog", "a dog", "a cat", "nothing"][number % 4])
         )
     keys, images, captions = zip(*rows, strict=True)
     pq.write_table(
         pa.table({"key": keys, "image": images, "caption": captions, "series": ["s"] * 8}), folder / "set.parquet"
     )
     return folder
-
-
-@pytest.fixture
-def small(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command builds of small wheels."""
-    parts = wheels(tmp_path_factory.mktemp("wheels") / "wheels")
-    monkeypatch.setattr(build_conse, "__kwdefaults__", build_conse.__kwdefaults__ | {"parts": parts})
-    return place
 
 
 def test_awareness_takes_it_on_a_table_and_on_a_folder_for_each_concept(place: Path, tmp_path: Path, capsys) -> None:
@@ -120,12 +113,12 @@ def test_packages_are_fetched_once_and_own_copies_named_where_that_fails(tmp_pat
         build_conse(tmp_path / "none")
 
 
-def test_the_command_says_what_it_is_built_of(small: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_says_what_it_is_built_of(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(conse, "build_conse", partial(build_conse, parts=wheels(tmp_path / "wheels")))
     assert main(["model", "conse"]) == 2
     assert "--out is missing" in capsys.readouterr().err
-    assert (
-        main(["model", "conse", "--packages", str(small / "wheels"), "--top", "2", "--out", str(tmp_path / "m")]) == 0
-    )
+    command = ["model", "conse", "--packages", str(tmp_path / "wheels"), "--top", "2"]
+    assert main([*command, "--out", str(tmp_path / "model")]) == 0
     said = capsys.readouterr().out
     assert "classifier: classifier==1 (MIT)" in said
     assert "it is not CLIP" in said
