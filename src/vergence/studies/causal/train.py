@@ -91,7 +91,8 @@ def _by_captions(job: _Job, coverage: Coverage, image: nn.Module) -> tuple[Aware
         n_resamples=_RESAMPLES,
     )
     macro = {str(name): float(value) for name, value in table.groups.iloc[0].items() if isinstance(value, float)}
-    return Awareness(table.concepts, macro, table.confusion[_GROUP]), curve
+    told = np.array([[name in names for name in concepts.names] for names in table.answers["told"]])
+    return Awareness(table.concepts, macro, table.confusion[_GROUP], told), curve
 
 
 def _by_labels(job: _Job, image: nn.Module) -> tuple[Awareness, list[float]]:
