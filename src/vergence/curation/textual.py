@@ -1,0 +1,411 @@
+"""Edits captions, or turns them back, in streams of text and tar: a record is found, its caption's bytes replaced."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+
+from vergence.corpus.matching import text_buffers
+from vergence.corpus.measures import ill_formed
+from vergence.curation.notation import Edit, Notation
+from vergence.curation.scanning import ESCAPED, NULL, PLAIN, QUOTED, csv_places, line_places, object_places
+from vergence.curation.splices import gather
+from vergence.errors import CorpusError, unknown
+from vergence.sources.streams import Stream, members, split_name
+
+_BLOCK = 1 << 22
+_MOST_RECORD = 1 << 28
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
+_HELD = 1 << 25  # bytes of a shard that wait for their captions
+_HEADER = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Captions, their keys, and their rows in the file."""
+
+    captions: pa.Array
+    keys: pa.Array
+    numbers: Int64[np.ndarray, " captions"]
+
+
+@dataclass(eq=False)
+class Backwards:
+    """Edits of a file by row, to be turned back.
+
+    Args:
+        table: Rows of `edits.parquet` of the file.
+    """
+
+    table: pa.Table
+    _edits: dict[int, list[Edit]] = field(init=False)
+    _raws: dict[int, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._edits, self._raws = {}, {}
+        columns = [self.table[name].to_pylist() for name in ("row", "start", "end", "old", "new", "raw")]
+        for row, start, end, old, new, raw in zip(*columns, strict=True):
+            self._edits.setdefault(row, []).append((start, end, old, new))
+            if raw is not None:
+                self._raws[row] = raw
+
+    def original(self, row: int, raw: bytes, notation: Notation) -> bytes | None:
+        """The bytes that a caption had; `None` if it was not edited."""
+        if row in self._raws:
+            return self._raws[row]
+        return notation.turned_back(raw, self._edits[row]) if row in self._edits else None
+
+    def has_raw(self, row: int) -> bool:
+        """Whether the original bytes of the whole field were kept."""
+        return row in self._raws
+
+
+def change_text(kind: str, stream: Stream, target: Any, columns: Any, record: Any) -> None:
+    """Copy a text file with its captions edited by a recorder, or turned back by `Backwards`.
+
+    Raises:
+        CorpusError: If it lacks a column, or is not UTF-8.
+    """
+    scan = _Scan(kind, columns)
+    number = 0
+    for block in scan.blocks(stream, target):
+        data = np.frombuffer(block, dtype=np.uint8)
+        places = scan.places
+        numbers = np.arange(number, number + len(places)) + scan.first
+        number += len(places)
+        if isinstance(record, Backwards):
+            target.write(_turned_back(block, places, numbers, scan.notation, record))
+        else:
+            target.write(_edited(block, data, places, numbers, scan, record))
+
+
+class _Scan:
+    """Finds records, block by block."""
+
+    def __init__(self, kind: str, columns: Any) -> None:
+        self.kind, self.columns = kind, columns
+        self.notation = Notation({"jsonl": "json", "text": "plain"}.get(kind, "csv" if kind == "csv" else "plain"))
+        self.first = 1
+        self.places = np.empty((0, 6), np.int64)
+        self.delimiter = columns.delimiter or ("\t" if kind == "tsv" else ",")
+        self._fields = (-1, -1, 0)  # of the caption, of the key, how many
+
+    @property
+    def quoting(self) -> bool:
+        return self.kind == "csv" and self.delimiter != "\t"
+
+    def blocks(self, stream: Stream, target: Any) -> Iterator[bytes]:
+        """Blocks of whole records, `places` being set for each; what is before the first is written."""
+        rest, begun, final = b"", False, False
+        while not final:
+            piece = stream.read(_BLOCK)
+            final = not piece
+            rest += piece
+            if not begun:
+                if rest.startswith(_MARKS):
+                    raise CorpusError("text in UTF-16 or UTF-32 is not edited; save it as UTF-8")
+                if len(rest) < _BLOCK and not final:
+                    continue
+                begun = True
+                if rest.startswith(_BOM):
+                    target.write(_BOM)
+                    rest = rest[3:]
+                rest = self._begin(rest, target)
+            self.places, used = self._scan(np.frombuffer(rest, dtype=np.uint8), final)
+            if used:
+                yield rest[:used]
+            rest = rest[used:]
+            if len(rest) > _MOST_RECORD:
+                raise CorpusError(f"a record of more than {_MOST_RECORD:,} bytes; nothing was edited")
+
+    def _scan(self, data: np.ndarray, final: bool) -> tuple[np.ndarray, int]:
+        if self.kind in ("csv", "tsv"):
+            return csv_places(data, ord(self.delimiter), self.quoting, *self._fields, final)  # type: ignore[no-any-return]
+        names = ("", "") if self.kind == "text" else (self.columns.caption, self.columns.key)
+        caption, key = (np.frombuffer(name.encode(), dtype=np.uint8) for name in names)
+        return line_places(data, caption, key, final)  # type: ignore[no-any-return]
+
+    def _begin(self, data: bytes, target: Any) -> bytes:
+        """Read the names of columns; returns what follows them."""
+        if self.kind not in ("csv", "tsv") or not data:
+            return data
+        if b"\n" not in data and b"\r" in data:
+            raise CorpusError("lines that end with \\r alone are not edited; save the table with \\n")
+        head, end = self._first_record(data)
+        names = head if self.columns.header else list(map(str, range(1, len(head) + 1)))
+        found = []
+        for name in (self.columns.caption, self.columns.key):
+            if name and names.count(name) != 1:
+                raise CorpusError(unknown("column", name, names))
+            found.append(names.index(name) if name else -1)
+        self._fields = (found[0], found[1], len(names))
+        if not self.columns.header:
+            return data
+        target.write(data[:end])
+        return data[end:]
+
+    def _first_record(self, data: bytes) -> tuple[list[str], int]:
+        """The fields of the first record, and where the next begins."""
+        end, quoted = 0, False
+        while end < len(data) and (quoted or data[end] != 10):
+            quoted ^= self.quoting and data[end] == 34
+            end += 1
+        line = data[:end].removesuffix(b"\r").decode(errors="replace")
+        quoting = csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE
+        fields = next(csv.reader(StringIO(line, newline=""), delimiter=self.delimiter, quoting=quoting), [])
+        return [field.strip() for field in fields], min(end + 1, len(data))
+
+
+def _edited(block: bytes, data: np.ndarray, places: np.ndarray, numbers: np.ndarray, scan: _Scan, record: Any) -> bytes:
+    record.tally.counts["rows"] += len(places)
+    record.tally.counts["null"] += int((places[:, 2] & NULL > 0).sum())
+    state = places[:, 2]
+    usable = (state & (PLAIN | ESCAPED)) > 0
+    length = places[:, 1] - places[:, 0]
+    usable &= length <= record.max_bytes
+    rows = np.flatnonzero(usable)
+    captions = _texts(block, data, places[rows, :3], scan.notation)
+    kept = (
+        np.array([text is not None for text in captions], dtype=np.bool_)
+        if isinstance(captions, list)
+        else ~ill_formed(*_buffers(captions))
+    )
+    record.tally.counts["unusable"] += int(((state & NULL) == 0).sum() - kept.sum())
+    rows = rows[kept]
+    if isinstance(captions, list):
+        column = pa.array([text for text in captions if text is not None], pa.large_string())
+    else:
+        column = captions if kept.all() else captions.filter(pa.array(kept))
+    keys = _keys(block, data, places[rows, 3:], scan, numbers[rows])
+    edited, texts, put_down = record.edit(Batch(column, keys, numbers[rows]))
+    pieces, reached, raws = [], 0, {}
+    for place, own in _by_caption(edited.edits, edited.points, edited, texts):
+        first, last, kind = places[rows[place], :3].tolist()
+        raw = block[first:last]
+        notation = (
+            scan.notation if kind & ESCAPED or scan.notation.kind == "json" or kind & QUOTED else Notation("plain")
+        )
+        new = notation.changed(raw, own)
+        again = notation.turned_back(new, own)
+        if scan.notation.kind == "csv" and not kind & QUOTED and (not new or _needs_quotes(new, scan.delimiter)):
+            new, again = b'"' + new.replace(b'"', b'""') + b'"', None
+        if scan.kind == "tsv" and (b"\t" in new or b"\n" in new):
+            raise CorpusError("a template puts a tab or line end into a table that cannot hold them")
+        if again != raw:  # the whole field, with its quotes
+            quotes = int(kind & QUOTED > 0)
+            raws[place] = block[first - quotes : last + quotes]
+        pieces += [block[reached:first], new]
+        reached = last
+    put_down(raws)
+    return b"".join([*pieces, block[reached:]])
+
+
+def _turned_back(block: bytes, places: np.ndarray, numbers: np.ndarray, notation: Notation, back: Backwards) -> bytes:
+    pieces, reached = [], 0
+    for (first, last, kind), row in zip(places[:, :3].tolist(), numbers.tolist(), strict=True):
+        own = notation if kind & ESCAPED or notation.kind == "json" or kind & QUOTED else Notation("plain")
+        old = back.original(row, block[first:last], own)
+        if old is None:
+            continue
+        quotes = int(back.has_raw(row) and kind & QUOTED > 0)
+        pieces += [block[reached : first - quotes], old]
+        reached = last + quotes
+    return b"".join([*pieces, block[reached:]])
+
+
+def _needs_quotes(raw: bytes, delimiter: str) -> bool:
+    return any(sign in raw for sign in (delimiter.encode(), b'"', b"\n", b"\r"))
+
+
+def _texts(block: bytes, data: np.ndarray, places: np.ndarray, notation: Notation) -> pa.Array | list[str | None]:
+    """Captions; a list, with `None` for what is no text, where bytes stand for others."""
+    if not (places[:, 2] & ESCAPED).any():
+        offsets, out = gather(places[:, 0], places[:, 1], data)
+        return pa.Array.from_buffers(pa.large_string(), len(places), [None, pa.py_buffer(offsets), pa.py_buffer(out)])
+    plain = Notation("plain")
+    return [(notation if state & ESCAPED else plain).text(block[first:last]) for first, last, state in places.tolist()]
+
+
+def _keys(block: bytes, data: np.ndarray, places: np.ndarray, scan: _Scan, numbers: np.ndarray) -> pa.Array:
+    if not scan.columns.key or scan.kind == "text":
+        return pa.array(numbers).cast(pa.large_string())
+    found = _texts(block, data, places, scan.notation)
+    keys = pa.array(found, pa.large_string()) if isinstance(found, list) else found
+    if (places[:, 2] & (PLAIN | ESCAPED) == 0).any() or ill_formed(*_buffers(keys)).any():
+        good = (places[:, 2] & (PLAIN | ESCAPED) > 0) & ~ill_formed(*_buffers(keys))
+        texts = keys.view(pa.large_binary()).to_pylist()
+        keys = pa.array(
+            [t.decode() if ok and t is not None else None for t, ok in zip(texts, good, strict=True)], pa.large_string()
+        )
+    return keys
+
+
+def _buffers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    return text_buffers(array.fill_null("") if array.null_count else array)
+
+
+def _by_caption(
+    edits: np.ndarray, points: np.ndarray, edited: Any, texts: Sequence[str]
+) -> Iterator[tuple[int, list[Edit]]]:
+    """For each edited caption its place in the batch, and its edits."""
+    own: list[Edit] = []
+    rows = edits.tolist()
+    for n, ((row, first, last, text, *_), (start, end)) in enumerate(zip(rows, points.tolist(), strict=True)):
+        own.append((start, end, bytes(edited.data[first:last]).decode(), texts[text]))
+        if n + 1 == len(rows) or rows[n + 1][0] != row:
+            yield row, own
+            own = []
+
+
+def change_tar(kind: str, stream: Stream, target: Any, columns: Any, record: Any) -> None:
+    """Copy a shard with its captions edited by a recorder, or turned back by `Backwards`.
+
+    A caption is the field that the column names, such as `txt`, or else a key of the field `json`.
+    """
+    del kind
+    shard = _Shard(stream, target, columns, record)
+    for member in members(shard, limit=shard.limit):
+        shard.take(member)
+    shard.finish()
+
+
+class _Shard:
+    """A stream of a shard that remembers what was read, and writes it on, captions changed."""
+
+    def __init__(self, stream: Stream, target: Any, columns: Any, record: Any) -> None:
+        self._stream, self._target, self._record = stream, target, record
+        self._field = "txt" if columns.caption in ("", "caption") else columns.caption.lower()
+        self._json_key = columns.caption
+        self._buffer = bytearray()
+        self._read = 0  # bytes so far
+        self._waiting: list[tuple[bytes, Any]] = []
+        self._held = 0
+        self.close = stream.close
+
+    def read(self, size: int, /) -> bytes:
+        """Read on, and remember it."""
+        piece = self._stream.read(size)
+        self._read += len(piece)
+        self._buffer += piece
+        if len(self._buffer) > _HELD:  # no caption is as long
+            self.flush()
+            self._target.write(bytes(self._buffer))
+            self._buffer.clear()
+        return piece
+
+    def limit(self, name: str) -> int:
+        """The most bytes of a member that is wanted."""
+        key, found = split_name(name)
+        return (1 << 20) if key and found in (self._field, "json") else -1
+
+    def take(self, member: Any) -> None:
+        """Take a member: with its headers and padding it is what was read since the last one."""
+        raw = bytes(self._buffer)
+        self._buffer.clear()
+        key, found = split_name(member.name)
+        place = None
+        content = member.content
+        offset = member.offset - (self._read - len(raw))
+        plain = (
+            content is not None and member.is_file and offset >= _HEADER and b" size=" not in raw[: offset - _HEADER]
+        )
+        if plain and key and found == self._field:
+            text = content.rstrip(b"\r\n")
+            place = (offset, 0, len(text), PLAIN, len(content), member.number, key)
+        elif plain and key and found == "json" and self._field != "txt":
+            row = np.zeros(6, np.int64)
+            data = np.frombuffer(content, dtype=np.uint8)
+            object_places(data, 0, len(data), np.frombuffer(self._json_key.encode(), np.uint8), data[:0], row)
+            if row[2] & (PLAIN | ESCAPED):
+                place = (offset, int(row[0]), int(row[1]), int(row[2]), len(content), member.number, key)
+        self._waiting.append((raw, place))
+        self._held += len(raw)
+        if self._held > _HELD:
+            self.flush()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self.flush()
+        while self.read(_BLOCK):
+            pass
+        self._target.write(bytes(self._buffer))
+
+    def flush(self) -> None:
+        """Edit the captions that wait, and write everything that does."""
+        wanted = [(n, raw, place) for n, (raw, place) in enumerate(self._waiting) if place is not None]
+        changed: dict[int, bytes] = {}
+        if isinstance(self._record, Backwards):
+            for n, raw, place in wanted:
+                old = self._restored(raw, place)
+                if old is not None:
+                    changed[n] = old
+        elif wanted:
+            self._edit(wanted, changed)
+        for n, (raw, _) in enumerate(self._waiting):
+            self._target.write(changed.get(n, raw))
+        self._waiting, self._held = [], 0
+
+    def _edit(self, wanted: Sequence[tuple[int, bytes, Any]], changed: dict[int, bytes]) -> None:
+        texts, kept = [], []
+        self._record.tally.counts["rows"] += len(wanted)
+        for n, raw, place in wanted:
+            offset, first, last, *_ = place
+            text = _notation(place).text(raw[offset + first : offset + last])
+            if text is None or last - first > self._record.max_bytes:
+                self._record.tally.counts["unusable"] += 1
+                continue
+            texts.append(text)
+            kept.append((n, raw, place))
+        numbers = np.array([place[5] for _, _, place in kept], dtype=np.int64)
+        keys = pa.array([place[6] for _, _, place in kept], pa.large_string())
+        edited, pool, put_down = self._record.edit(Batch(pa.array(texts, pa.large_string()), keys, numbers))
+        raws: dict[int, bytes] = {}
+        for at, own in _by_caption(edited.edits, edited.points, edited, pool):
+            n, raw, place = kept[at]
+            offset, first, last, _, size, *_ = place
+            notation = _notation(place)
+            content = raw[offset : offset + size]
+            old = content[first:last]
+            new = notation.changed(old, own)
+            changed[n] = _resized(raw, offset, size, content[:first] + new + content[last:])
+            again = notation.turned_back(new, own)
+            whole = _resized(
+                changed[n], offset, len(content) - len(old) + len(new), content[:first] + again + content[last:]
+            )
+            if whole != raw:
+                raws[at] = raw
+        put_down(raws)
+
+    def _restored(self, raw: bytes, place: Any) -> bytes | None:
+        offset, first, last, _, size, number, _ = place
+        content = raw[offset : offset + size]
+        old = self._record.original(number, content[first:last], _notation(place))
+        if old is None or self._record.has_raw(number):
+            return bytes(old) if old is not None else None
+        return _resized(raw, offset, size, content[:first] + old + content[last:])
+
+
+def _notation(place: Any) -> Notation:
+    """Of a member: a caption that does not begin with it is in JSON."""
+    return Notation("json" if place[1] else "plain")
+
+
+def _resized(raw: bytes, offset: int, size: int, content: bytes) -> bytes:
+    """A member with other content: its header's size and checksum follow."""
+    header = bytearray(raw[offset - _HEADER : offset])
+    padded = -(-size // _HEADER) * _HEADER
+    if len(content) != size:
+        header[124:136] = b"%011o\0" % len(content)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+    padding = bytes(-len(content) % _HEADER) if len(content) != size else raw[offset + size : offset + padded]
+    return raw[: offset - _HEADER] + bytes(header) + content + padding + raw[offset + padded :]
+
+
+__all__ = ["Backwards", "Batch", "change_tar", "change_text"]
