@@ -1,4 +1,4 @@
-"""Thrift's compact protocol read and written again with nothing lost, so that a Parquet footer can be changed in part."""
+"""Thrift's compact protocol read and written again, nothing lost, so that a Parquet footer can change in part."""
 
 from typing import Any
 

@@ -112,7 +112,7 @@ def _footer(file: BinaryIO) -> tuple[Fields, _Tail]:
     return footer, _Tail(size, size - 8 - length)
 
 
-def _copy_group(
+def _copy_group(  # noqa: PLR0917
     group: Fields, array: pa.Array | None, field: pa.Field, old: BinaryIO, new: BinaryIO, kept: BinaryIO,
     pieces: list[Piece], reached: int,
 ) -> int:  # fmt: skip

@@ -1,7 +1,7 @@
 """Edits captions in the files that hold them: what is no caption is copied byte for byte, in the same order and form.
 
-One file is one piece of work: its new form, its rows of provenance, and what else is needed to go back are written whole,
-or not at all.
+One file is one piece of work: its new form, its rows of provenance, and what else it takes to go back are written
+whole, or not at all.
 """
 
 import gzip

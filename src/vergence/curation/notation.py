@@ -1,4 +1,4 @@
-"""How a format spells a caption: as it is, in JSON's escapes, in CSV's doubled quotes; changed without respelling the rest."""
+"""How a format spells a caption: as it is, in JSON's escapes, in CSV's doubled quotes; the rest is not respelled."""
 
 import json
 import re
@@ -20,14 +20,14 @@ Edit = tuple[int, int, str, str]
 
 @dataclass(frozen=True)
 class Notation:
-    """A way to spell text in bytes.
+    r"""A way to spell text in bytes.
 
     Args:
         kind: "plain", "csv" or "json".
 
     Example:
-        >>> Notation("json").changed(rb"a r\\u0065d \\"cup\\"", [(2, 6, "red ", "")])
-        b'a \\\\"cup\\\\"'
+        >>> Notation("json").changed(rb'a r\u0065d \"cup\"', [(2, 6, "red ", "")])
+        b'a \\"cup\\"'
     """
 
     kind: str

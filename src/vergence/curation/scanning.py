@@ -36,9 +36,8 @@ def csv_places(data, delimiter, quoting, caption, key, width, final):
         begin, field, done = i, 0, False
         row = np.zeros(6, np.int64)
         while not done:
-            first, state, quoted = i, PLAIN, False
+            first, state = i, PLAIN
             if quoting and i < size and data[i] == 34:
-                quoted = True
                 i += 1
                 first = i
                 closed = False

@@ -65,7 +65,8 @@ _WORDS: Mapping[int, str] = MappingProxyType(
         VERB: (
             "sits stands walks runs plays rides holds wears eats jumps flies lies sleeps looks smiles swims carries"
             " drives works waits leans hangs shows poses sitting standing walking running playing riding holding"
-            " wearing eating jumping flying lying laying sleeping looking smiling swimming carrying driving working waiting"
+            " wearing eating jumping flying lying laying sleeping looking smiling swimming carrying"
+            " driving working waiting"
             " leaning hanging posing grazing parked wears stand sit hang lie covered filled surrounded topped seen"
             " shown made placed used can will may which while when where who that"
         ),
