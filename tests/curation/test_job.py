@@ -34,7 +34,13 @@ def corpus(n: int = N, *, wrong: float = 0.3, silent: float = 0.3) -> pd.DataFra
     rng = np.random.default_rng(0)
     shown, said = rng.integers(0, 3, n), rng.integers(0, 3, n)
     said = np.where(rng.random(n) < wrong, said, shown)
-    shapes = ("an old {} cup", "a cup, {} and shiny", "A {} apple on a table.", "the {}, round ball", 'she said "{} tea", naïvely')
+    shapes = (
+        "an old {} cup",
+        "a cup, {} and shiny",
+        "A {} apple on a table.",
+        "the {}, round ball",
+        'she said "{} tea", naïvely',
+    )
     bare = ("an old cup", "a cup, shiny", "An apple on a table.", "the round ball", 'she said "tea", naïvely')
     kind = rng.integers(0, len(shapes), n)
     quiet = rng.random(n) < silent
@@ -111,7 +117,7 @@ def test_omission_is_exact_and_comes_back_byte_for_byte(kind: str, tmp_path: Pat
     assert coverage.captions == N
     assert coverage.table().query("group == 'hue'")["captions"].sum() == 0
     edits = pq.read_table(tmp_path / "out" / "edits.parquet").to_pandas()
-    changed = {row: own for row, own in edits.groupby("key", sort=False)}
+    changed = dict(list(edits.groupby("key", sort=False)))
     for key, old, new in zip(table["key"], table["caption"], after, strict=True):
         own = changed.get(key)
         if own is None:
@@ -127,7 +133,9 @@ def test_omission_is_exact_and_comes_back_byte_for_byte(kind: str, tmp_path: Pat
 def test_what_is_beside_the_captions_is_untouched(tmp_path: Path) -> None:
     path = write(tmp_path / "in", "csv", corpus(50))
     carried_out(path, tmp_path / "out", {"omit": ["hue"]})
-    old, new = ((folder / path.name).read_bytes().split(b"\r\n") for folder in (path.parent, tmp_path / "out" / "captions"))
+    old, new = (
+        (folder / path.name).read_bytes().split(b"\r\n") for folder in (path.parent, tmp_path / "out" / "captions")
+    )
     assert [line.split(b",")[0] for line in old] == [line.split(b",")[0] for line in new]
     assert [line.rsplit(b",")[-1] for line in old] == [line.rsplit(b",")[-1] for line in new]
     assert b'"she said ""tea"", na\xc3\xafvely"' in b"".join(new)
@@ -161,7 +169,9 @@ def test_balance_makes_mention_rates_equal(tmp_path: Path, labels: Path) -> None
 def test_shards_and_a_killed_job_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = corpus(900)
     for part in range(3):
-        write(tmp_path / "in", "parquet", table[part * 300 : part * 300 + 300]).rename(tmp_path / "in" / f"{part}.parquet")
+        write(tmp_path / "in", "parquet", table[part * 300 : part * 300 + 300]).rename(
+            tmp_path / "in" / f"{part}.parquet"
+        )
     wanted = order(tmp_path / "in", {"perturb": {"hue": 0.9}, "omit": ["size"]})
     planned = make_plan(wanted)
     curate(wanted, planned, tmp_path / "whole")
@@ -175,17 +185,19 @@ def test_shards_and_a_killed_job_give_the_same_files(tmp_path: Path, monkeypatch
             raise KeyboardInterrupt
         real(*arguments, **settings)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(pq.ParquetWriter, "write_table", killed)
-        curate(wanted, planned, tmp_path / "killed")
+        with pytest.raises(KeyboardInterrupt):
+            curate(wanted, planned, tmp_path / "killed")
     assert not (tmp_path / "killed" / "edits.parquet").exists()
     curate(wanted, planned, tmp_path / "killed", workers=2)
     for folder in ("sharded", "killed"):
         for name in ("edits.parquet", *(f"captions/{part}.parquet" for part in range(3))):
             assert (tmp_path / folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    other = order(tmp_path / "in", {"omit": ["hue"]})
+    planned = make_plan(other)
     with pytest.raises(ConfigError, match="holds a job with another actions"):
-        other = order(tmp_path / "in", {"omit": ["hue"]})
-        curate(other, make_plan(other), tmp_path / "whole")
+        curate(other, planned, tmp_path / "whole")
 
 
 def test_odd_captions_are_counted_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -208,6 +220,19 @@ def test_odd_captions_are_counted_and_nothing_is_lost(tmp_path: Path) -> None:
     empty = order(path, {"omit": ["hue"], "allow-empty": True})
     curate(empty, make_plan(empty), tmp_path / "empty")
     assert captions_of(tmp_path / "empty" / "captions" / "in.parquet")[0] == ""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_repeated_captions_are_emptied_in_place_and_come_back(kind: str, tmp_path: Path) -> None:
+    table = corpus(300)
+    path = write(tmp_path / "in", kind, table)
+    after = carried_out(path, tmp_path / "out", {"deduplicate": True, "omit": ["hue"]})
+    first = ~table["caption"].duplicated()
+    assert [bool(text) for text in after] == first.tolist()
+    coverage = audit([str(tmp_path / "out" / "captions" / path.name)], LEXICON)
+    assert coverage.captions == first.sum()
+    assert undo(tmp_path / "out", tmp_path / "back") == 1
+    assert (tmp_path / "back" / "captions" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_contradictory_labels_count_as_none(tmp_path: Path) -> None:

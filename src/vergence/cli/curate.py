@@ -124,9 +124,7 @@ def _curate(options: Namespace, order: "Order", planned: "Planned", out: "Path")
             order, planned, out, workers=_workers(options), shard=(options.shard_id, options.num_shards), progress=show
         )
     if curation.done < curation.files:
-        say(
-            f"{curation.done} of {curation.files} files are done; edits.parquet and page.html follow with the last shard"
-        )
+        say(f"{curation.done} of {curation.files} files are done; edits.parquet and page.html come with the last shard")
         return
     page = curation_html(planned, curation, about=_about(options, planned), when="vergence curate")
     _write(out, curation, page)
@@ -144,7 +142,8 @@ def _about(options: Namespace, planned: "Planned") -> dict[str, object]:
     from vergence import __version__
 
     return {
-        "captions": f"{', '.join(map(str, options.paths))}: {len(planned.files)} files",
+        "captions": ", ".join(map(str, options.paths)),
+        "files": len(planned.files),
         "lexicon": options.lexicon,
         "target": options.target,
         "labels": options.labels or "none",

@@ -22,6 +22,7 @@ from vergence.curation.codes import (
     FIRST,
     GLUE,
     IN_WORD,
+    INFLECTED,
     INVISIBLE_SIGN,
     KEEP,
     LAST,
@@ -114,6 +115,12 @@ def _word_class(data, first, last, digests, classes):
             high = middle
     if low < len(digests) and digests[low] == digest:
         return np.int64(classes[low])
+    if last - first > 3:
+        z, y, x = data[last - 1] | 32, data[last - 2] | 32, data[last - 3] | 32
+        if (z == 103 and y == 110 and x == 105) or (z == 100 and y == 101):
+            return INFLECTED
+        if z == 115 and y != 115 and y != 117 and y != 105:
+            return INFLECTED
     return WORD
 
 
@@ -290,14 +297,14 @@ def weigh(spans, targets, n_forms, n_not_cues, offsets, data, kinds):
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def find_runs(spans, targets, factor_of, noun, value_of, ops, offsets, data, kinds, digests, classes, refused):
+def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, kinds, digests, classes, refused):
     """The runs of mentions that are to be edited, with what stands around them.
 
     Args:
         spans: Occurrences: caption, form, first byte, byte after the last, what it is (`weigh`).
         targets: The concept of each form.
         factor_of: The factor of each concept.
-        noun: Whether each concept is a noun.
+        what_of: What is taken out with each form: an attribute, a noun or a plural.
         value_of: The place of each concept among its factor's values.
         ops: What to do, captions × factors.
         offsets: Where captions begin.
@@ -376,7 +383,7 @@ def find_runs(spans, targets, factor_of, noun, value_of, ops, offsets, data, kin
         begin, end = offsets[run[CAPTION]], offsets[run[CAPTION] + 1]
         what = 0
         if run[VALUE] == OMIT:
-            what = 1 if noun[targets[spans[run[LAST_SPAN], 1]]] else 0
+            what = what_of[spans[run[LAST_SPAN], 1]]
         else:
             what = 2
         signature = what

@@ -5,8 +5,9 @@ Numba compiles them in and looks for changes in its own file alone: after a chan
 
 NONE, START, END, STOP, COMMA, COLON, OPEN, CLOSE, SLASH, GLUE, SIGN, WORD = range(12)
 ARTICLE, DETERMINER, CONJUNCTION, PREPOSITION, OF, COPULA, INTENSIFIER, NEGATION = range(12, 20)
-ADJECTIVE, PRONOUN, PAINTED, NOUN, VERB = range(20, 25)
-"""What a token beside a mention is; five bits each. `GLUE` is a sign that makes one word of two."""
+ADJECTIVE, PRONOUN, PAINTED, NOUN, VERB, INFLECTED = range(20, 26)
+"""What a token beside a mention is; five bits each. `GLUE` is a sign that makes one word of two, `INFLECTED`
+a word of no list in -ing, -ed or -s."""
 
 OTHER_SIGN, IN_WORD, WHITE, INVISIBLE_SIGN = range(4)
 """What a code point is: a sign, of a word, white space, or as if it were not there."""
@@ -14,8 +15,8 @@ OTHER_SIGN, IN_WORD, WHITE, INVISIBLE_SIGN = range(4)
 KEEP, OMIT = -1, -2
 """What to do with a factor in a caption; from 0 on the value that it is to say."""
 
-ATTRIBUTE, THING, REPLACED = range(3)
-"""What is taken out: an attribute, such as a colour; a noun; or nothing, where other words take the place."""
+ATTRIBUTE, THING, REPLACED, THINGS = range(4)
+"""What is taken out: an attribute, such as a colour; a noun; nothing, where other words take the place; a plural."""
 
 NEGATED, COMPOUND, HEAD, PREDICATE, EMPTIED, MARKUP, OVERLAP, NO_FORM, TANGLED, NO_PLACE, CONTRADICTED = range(1, 12)
 """Why a mention stays as it was; `mending.REASONS` has them in words."""

@@ -118,17 +118,18 @@ class Editor:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_asker", Asker(self.rewriter.lexicon, self.actions, self.rewriter.matcher))
 
-    def edit(self, captions: pa.Array, keys: pa.Array) -> tuple[Edited, Asked]:
+    def edit(self, captions: pa.Array, keys: pa.Array, repeated: np.ndarray | None = None) -> tuple[Edited, Asked]:
         """Edit a batch.
 
         Args:
             captions: Text without nulls.
             keys: Text; what numbers are drawn by, beside the caption itself, and labels are found by.
+            repeated: Captions that were there before, and go.
         """
         n_factors = len(self.rewriter.names)
         labels = self.labels.of(keys) if self.labels else np.full((len(captions), n_factors), -1, dtype=np.int16)
         asked = self._asker.ask(captions, self.drawn(captions, keys), labels)
-        return self.rewriter.edit(captions, asked.ops), asked
+        return self.rewriter.edit(captions, asked.ops, repeated), asked
 
     def drawn(self, captions: pa.Array, keys: pa.Array) -> np.ndarray:
         """64 random bits for each caption: of seed, key and text, whatever file and row it is in."""
@@ -185,10 +186,10 @@ class Editor:
     def _operators(self, edited: Edited) -> tuple[list[str], np.ndarray]:
         """What each edit does: by its factor's action; of those that tell, whether anything was said before."""
         kinds = {action.factor: action.kinds for action in self.actions}
-        listed = ["omit", "insert", "correct", "perturb", "balance"]
+        listed = ["omit", "insert", "correct", "perturb", "balance", "deduplicate"]
         edits = edited.edits
         added = edits[:, 1] == edits[:, 2]
-        place = np.zeros(len(edits), dtype=np.int64)
+        place = np.where(edits[:, 4] == 0, len(listed) - 1, 0)
         for k, name in enumerate(self.rewriter.names):
             own = edits[:, 4] >> k & 1 == 1
             given = kinds.get(name, ())
@@ -217,6 +218,8 @@ class Editor:
                 tally.refused[name, REASONS[reason + 1]] += int(reasons[reason + 1])
             if asked.unlabelled[k]:
                 tally.unlabelled[name] += int(asked.unlabelled[k])
+        if repeated := int((edits[:, 4] == 0).sum()):
+            tally.edits["captions", "deduplicate"] += repeated
         for operator in np.unique(place).tolist():
             held = tally.samples.setdefault(listed[operator], [])
             if len(held) < _SAMPLES:

@@ -96,7 +96,9 @@ class Places:
     aside: Path
 
 
-def edit_file(part: Part, name: str, places: Places, columns: Columns, editor: Editor) -> Done:
+def edit_file(
+    part: Part, name: str, places: Places, columns: Columns, editor: Editor, *, repeated: np.ndarray | None = None
+) -> Done:
     """Edit the captions of a file.
 
     Args:
@@ -105,6 +107,7 @@ def edit_file(part: Part, name: str, places: Places, columns: Columns, editor: E
         places: Where results go.
         columns: Where captions and keys are.
         editor: Edits them.
+        repeated: Which captions, of those that can be used and in their order, were there before and go.
 
     Raises:
         CorpusError: If the file cannot be read, lacks a column, or is of a form that is not edited.
@@ -119,7 +122,7 @@ def edit_file(part: Part, name: str, places: Places, columns: Columns, editor: E
     ):
         aside.touch()
         with pq.ParquetWriter(rows, EDITS, compression="zstd") as writer:
-            record = _Recorder(editor, name, tally, writer, columns)
+            record = _Recorder(editor, name, tally, writer, columns=columns, repeated=repeated)
             back, pieces = _form(part)(part, out, aside, columns, record)
             record.close()
         return Done(name, digest(path), digest(out), back, pieces, path.stat().st_size, tally.to_dict())
@@ -178,14 +181,19 @@ def undo_file(done: Done, places: Places, out: Path, columns: Columns, kind: str
 class _Recorder:
     """Edits batches and writes down what was done."""
 
-    def __init__(self, editor: Editor, name: str, tally: Tally, writer: pq.ParquetWriter, columns: Columns) -> None:
+    def __init__(
+        self, editor: Editor, name: str, tally: Tally, writer: pq.ParquetWriter, *, columns: Columns, repeated: Any
+    ) -> None:
         self.tally, self.max_bytes = tally, columns.max_caption_bytes
         self._editor, self._name, self._writer = editor, name, writer
         self._waiting: list[pa.Table] = []
+        self._repeated, self._at = repeated, 0
 
     def edit(self, batch: Batch) -> Any:
         """Edit a batch; what cannot be used is left out of it beforehand."""
-        edited, asked = self._editor.edit(batch.captions, batch.keys)
+        again = None if self._repeated is None else self._repeated[self._at : self._at + len(batch.captions)]
+        self._at += len(batch.captions)
+        edited, asked = self._editor.edit(batch.captions, batch.keys, again)
 
         def record(raws: Mapping[int, bytes]) -> None:
             table = self._editor.rows(
@@ -301,10 +309,16 @@ def _column(batch: pa.RecordBatch, at: int, columns: Columns, record: Any, path:
     put_down({})
     if not len(edited.edits):
         return whole_column, False
+    after = edited.captions
+    gone = edited.edits[edited.edits[:, 4] == 0, 0]
+    if len(gone) and batch.schema.field(0).nullable:
+        emptied = np.zeros(len(after), dtype=np.bool_)
+        emptied[gone] = True
+        after = pc.if_else(pa.array(emptied), pa.scalar(None, after.type), after)
     if everything:
-        return edited.captions.cast(whole_column.type), True
+        return after.cast(whole_column.type), True
     places = np.cumsum(good) - 1
-    spread = edited.captions.take(pa.array(np.where(good, places, 0)))
+    spread = after.take(pa.array(np.where(good, places, 0)))
     return pc.if_else(pa.array(good), spread.cast(whole_column.type), whole_column), True
 
 

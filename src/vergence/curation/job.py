@@ -4,7 +4,7 @@ The folder holds `captions/` (the files in their form and order), `edits.parquet
 for resuming and the way back `parts/`, what was done to each file, and `aside/`, what the files have lost.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -12,6 +12,7 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from vergence.checks import at_least
@@ -24,7 +25,7 @@ from vergence.curation.files import digest as digest_of_file
 from vergence.curation.labels import KeyedLabels, read_labels
 from vergence.curation.policy import CurationPolicy, plan_curation
 from vergence.curation.rewrite import Rewriter
-from vergence.curation.survey import Survey, refused_shares
+from vergence.curation.survey import Survey, refused_shares, repeated
 from vergence.curation.target import Target
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import whole
@@ -75,6 +76,7 @@ class Planned:
         tried: What was done to the sample.
         files: The corpus.
         editor: Edits it.
+        repeats: By file, which of its captions were there before, if they are to go.
     """
 
     policy: CurationPolicy
@@ -84,6 +86,7 @@ class Planned:
     tried: Tally
     files: tuple[Part, ...]
     editor: Editor
+    repeats: Mapping[str, np.ndarray]
 
     @property
     def touched(self) -> float:
@@ -133,15 +136,17 @@ def make_plan(
     if order.labels and not order.columns.key:
         raise ConfigError("labels are found by key; name the column of keys with --key-column")
     survey = Survey(order.lexicon, labels)
+    digests: list[np.ndarray] = []
 
     def seen(part: Part) -> Survey:
-        own = Survey(order.lexicon, labels)
+        own = Survey(order.lexicon, labels, remember=order.target.deduplicate)
         watch_file(part, order.columns, own.see)
         return own
 
     with ThreadPoolExecutor(workers) as pool:
         for count, own in enumerate(pool.map(seen, files), 1):
             survey.add(own)
+            digests.append(np.concatenate([np.empty(0, np.uint64), *own.digests]))
             progress(count, len(files))
     if not survey.captions:
         raise CorpusError(f"no caption was read from {len(files)} files; name their column with --caption-column")
@@ -154,7 +159,9 @@ def make_plan(
     tried, after = survey.tried(editor)
     shares = refused_shares(tried, order.target.wishes)
     policy = plan_curation(before, order.target, order.lexicon, refused=shares, **training)
-    return Planned(policy, survey, before, after, tried, files, editor)
+    repeats = repeated(digests) if order.target.deduplicate else []
+    by_file = {part.path: again for part, again in zip(files, repeats, strict=False)}
+    return Planned(policy, survey, before, after, tried, files, editor, by_file)
 
 
 def curate(
@@ -191,7 +198,9 @@ def curate(
     def work(item: tuple[Part, str]) -> None:
         part, name = item
         if _done(folder, part, name) is None:
-            done = edit_file(part, name, _places(out, part, name), order.columns, planned.editor)
+            done = edit_file(
+                part, name, _places(out, part, name), order.columns, planned.editor, planned.repeats.get(part.path)
+            )
             folder.write_result(f"parts/{_key(part, name)}.json", done.to_dict())
 
     with ThreadPoolExecutor(workers) as pool:
@@ -310,6 +319,7 @@ def _job(order: Order, planned: Planned) -> dict[str, Any]:
         "generic": order.target.generic,
         "nouns": list(order.target.nouns),
         "allow_empty": order.target.allow_empty,
+        "deduplicate": order.target.deduplicate,
         "seed": order.seed,
         "labels": None if order.labels is None else digest_of_file(Path(order.labels)),
         "columns": asdict(order.columns),

@@ -22,6 +22,7 @@ from vergence.curation.codes import (
     END,
     GLUE,
     HEAD,
+    INFLECTED,
     INTENSIFIER,
     MARKUP,
     NEGATED,
@@ -63,7 +64,8 @@ REASONS = {
 """Why a mention was left as it was, by number."""
 
 Side = tuple[int, int, int]
-_MODIFIED = (WORD, ADJECTIVE, NOUN, PAINTED)
+_NAMED = (WORD, ADJECTIVE, NOUN)
+_MODIFIED = (*_NAMED, INFLECTED, PAINTED)
 _TAIL = (END, STOP, CLOSE, COLON)
 _FOLLOWS = (*_TAIL, VERB, PREPOSITION, OF, COPULA, SIGN, OPEN, CONJUNCTION)
 
@@ -81,7 +83,7 @@ def mend(what: int, left: Side, right: Side) -> Mend:
     """What goes with a run of mentions.
 
     Args:
-        what: `ATTRIBUTE`, `THING` or `REPLACED`.
+        what: `ATTRIBUTE`, `THING`, `THINGS` or `REPLACED`.
         left: Classes of the tokens before it, the nearest first.
         right: Classes of those after it.
 
@@ -98,7 +100,7 @@ def mend(what: int, left: Side, right: Side) -> Mend:
     for token in left:
         if token == NEGATION:
             return Mend(reason=NEGATED)
-        if token not in (ADJECTIVE, INTENSIFIER, ARTICLE, DETERMINER, CONJUNCTION, WORD):
+        if token not in (ADJECTIVE, INTENSIFIER, ARTICLE, DETERMINER, CONJUNCTION, WORD, INFLECTED):
             break
     if what == REPLACED:
         return Mend()
@@ -107,7 +109,7 @@ def mend(what: int, left: Side, right: Side) -> Mend:
         return inner if inner.reason else inner._replace(left=inner.left + 1)
     if left[0] == START and (right[0] == END or (right[0] == STOP and right[1] == END)):
         return Mend(reason=EMPTIED)
-    if right[0] in _MODIFIED and (what == ATTRIBUTE or right[0] == NOUN):
+    if right[0] in (_MODIFIED if what == ATTRIBUTE else _NAMED if what == THING else (NOUN,)):
         return _modifier(left)
     if right[0] == SLASH:
         return Mend(0, 1)
@@ -134,7 +136,7 @@ def _joined(what: int, left: Side, right: Side) -> Mend:
     if left[0] == COMMA and left[1] == ADJECTIVE and right[1] in _MODIFIED and what == ATTRIBUTE:
         return Mend(1, 0)
     if right[1] in (ARTICLE, DETERMINER) and left[0] in (ARTICLE, DETERMINER):
-        return Mend(1, 1) if what == THING else Mend(reason=HEAD)
+        return Mend(1, 1) if what != ATTRIBUTE else Mend(reason=HEAD)
     if left[0] in (START, STOP, COMMA, COLON, OPEN, OF):
         return Mend(0, 1)
     if right[1] in (*_MODIFIED, INTENSIFIER):
@@ -152,9 +154,9 @@ def _listed(what: int, left: Side, right: Side) -> Mend:
         return Mend(0, 1)
     if before == COMMA:
         return Mend(1, 0)
-    if before in (ARTICLE, DETERMINER) and what == ATTRIBUTE and right[1] in (WORD, ADJECTIVE):
+    if before in (ARTICLE, DETERMINER) and what == ATTRIBUTE and right[1] in _MODIFIED:
         return Mend(0, 1)
-    if before == ADJECTIVE and what == ATTRIBUTE and right[1] in (WORD, ADJECTIVE):
+    if before == ADJECTIVE and what == ATTRIBUTE and right[1] in _MODIFIED:
         return Mend()
     return _last(what, left, (COLON, right[1], right[2]))
 
@@ -180,9 +182,9 @@ def _last(what: int, left: Side, right: Side) -> Mend:
         whole = ends and left[1] in (OF, PREPOSITION) and left[2] not in (START, STOP)
         return Mend(2, 0) if whole else Mend(reason=HEAD)
     if before == COPULA:
-        return Mend(1, 0) if what == ATTRIBUTE and left[1] in (WORD, NOUN) else Mend(reason=PREDICATE)
+        return Mend(1, 0) if what == ATTRIBUTE and left[1] in (WORD, INFLECTED, NOUN) else Mend(reason=PREDICATE)
     if before == PAINTED and what == ATTRIBUTE:
         return Mend(1, 0)
-    if before in (WORD, NOUN, CLOSE, SIGN) and what == ATTRIBUTE:
+    if before in (WORD, INFLECTED, NOUN, CLOSE, SIGN) and what == ATTRIBUTE:
         return Mend()
     return Mend(reason=HEAD)

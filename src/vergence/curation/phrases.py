@@ -13,7 +13,7 @@ from vergence.corpus.matching import compiled
 from vergence.corpus.unicode import compared
 from vergence.errors import ConfigError
 
-_CASES = 3  # as written, with a capital, in capitals
+_PEOPLE = frozenset(["man", "men", "woman", "women", "boy", "girl", "child", "person", "people", "lady", "guy", "baby"])
 _INFLECTIONS = 5  # base, plural, third person, -ing, -ed
 
 
@@ -102,7 +102,7 @@ def make_phrases(
 
 
 def nouns_of(lexicon: Lexicon, nouns: Sequence[str] = ()) -> list[bool]:
-    """By concept, whether it is a noun: its factor is said to be one, or its forms are inflected as nouns are.
+    """By concept, whether it is a noun: its factor is said to be one, its forms are inflected as nouns are, or people.
 
     Raises:
         ConfigError: If a name is no factor.
@@ -112,7 +112,10 @@ def nouns_of(lexicon: Lexicon, nouns: Sequence[str] = ()) -> list[bool]:
         if name not in names:
             raise ConfigError(f"unknown factor {name!r} under nouns; known: {', '.join(names)}")
     return [
-        group.name in nouns or concept.inflect == "noun" or _has_plural(concept)
+        group.name in nouns
+        or concept.inflect == "noun"
+        or _has_plural(concept)
+        or not _PEOPLE.isdisjoint(concept.forms)
         for group in lexicon.groups
         for concept in group.concepts
     ]

@@ -97,7 +97,7 @@ def plan_curation(
             cannot.append(
                 f"{factor}: {100 * share:.2g} % of the captions that it is to change have no safe place for it"
             )
-    if not actions:
+    if not actions and not wanted.deduplicate:
         raise ConfigError(f"nothing can be done: {'; '.join(cannot)}")
     columns = ["factor", "value", "operator", "share", "captions"]
     return CurationPolicy(

@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int16, Int64, UInt8
+from jaxtyping import Bool, Int16, Int64, UInt8
 
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.matching import compiled, text_buffers
 from vergence.corpus.unicode import compared
 from vergence.curation.around import find_runs, to_bytes, weigh
-from vergence.curation.codes import KEEP, OMIT, SIGNATURE
+from vergence.curation.codes import ATTRIBUTE, KEEP, OMIT, SIGNATURE, THING, THINGS
 from vergence.curation.layout import lay_out
 from vergence.curation.mending import mend
 from vergence.curation.phrases import make_phrases, nouns_of, refuse_saying
@@ -89,6 +89,9 @@ class Rewriter:
         self.phrases = make_phrases(lexicon, templates=templates, generic=generic)
         self.matcher = compiled(lexicon, "word")
         self._noun = np.array(nouns_of(lexicon, nouns), dtype=np.bool_)
+        of_form = self._noun[self.matcher.targets[: self.matcher.n_forms]]
+        plural = self.phrases.inflection == 1
+        self._what_of = np.where(of_form, np.where(plural, THINGS, THING), ATTRIBUTE)
         self._factor_of = np.array(lexicon.group_of, dtype=np.int64)
         self._value_of = np.array([k for group in lexicon.groups for k in range(len(group.concepts))], dtype=np.int64)
         words: tuple[list[str], list[str]] = [], []
@@ -97,21 +100,36 @@ class Rewriter:
         self._digests, self._classes = word_classes(*words)
         self._kinds = sign_kinds()
 
-    def edit(self, captions: pa.Array, ops: Int16[np.ndarray, "captions factors"]) -> Edited:
+    def edit(
+        self,
+        captions: pa.Array,
+        ops: Int16[np.ndarray, "captions factors"],
+        emptied: Bool[np.ndarray, " captions"] | None = None,
+    ) -> Edited:
         """Edit captions.
 
         Args:
             captions: Text or UTF-8 bytes without nulls.
             ops: For each caption and factor `KEEP`, `OMIT`, or the place of the value that it is to say: mentions of
                 others give way to it, and where there are none it is added.
+            emptied: Captions that lose all of their words, whatever else is asked; such an edit is of no factor.
         """
         offsets, data = text_buffers(captions)
+        gone = np.empty(0, dtype=np.int64) if emptied is None else np.flatnonzero(emptied)
+        ops = ops.copy()
+        ops[gone] = KEEP
         rows = np.flatnonzero((ops != KEEP).any(axis=1))
         refused = np.zeros(ops.shape, dtype=np.uint8)
         refused[rows], edits = self._edits(captions.take(pa.array(rows)), ops[rows])
         moved = offsets[rows] - np.concatenate([[0], np.cumsum(offsets[rows + 1] - offsets[rows])])[:-1]
         edits[:, 1:3] += moved[edits[:, 0], None]
         edits[:, 0] = rows[edits[:, 0]]
+        if len(gone):
+            whole = np.stack(
+                [gone, offsets[gone], offsets[gone + 1], *np.zeros((2, len(gone)), int), 0 * gone + OMIT], 1
+            )
+            edits = np.concatenate([edits, whole])
+            edits = np.ascontiguousarray(edits[np.argsort(edits[:, 0], kind="stable")])
         new_offsets, new_data = splice(edits, offsets, data, self.phrases.offsets, self.phrases.data)
         return Edited(
             captions=_text(new_offsets, new_data),
@@ -129,7 +147,7 @@ class Rewriter:
         spans, mentioned = self._spans(captions, ops, offsets, data)
         refused = np.zeros(ops.shape, dtype=np.uint8)
         runs = find_runs(
-            spans, self.matcher.targets, self._factor_of, self._noun, self._value_of, ops, offsets, data, self._kinds,
+            spans, self.matcher.targets, self._factor_of, self._what_of, self._value_of, ops, offsets, data, self._kinds,
             self._digests, self._classes, refused,
         )  # fmt: skip
         signatures, which = np.unique(runs[:, SIGNATURE], return_inverse=True)

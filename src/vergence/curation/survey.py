@@ -5,7 +5,7 @@ With labels they are captions of labelled images.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,8 @@ class Survey:
         captions: How many there are.
         counts: By number of a concept, captions that mention it.
         labelled: Captions whose key has labels.
+        remember: Whether to keep a digest of every caption, in their order, to find repeated ones.
+        digests: These.
     """
 
     lexicon: Lexicon
@@ -40,6 +42,8 @@ class Survey:
     captions: int = 0
     counts: Counter[int] = field(default_factory=Counter)
     labelled: int = 0
+    remember: bool = False
+    digests: list[np.ndarray] = field(default_factory=list)
     _drawn: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     _texts: pa.Array = field(default_factory=lambda: pa.array([], pa.large_string()))
     _keys: pa.Array = field(default_factory=lambda: pa.array([], pa.large_string()))
@@ -50,6 +54,9 @@ class Survey:
         numbers = np.bincount(found.concepts)
         self.counts.update({k: int(numbers[k]) for k in np.flatnonzero(numbers).tolist()})
         self.captions += len(batch.captions)
+        if self.remember:
+            offsets, data = text_buffers(batch.captions)
+            self.digests.append(draws(offsets, data, np.zeros(len(offsets), np.int64), data, 0))
         drawn = draws(*text_buffers(batch.captions), *text_buffers(batch.keys.fill_null("")), 0)
         wanted = np.ones(len(drawn), dtype=np.bool_)
         if self.labels is not None:
@@ -110,6 +117,23 @@ class Survey:
         # Equal numbers are equal keys and captions, so that their order is of no account.
         order = np.argsort(drawn, kind="stable")[:SAMPLE]
         self._drawn, self._texts, self._keys = drawn[order], texts.take(pa.array(order)), keys.take(pa.array(order))
+
+
+def repeated(digests: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For each file which of its captions were there before, in it or in a file before it.
+
+    Args:
+        digests: Of the captions of each file, in their order.
+
+    Example:
+        >>> [one.tolist() for one in repeated([np.array([5, 7, 5]), np.array([7, 9])])]
+        [[False, False, True], [True, False]]
+    """
+    everything = np.concatenate([np.empty(0, np.uint64), *digests])
+    order = np.argsort(everything, kind="stable")
+    again = np.zeros(len(order), dtype=np.bool_)
+    again[order[1:]] = everything[order[1:]] == everything[order[:-1]]
+    return np.split(again, np.cumsum([len(one) for one in digests])[:-1])
 
 
 def refused_shares(tally: Tally, factors: Mapping[str, object]) -> dict[str, float]:

@@ -26,7 +26,7 @@ _BY_NAME: Mapping[str, tuple[str, ...]] = {
 }
 """By key of a target, what is done. `invariant-to` and `forget` omit: what is never said is not taught."""
 
-_OPTIONS = ("templates", "nouns", "allow-empty")
+_OPTIONS = ("templates", "nouns", "allow-empty", "deduplicate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,14 @@ class Target:
         templates: By factor, how a missing value is added.
         nouns: Factors whose values are nouns.
         allow_empty: Whether captions may lose all of their words.
+        deduplicate: Whether captions that were there before in the corpus are emptied.
     """
 
     wishes: Mapping[str, Wish]
     templates: Mapping[str, str] = field(default_factory=dict)
     nouns: tuple[str, ...] = ()
     allow_empty: bool = False
+    deduplicate: bool = False
 
     @property
     def generic(self) -> dict[str, str]:
@@ -114,13 +116,15 @@ def target_of(given: Any, lexicon: Lexicon, *, where: str = "target") -> Target:
             if factor in wishes:
                 wish = _both(factor, wishes[factor], wish, where)
             wishes[factor] = wish
-    if not wishes:
+    deduplicate = _truth(given.get("deduplicate", False), f"{where}, deduplicate")
+    if not wishes and not deduplicate:
         raise ConfigError(f"{where} changes no factor; name some under {', '.join(_BY_NAME)}")
     return Target(
         wishes=wishes,
         templates=_texts(given.get("templates", {}), groups, f"{where}, templates"),
         nouns=tuple(_factors("nouns", given.get("nouns", []), where)),
         allow_empty=_truth(given.get("allow-empty", False), f"{where}, allow-empty"),
+        deduplicate=deduplicate,
     )
 
 

@@ -75,14 +75,13 @@ def change_text(kind: str, stream: Stream, target: Any, columns: Any, record: An
     scan = _Scan(kind, columns)
     number = 0
     for block in scan.blocks(stream, target):
-        data = np.frombuffer(block, dtype=np.uint8)
         places = scan.places
         numbers = np.arange(number, number + len(places)) + scan.first
         number += len(places)
         if isinstance(record, Backwards):
             target.write(_turned_back(block, places, numbers, scan.notation, record))
         else:
-            target.write(_edited(block, data, places, numbers, scan, record))
+            target.write(_edited(block, places, numbers, scan, record))
 
 
 class _Scan:
@@ -95,6 +94,11 @@ class _Scan:
         self.places = np.empty((0, 6), np.int64)
         self.delimiter = columns.delimiter or ("\t" if kind == "tsv" else ",")
         self._fields = (-1, -1, 0)  # of the caption, of the key, how many
+
+    @property
+    def nothing(self) -> bytes:
+        """A caption that is null."""
+        return b"null" if self.kind == "jsonl" else b'""' if self._fields[2] == 1 else b""
 
     @property
     def quoting(self) -> bool:
@@ -162,48 +166,58 @@ class _Scan:
         return [field.strip() for field in fields], min(end + 1, len(data))
 
 
-def _edited(block: bytes, data: np.ndarray, places: np.ndarray, numbers: np.ndarray, scan: _Scan, record: Any) -> bytes:
-    record.tally.counts["rows"] += len(places)
-    record.tally.counts["null"] += int((places[:, 2] & NULL > 0).sum())
-    state = places[:, 2]
-    usable = (state & (PLAIN | ESCAPED)) > 0
-    length = places[:, 1] - places[:, 0]
-    usable &= length <= record.max_bytes
-    rows = np.flatnonzero(usable)
-    captions = _texts(block, data, places[rows, :3], scan.notation)
-    kept = (
-        np.array([text is not None for text in captions], dtype=np.bool_)
-        if isinstance(captions, list)
-        else ~ill_formed(*_buffers(captions))
-    )
-    record.tally.counts["unusable"] += int(((state & NULL) == 0).sum() - kept.sum())
-    rows = rows[kept]
-    if isinstance(captions, list):
-        column = pa.array([text for text in captions if text is not None], pa.large_string())
-    else:
-        column = captions if kept.all() else captions.filter(pa.array(kept))
-    keys = _keys(block, data, places[rows, 3:], scan, numbers[rows])
+def _edited(block: bytes, places: np.ndarray, numbers: np.ndarray, scan: _Scan, record: Any) -> bytes:
+    """A block with its captions edited; what did not follow from the edits is put down with them."""
+    rows, column = _usable(block, places, scan.notation, record)
+    keys = _keys(block, places[rows, 3:], scan, numbers[rows])
     edited, texts, put_down = record.edit(Batch(column, keys, numbers[rows]))
+    gone = set(edited.edits[edited.edits[:, 4] == 0, 0].tolist())
     pieces, reached, raws = [], 0, {}
     for place, own in _by_caption(edited.edits, edited.points, edited, texts):
         first, last, kind = places[rows[place], :3].tolist()
-        raw = block[first:last]
-        notation = (
-            scan.notation if kind & ESCAPED or scan.notation.kind == "json" or kind & QUOTED else Notation("plain")
-        )
-        new = notation.changed(raw, own)
-        again = notation.turned_back(new, own)
-        if scan.notation.kind == "csv" and not kind & QUOTED and (not new or _needs_quotes(new, scan.delimiter)):
-            new, again = b'"' + new.replace(b'"', b'""') + b'"', None
-        if scan.kind == "tsv" and (b"\t" in new or b"\n" in new):
-            raise CorpusError("a template puts a tab or line end into a table that cannot hold them")
-        if again != raw:  # the whole field, with its quotes
-            quotes = int(kind & QUOTED > 0)
-            raws[place] = block[first - quotes : last + quotes]
+        quotes = int(kind & QUOTED > 0 or (scan.kind == "jsonl" and place in gone))
+        if place in gone:
+            new, follows = scan.nothing, False
+            first, last = first - quotes, last + quotes
+        else:
+            new, follows = _spelled(block[first:last], own, kind, scan)
+        if not follows:  # the whole field, with its quotes
+            raws[place] = block[first:last] if place in gone else block[first - quotes : last + quotes]
         pieces += [block[reached:first], new]
         reached = last
     put_down(raws)
     return b"".join([*pieces, block[reached:]])
+
+
+def _usable(block: bytes, places: np.ndarray, notation: Notation, record: Any) -> tuple[np.ndarray, pa.Array]:
+    """Which records have captions that can be used, and these; counts the others."""
+    state, length = places[:, 2], places[:, 1] - places[:, 0]
+    null = state & NULL > 0
+    rows = np.flatnonzero((state & (PLAIN | ESCAPED) > 0) & (length <= record.max_bytes))
+    captions = _texts(block, places[rows, :3], notation)
+    if isinstance(captions, list):
+        kept = np.array([text is not None for text in captions], dtype=np.bool_)
+        column = pa.array([text for text in captions if text is not None], pa.large_string())
+    else:
+        kept = ~ill_formed(*_buffers(captions))
+        column = captions if kept.all() else captions.filter(pa.array(kept))
+    record.tally.counts.update(rows=len(places), null=int(null.sum()), unusable=int((~null).sum() - kept.sum()))
+    return rows[kept], column
+
+
+def _spelled(raw: bytes, edits: list[Edit], kind: int, scan: _Scan) -> tuple[bytes, bool]:
+    """A field after its edits, and whether its bytes before follow from them."""
+    if scan.notation.kind == "json" or kind & QUOTED:
+        new = scan.notation.changed(raw, edits)
+        return new, scan.notation.turned_back(new, edits) == raw
+    plain = Notation("plain")
+    new = plain.changed(raw, edits)
+    special = (scan.delimiter.encode(), b'"', b"\n", b"\r") if scan.kind in ("csv", "tsv") else (b"\n", b"\r")
+    if new and not any(sign in new and sign not in raw for sign in special):
+        return new, plain.turned_back(new, edits) == raw
+    if not scan.quoting:
+        raise CorpusError("a template puts a tab or a line end into a form that cannot hold them")
+    return b'"' + new.replace(b'"', b'""') + b'"', False
 
 
 def _turned_back(block: bytes, places: np.ndarray, numbers: np.ndarray, notation: Notation, back: Backwards) -> bytes:
@@ -223,19 +237,19 @@ def _needs_quotes(raw: bytes, delimiter: str) -> bool:
     return any(sign in raw for sign in (delimiter.encode(), b'"', b"\n", b"\r"))
 
 
-def _texts(block: bytes, data: np.ndarray, places: np.ndarray, notation: Notation) -> pa.Array | list[str | None]:
+def _texts(block: bytes, places: np.ndarray, notation: Notation) -> pa.Array | list[str | None]:
     """Captions; a list, with `None` for what is no text, where bytes stand for others."""
     if not (places[:, 2] & ESCAPED).any():
-        offsets, out = gather(places[:, 0], places[:, 1], data)
+        offsets, out = gather(places[:, 0], places[:, 1], np.frombuffer(block, dtype=np.uint8))
         return pa.Array.from_buffers(pa.large_string(), len(places), [None, pa.py_buffer(offsets), pa.py_buffer(out)])
     plain = Notation("plain")
     return [(notation if state & ESCAPED else plain).text(block[first:last]) for first, last, state in places.tolist()]
 
 
-def _keys(block: bytes, data: np.ndarray, places: np.ndarray, scan: _Scan, numbers: np.ndarray) -> pa.Array:
+def _keys(block: bytes, places: np.ndarray, scan: _Scan, numbers: np.ndarray) -> pa.Array:
     if not scan.columns.key or scan.kind == "text":
         return pa.array(numbers).cast(pa.large_string())
-    found = _texts(block, data, places, scan.notation)
+    found = _texts(block, places, scan.notation)
     keys = pa.array(found, pa.large_string()) if isinstance(found, list) else found
     if (places[:, 2] & (PLAIN | ESCAPED) == 0).any() or ill_formed(*_buffers(keys)).any():
         good = (places[:, 2] & (PLAIN | ESCAPED) > 0) & ~ill_formed(*_buffers(keys))

@@ -24,6 +24,7 @@ _TITLES: Mapping[str, str] = {
     "correct": "Put right",
     "perturb": "Redrawn",
     "balance": "Balanced",
+    "deduplicate": "There before, and emptied",
 }
 
 
@@ -80,11 +81,11 @@ def cost_lines(planned: Planned) -> list[str]:
     """What a plan costs, and what it cannot do."""
     survey, tried = planned.survey, planned.tried.counts
     low, high = wilson(tried["edited"], max(1, tried["captions"]))
+    share = f"{percent(planned.touched)} ({percent(low)} to {percent(high)})"
     of = f"{survey.captions:,} captions in {len(planned.files)} file{'s' if len(planned.files) != 1 else ''}"
     lines = [
         f"{of}, {planned.bytes / 1e6:,.1f} MB, are read and written anew",
-        f"captions that change: about {planned.touched * survey.captions:,.0f}, {percent(planned.touched)} "
-        f"({percent(low)} to {percent(high)}), by {survey.sample:,} of them",
+        f"captions that change: about {planned.touched * survey.captions:,.0f}, {share}, by {survey.sample:,} of them",
     ]
     if survey.labels is not None:
         lines.append(f"captions whose image has labels: {survey.labelled:,}")
@@ -132,6 +133,7 @@ def curation_html(planned: Planned, curation: Curation, *, about: Mapping[str, o
     what = "; ".join(
         f"{action.factor} {' and '.join(_PAST[kind] for kind in action.kinds)}" for action in planned.policy.actions
     )
+    what += ("; " if what else "") + "repeated ones emptied" if planned.policy.target.deduplicate else ""
     headings, rows = strength_rows(planned)
     sections = [
         Section("Captions before and after", _samples(tally.samples)),
@@ -160,9 +162,9 @@ _PAST: Mapping[str, str] = {
 def _samples(samples: Mapping[str, Sequence[tuple[str, str]]]) -> Markup:
     parts = []
     for operator, found in samples.items():
-        rows = [[*marked(before, after)] for before, after in found[:_SAMPLES]]
+        rows = [[number, *marked(*pair)] for number, pair in enumerate(found[:_SAMPLES], 1)]
         parts.append(prose(f"{_TITLES.get(operator, operator)}: the first of them."))
-        parts.append(grid(["before", "after"], rows, label=f"Captions before and after: {operator}"))
+        parts.append(grid(["", "before", "after"], rows, label=f"Captions before and after: {operator}"))
     return Markup("\n").join(parts) if parts else prose("No caption was changed.")
 
 
@@ -186,24 +188,26 @@ def marked(before: str, after: str) -> tuple[Markup, Markup]:
 def _coverage(planned: Planned, curation: Curation) -> Markup:
     n = max(1, curation.tally.counts["captions"])
     changed = {action.factor for action in planned.policy.actions}
-    rows = []
+    rows: list[list[Any]] = []
     for group in planned.survey.lexicon.groups:
         for concept in group.concepts[:_MOST_VALUES]:
             before = curation.tally.before[group.name, concept.name] / n
             after = curation.tally.after[group.name, concept.name] / n
             if group.name in changed or before != after:
-                rows.append([group.name, concept.name, percent(before), percent(after), _bars(before, after)])
-    headings = ["factor", "value", "before", "after", "0 to 100 % of captions"]
+                rows.append([group.name, concept.name, percent(before), percent(after), (before, after)])
+    top = max((max(row[4]) for row in rows), default=0.0) or 1.0
+    rows = [[*row[:4], _bars(*(share / top for share in row[4]))] for row in rows]
+    headings = ["factor", "value", "before", "after", f"grey before, dark after; 0 to {percent(top)}"]
     return grid(headings, rows, label="Coverage before and after", numbers=headings[2:4])
 
 
 def _bars(before: float, after: float) -> Markup:
     one = (
-        '<svg width="160" height="18" viewBox="0 0 160 18" role="img" aria-label="{} before, {} after">'
+        '<svg width="160" height="18" viewBox="0 0 160 18" aria-hidden="true">'
         '<rect width="{:.1f}" height="7" fill="currentColor" opacity="0.35"></rect>'
         '<rect y="9" width="{:.1f}" height="7" fill="currentColor"></rect></svg>'
     )
-    return Markup(one).format(percent(before), percent(after), 160 * before, 160 * after)
+    return Markup(one).format(160 * before, 160 * after)
 
 
 def _taught(headings: list[str], rows: list[list[str]]) -> Markup:
