@@ -132,9 +132,10 @@ def _curate(options: Namespace, order: "Order", planned: "Planned", out: "Path")
 
 
 def _write(out: "Path", curation: "Curation", page: str) -> None:
+    from vergence.curation.job import RESULT
     from vergence.files import write_json, write_text
 
-    write_json(out / "curation.json", curation.tally.to_dict(), of_job=True)
+    write_json(out / RESULT, curation.tally.to_dict(), of_job=True)
     write_text(out / "page.html", page, of_job=True)
 
 

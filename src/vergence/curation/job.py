@@ -198,9 +198,9 @@ def curate(
     def work(item: tuple[Part, str]) -> None:
         part, name = item
         if _done(folder, part, name) is None:
-            done = edit_file(
-                part, name, _places(out, part, name), order.columns, planned.editor, planned.repeats.get(part.path)
-            )
+            again = planned.repeats.get(part.path)
+            places = _places(out, part, name)
+            done = edit_file(part, name, places, order.columns, planned.editor, repeated=again)
             folder.write_result(f"parts/{_key(part, name)}.json", done.to_dict())
 
     with ThreadPoolExecutor(workers) as pool:

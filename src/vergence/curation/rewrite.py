@@ -147,8 +147,8 @@ class Rewriter:
         spans, mentioned = self._spans(captions, ops, offsets, data)
         refused = np.zeros(ops.shape, dtype=np.uint8)
         runs = find_runs(
-            spans, self.matcher.targets, self._factor_of, self._what_of, self._value_of, ops, offsets, data, self._kinds,
-            self._digests, self._classes, refused,
+            spans, self.matcher.targets, self._factor_of, self._what_of, self._value_of, ops, offsets, data,
+            self._kinds, self._digests, self._classes, refused,
         )  # fmt: skip
         signatures, which = np.unique(runs[:, SIGNATURE], return_inverse=True)
         mends = np.array([_mended(int(one)) for one in signatures], dtype=np.int64).reshape(-1, 3)[which]

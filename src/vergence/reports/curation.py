@@ -145,8 +145,7 @@ def curation_html(planned: Planned, curation: Curation, *, about: Mapping[str, o
     return build_page(
         kicker=when,
         headline=f"{counts['edited']:,} of {counts['captions']:,} captions changed: {what}",
-        lede=f"{percent(share)} of the captions, in {counts['edits']:,} places, each a row of edits.parquet. Everything "
-        "else in the files is as it was.",
+        lede=f"{percent(share)} of the captions, in {counts['edits']:,} places, each a row of edits.parquet.",
         claims=[],
         sections=sections,
         about=about,
