@@ -210,7 +210,8 @@ def test_odd_captions_are_counted_and_nothing_is_lost(tmp_path: Path) -> None:
     wanted = order(path, {"omit": ["hue"]})
     done = curate(wanted, make_plan(wanted), tmp_path / "out")
     assert captions_of(tmp_path / "out" / "captions" / "in.parquet") == [
-        "red", '<font color="red">cup</font>', "a\r\ncup", "כוס \u200f\u200f אחת", "❤️ ❤️", None, "no red cup", "réd", "", "a cup",
+        "red", '<font color="red">cup</font>', "a\r\ncup", "כוס \u200f\u200f אחת", "❤️ ❤️",
+        None, "no red cup", "réd", "", "a cup",
     ]  # fmt: skip
     assert done.tally.counts["null"] == 1
     assert sorted(reason for _, reason in done.tally.refused) == [
