@@ -95,6 +95,42 @@ def put_back(path: Path, aside: Path, out: Path, replaced: Replaced) -> None:
                 _copy(kept, old, None, length)
 
 
+def concatenate(paths: Sequence[Path], out: Path) -> None:
+    """Write the row groups of Parquet files of one schema into one file, their pages copied as they are.
+
+    Args:
+        paths: At least one file; page indexes and Bloom filters are left out.
+        out: The file of all their rows, in this order.
+
+    Raises:
+        ArrowInvalid: If the files are of different schemas, or one is damaged.
+        OSError: If one cannot be read.
+    """
+    with open(out, "wb") as new:
+        new.write(_MAGIC)
+        first: Fields = {}
+        for path in paths:
+            with open(path, "rb") as old:
+                footer, _ = _footer(old)
+                first = first or {**footer, 3: (I64, 0), 4: (footer[4][0], (footer[4][1][0], []))}
+                if footer[2] != first[2]:
+                    raise pa.ArrowInvalid(f"{path} has other columns than {paths[0]}")
+                for group in footer[4][1][1]:
+                    place = new.tell()
+                    for chunk in group[1][1][1]:
+                        start, length = _extent(chunk[3][1])
+                        at = new.tell()
+                        _copy(old, new, start, length)
+                        _moved(chunk, at - start)
+                    group.pop(7, None)  # its number
+                    if 5 in group:
+                        group[5] = I64, place
+                    first[4][1][1].append(group)
+                first[3] = I64, first[3][1] + footer[3][1]
+        tail = written(first)
+        new.write(tail + len(tail).to_bytes(4, "little") + _MAGIC)
+
+
 @dataclass(frozen=True)
 class _Tail:
     size: int
@@ -132,9 +168,7 @@ def _copy_group(  # noqa: PLR0917
             pieces.append((place, length))
             reached = start + length
             _shift(meta, place - start)
-        for index in (4, 5, 6, 7):
-            chunk.pop(index, None)
-        chunk[2] = I64, 0
+        _moved(chunk, 0)
     if 5 in group:
         group[5] = I64, first
     return reached
@@ -145,6 +179,14 @@ def _extent(meta: Fields) -> tuple[int, int]:
     data = int(meta[9][1])
     dictionary = int(meta[11][1]) if 11 in meta else 0
     return (dictionary if 0 < dictionary < data else data), int(meta[7][1])
+
+
+def _moved(chunk: Fields, by: int) -> None:
+    """A column whose pages are elsewhere, and whose page index is not there any more."""
+    _shift(chunk[3][1], by)
+    for index in (4, 5, 6, 7):
+        chunk.pop(index, None)
+    chunk[2] = I64, 0
 
 
 def _shift(meta: Fields, by: int) -> None:

@@ -24,7 +24,8 @@ from vergence.corpus.measures import ill_formed
 from vergence.curation.diff import EDITS, Editor, Tally
 from vergence.curation.labels import keys_as_text
 from vergence.curation.rewrite import Edited
-from vergence.curation.textual import Backwards, Batch, change_tar, change_text
+from vergence.curation.shards import change_tar
+from vergence.curation.textual import Backwards, Batch, change_text
 from vergence.errors import CorpusError, unknown
 from vergence.files import whole
 from vergence.sources.discovery import Part
@@ -34,6 +35,7 @@ from vergence.sources.streams import STREAM_ERRORS, BrokenStreamError, open_stre
 FORMS = "Parquet, CSV, TSV, JSON lines, text lines and tar shards; text formats and tar also as .gz or .zst"
 _PACKED = (".gz", ".tgz", ".zst", ".zstd")
 _BLOCK = 1 << 22
+_REPEATING = [name for name in EDITS.names if name not in ("row", "key", "raw")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def edit_file(
         whole(places.aside, of_job=True) as aside,
     ):
         aside.touch()
-        with pq.ParquetWriter(rows, EDITS, compression="zstd") as writer:
+        with pq.ParquetWriter(rows, EDITS, compression="zstd", use_dictionary=_REPEATING) as writer:
             record = _Recorder(editor, name, tally, writer, columns=columns, repeated=repeated)
             back, pieces = _form(part)(part, out, aside, columns, record)
             record.close()

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from vergence.arrow import concatenate
 from vergence.checks import at_least
 from vergence.corpus import BiasEstimate
 from vergence.corpus.counting import digest
 from vergence.corpus.lexicon import Lexicon
-from vergence.curation.diff import EDITS, Editor, Tally
+from vergence.curation.diff import Editor, Tally
 from vergence.curation.files import Columns, Done, Places, edit_file, undo_file, watch_file
 from vergence.curation.files import digest as digest_of_file
 from vergence.curation.labels import KeyedLabels, read_labels
@@ -332,14 +332,8 @@ def _job(order: Order, planned: Planned) -> dict[str, Any]:
 
 def _gather(out: Path, parts: Sequence[Path]) -> None:
     """One table of all edits, in the order of files and rows."""
-    with (
-        whole(out / EDITS_FILE, of_job=True) as partial,
-        pq.ParquetWriter(partial, EDITS, compression="zstd") as writer,
-    ):
-        for part in parts:
-            with pq.ParquetFile(part) as file:
-                for group in range(file.num_row_groups):
-                    writer.write_table(file.read_row_group(group).cast(EDITS))
+    with whole(out / EDITS_FILE, of_job=True) as partial:
+        concatenate(parts, partial)
 
 
 __all__ = ["CAPTIONS", "EDITS_FILE", "RESULT", "Curation", "Order", "Planned", "curate", "make_plan", "undo"]

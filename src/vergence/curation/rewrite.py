@@ -14,12 +14,12 @@ from jaxtyping import Bool, Int16, Int64, UInt8
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.matching import compiled, text_buffers
 from vergence.corpus.unicode import compared
-from vergence.curation.around import find_runs, to_bytes, weigh
+from vergence.curation.around import find_runs, weigh
 from vergence.curation.codes import ATTRIBUTE, KEEP, OMIT, SIGNATURE, THING, THINGS
 from vergence.curation.layout import lay_out
 from vergence.curation.mending import mend
 from vergence.curation.phrases import make_phrases, nouns_of, refuse_saying
-from vergence.curation.splices import points, splice
+from vergence.curation.splices import points, splice, to_bytes
 from vergence.curation.words import sign_kinds, word_classes
 from vergence.errors import ConfigError
 
