@@ -87,15 +87,12 @@ class Tally:
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "Tally":
         """The inverse of `to_dict`."""
-        return cls(
-            Counter(given["counts"]),
-            *(
-                Counter({(a, b): times for a, b, times in given[name]})
-                for name in ("before", "after", "edits", "refused")
-            ),
-            Counter(given["unlabelled"]),
-            {operator: [(old, new) for old, new in found] for operator, found in given["samples"].items()},
-        )
+        pairs = {
+            name: Counter({(a, b): times for a, b, times in given[name]})
+            for name in ("before", "after", "edits", "refused")
+        }
+        samples = {operator: [(old, new) for old, new in found] for operator, found in given["samples"].items()}
+        return cls(Counter(given["counts"]), **pairs, unlabelled=Counter(given["unlabelled"]), samples=samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,8 +220,8 @@ class Editor:
         for operator in np.unique(place).tolist():
             held = tally.samples.setdefault(listed[operator], [])
             if len(held) < _SAMPLES:
-                rows = dict.fromkeys(edits[place == operator, 0].tolist())
-                for row in list(rows)[: _SAMPLES - len(held)]:
+                found_in = dict.fromkeys(edits[place == operator, 0].tolist())
+                for row in list(found_in)[: _SAMPLES - len(held)]:
                     before = bytes(edited.data[edited.offsets[row] : edited.offsets[row + 1]]).decode()
                     held.append((before, edited.captions[row].as_py()))
 

@@ -50,7 +50,8 @@ class KeyedLabels:
 def key_digests(keys: pa.Array) -> UInt64[np.ndarray, " rows"]:
     """Of keys as text."""
     offsets, data = text_buffers(pc.fill_null(keys, "") if keys.null_count else keys)
-    return draws(np.zeros(len(keys) + 1, np.int64), data, offsets, data, 0)
+    found: np.ndarray = draws(np.zeros(len(keys) + 1, np.int64), data, offsets, data, 0)
+    return found
 
 
 def keys_as_text(keys: pa.Array | pa.ChunkedArray, *, where: str) -> pa.Array:

@@ -66,12 +66,13 @@ def make_phrases(
     texts += [chr(65 + k) for k in range(26)]
     articles = len(texts)
     texts += ["a", "an", "A", "An", "AN"]
-    said, added, first = [], [], []
+    said: list[list[int]] = []
+    added: list[int] = []
+    first: list[int] = []
     for group in lexicon.groups:
         template = templates.get(group.name, ", {value}")
-        if template.count("{value}") != 1 or template.replace("{value}", "").strip("{}") != template.replace(
-            "{value}", ""
-        ):
+        around = template.split("{value}")
+        if len(around) != 2 or not {"{", "}"}.isdisjoint("".join(around)):
             raise ConfigError(f"the template of factor {group.name!r} must hold {{value}} once; got {template!r}")
         first.append(len(said))
         concepts = list(group.concepts)

@@ -209,7 +209,7 @@ def _strengths(
         rows = [(action.factor, *[np.nan] * 3, 0.0 if _never(action, refused) else np.nan) for action in actions]
         return pd.DataFrame(rows, columns=columns)
     before = of_such_captions(estimate)
-    own = {names[0]: rows for names, rows in before.groupby("factors", sort=False)}
+    own = {name: before[before["factors"] == (name,)] for name in dict.fromkeys(one[0] for one in before["factors"])}
     after, rows = dict(own), []
     for group in lexicon.groups:
         action = next((one for one in actions if one.factor == group.name), None)

@@ -58,7 +58,7 @@ class Survey:
             offsets, data = text_buffers(batch.captions)
             self.digests.append(draws(offsets, data, np.zeros(len(offsets), np.int64), data, 0))
         drawn = draws(*text_buffers(batch.captions), *text_buffers(batch.keys.fill_null("")), 0)
-        wanted = np.ones(len(drawn), dtype=np.bool_)
+        wanted: np.ndarray = np.ones(len(drawn), dtype=np.bool_)
         if self.labels is not None:
             wanted = (self.labels.of(batch.keys) >= 0).any(axis=1)
             self.labelled += int(wanted.sum())

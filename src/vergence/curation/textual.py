@@ -159,7 +159,7 @@ class _Scan:
             quoted ^= self.quoting and data[end] == 34
             end += 1
         line = data[:end].removesuffix(b"\r").decode(errors="replace")
-        quoting = csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE
+        quoting: Any = csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE
         fields = next(csv.reader(StringIO(line, newline=""), delimiter=self.delimiter, quoting=quoting), [])
         return [field.strip() for field in fields], min(end + 1, len(data))
 

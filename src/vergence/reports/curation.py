@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from rich.table import Table
@@ -80,7 +81,7 @@ def strength_rows(planned: Planned) -> tuple[list[str], list[list[str]]]:
 def cost_lines(planned: Planned) -> list[str]:
     """What a plan costs, and what it cannot do."""
     survey, tried = planned.survey, planned.tried.counts
-    low, high = wilson(tried["edited"], max(1, tried["captions"]))
+    low, high = map(float, wilson(np.array(tried["edited"]), max(1, tried["captions"])))
     share = f"{percent(planned.touched)} ({percent(low)} to {percent(high)})"
     of = f"{survey.captions:,} captions in {len(planned.files)} file{'s' if len(planned.files) != 1 else ''}"
     lines = [
