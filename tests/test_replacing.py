@@ -18,7 +18,10 @@ SETTINGS: list[dict[str, Any]] = [
 
 def table(n: int = 1000) -> pa.Table:
     texts = [None if k % 7 == 0 else f"a red cup {k}" for k in range(n)]
-    return pa.table({"id": list(range(n)), "caption": texts, "lists": [[k] * (k % 3) for k in range(n)]})
+    columns = {"id": list(range(n)), "caption": texts, "lists": [[k] * (k % 3) for k in range(n)]}
+    return pa.table(
+        columns, schema=pa.schema({"id": pa.int64(), "caption": pa.string(), "lists": pa.list_(pa.int64())})
+    )
 
 
 def change(group: int, batches: Iterator[pa.RecordBatch]) -> pa.Array | None:

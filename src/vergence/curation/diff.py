@@ -204,12 +204,11 @@ class Editor:
         after = np.bincount(self.rewriter.matcher.mentions(edited.captions).concepts, minlength=len(known))
         for counts, found in ((tally.before, asked.found), (tally.after, after)):
             counts.update({known[k]: int(found[k]) for k in np.flatnonzero(found).tolist()})
-        tally.counts.update(captions=n_captions, edited=len(np.unique(edits[:, 0])), edits=len(edits))
+        tally.counts.update(captions=n_captions, edited=_different(edits[:, 0]), edits=len(edits))
         for k, name in enumerate(names):
             own = edits[:, 4] >> k & 1 == 1
-            for operator in np.unique(place[own]).tolist():
-                rows = np.unique(edits[own & (place == operator), 0])
-                tally.edits[name, listed[operator]] += len(rows)
+            for operator in np.flatnonzero(np.bincount(place[own])).tolist():
+                tally.edits[name, listed[operator]] += _different(edits[own & (place == operator), 0])
             reasons = np.bincount(np.maximum(edited.refused[:, k], asked.refused[:, k]))
             for reason in np.flatnonzero(reasons[1:]).tolist():
                 tally.refused[name, REASONS[reason + 1]] += int(reasons[reason + 1])
@@ -217,13 +216,18 @@ class Editor:
                 tally.unlabelled[name] += int(asked.unlabelled[k])
         if repeated := int((edits[:, 4] == 0).sum()):
             tally.edits["captions", "deduplicate"] += repeated
-        for operator in np.unique(place).tolist():
+        for operator in np.flatnonzero(np.bincount(place)).tolist():
             held = tally.samples.setdefault(listed[operator], [])
             if len(held) < _SAMPLES:
-                found_in = dict.fromkeys(edits[place == operator, 0].tolist())
-                for row in list(found_in)[: _SAMPLES - len(held)]:
+                first = edits[np.flatnonzero(place == operator)[: 8 * _SAMPLES], 0].tolist()
+                for row in list(dict.fromkeys(first))[: _SAMPLES - len(held)]:
                     before = bytes(edited.data[edited.offsets[row] : edited.offsets[row + 1]]).decode()
                     held.append((before, edited.captions[row].as_py()))
+
+
+def _different(rows: np.ndarray) -> int:
+    """How many different rows there are; equal ones stand together."""
+    return int((rows[1:] != rows[:-1]).sum()) + min(1, len(rows))
 
 
 def turned_back(after: str, edits: Iterable[tuple[int, int, str, str]]) -> str:

@@ -81,7 +81,7 @@ def strength_rows(planned: Planned) -> tuple[list[str], list[list[str]]]:
 def cost_lines(planned: Planned) -> list[str]:
     """What a plan costs, and what it cannot do."""
     survey, tried = planned.survey, planned.tried.counts
-    low, high = map(float, wilson(np.array(tried["edited"]), max(1, tried["captions"])))
+    low, high = (float(end[0]) for end in wilson(np.array([tried["edited"]]), max(1, tried["captions"])))
     share = f"{percent(planned.touched)} ({percent(low)} to {percent(high)})"
     of = f"{survey.captions:,} captions in {len(planned.files)} file{'s' if len(planned.files) != 1 else ''}"
     lines = [
