@@ -377,12 +377,12 @@ def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, 
             signature = signature << 5 | kind
             run[LEFT + t] = i
         i, kind = run[LAST], -1
-        for t in range(3):
+        for t in range(2):  # no rule asks for the third
             if kind == END:
                 kind = NONE
             elif kind != NONE:
                 kind, i = _token_right(data, end, i, kinds, digests, classes)
             signature = signature << 5 | kind
             run[RIGHT + t] = i
-        run[SIGNATURE] = signature
+        run[SIGNATURE] = signature << 5
     return runs[:n]

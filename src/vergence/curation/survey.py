@@ -63,7 +63,7 @@ class Survey:
             wanted = (self.labels.of(batch.keys) >= 0).any(axis=1)
             self.labelled += int(wanted.sum())
         if len(self._drawn) >= SAMPLE:
-            wanted &= drawn < self._drawn.max()
+            wanted = np.asarray(wanted & (drawn < self._drawn.max()))
         rows = np.flatnonzero(wanted)
         if len(rows):
             self._keep(drawn[rows], batch.captions.take(pa.array(rows)), batch.keys.take(pa.array(rows)))
