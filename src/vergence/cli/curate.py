@@ -158,7 +158,7 @@ def _show_plan(planned: "Planned") -> None:
     from vergence.reports.curation import cost_lines, order_table, strength_table
     from vergence.terminal import say, show
 
-    show(order_table(planned.policy))
+    show(order_table(planned))
     if planned.before is not None:
         say("")
         show(strength_table(planned))

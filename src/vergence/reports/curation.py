@@ -11,7 +11,7 @@ from markupsafe import Markup
 from rich.table import Table
 
 from vergence.corpus import BiasEstimate, wilson
-from vergence.curation import Curation, CurationPolicy, Planned
+from vergence.curation import Curation, Planned
 from vergence.reports.findings import percent
 from vergence.reports.page import Section, build_page, grid, prose
 from vergence.terminal import grid as terminal_grid
@@ -29,24 +29,23 @@ _TITLES: Mapping[str, str] = {
 }
 
 
-def order_table(policy: CurationPolicy) -> Table:
-    """What is done to each value, for a terminal."""
-    headings = ("factor", "value", "operator", "share", "labelled captions")
-    rows = []
-    for factor, part in policy.orders.groupby("factor", sort=False):
-        listed = part.to_dict("records")
-        same = part.groupby("operator")["share"].nunique().max() == 1
-        if same and len(listed) > 1:  # one line for all values
-            for operator, own in part.groupby("operator", sort=False):
-                total = own["captions"].sum(min_count=1)
-                rows.append((factor, f"all {len(own)}", operator, percent(own["share"].iloc[0]), _count(total)))
+def order_table(planned: Planned) -> Table:
+    """What is done to each value, and how many captions mention it, for a terminal."""
+    headings = ("factor", "value", "operator", "share", "mentioned in", "labelled images")
+    mentioned, rows = planned.survey.mentioned(), []
+    for (factor, operator), part in planned.policy.orders.groupby(["factor", "operator"], sort=False):
+        listed = [(row, mentioned.get((factor, row["value"]), 0)) for row in part.to_dict("records")]
+        if part["share"].nunique() == 1 and len(listed) > 1:  # one line for all values
+            labelled = _count(part["captions"].sum(min_count=1))
+            total = sum(times for _, times in listed)
+            rows.append((factor, f"all {len(part)}", operator, percent(part["share"].iloc[0]), f"{total:,}", labelled))
             continue
         rows += [
-            (factor, row["value"], row["operator"], percent(row["share"]), _count(row["captions"]))
-            for row in listed[:_MOST_VALUES]
+            (factor, row["value"], operator, percent(row["share"]), f"{times:,}", _count(row["captions"]))
+            for row, times in listed[:_MOST_VALUES]
         ]
         if len(listed) > _MOST_VALUES:
-            rows.append((factor, f"… {len(listed) - _MOST_VALUES} more", "", "", ""))
+            rows.append((factor, f"… {len(listed) - _MOST_VALUES} more", operator, "", "", ""))
     return terminal_grid(headings, rows, left=headings[:3], pad_edge=False)
 
 
