@@ -60,10 +60,10 @@ class Survey:
         drawn = draws(*text_buffers(batch.captions), *text_buffers(batch.keys.fill_null("")), 0)
         wanted: np.ndarray = np.ones(len(drawn), dtype=np.bool_)
         if self.labels is not None:
-            wanted = (self.labels.of(batch.keys) >= 0).any(axis=1)
+            wanted = np.asarray((self.labels.of(batch.keys) >= 0).any(axis=1))
             self.labelled += int(wanted.sum())
         if len(self._drawn) >= SAMPLE:
-            wanted = np.asarray(wanted & (drawn < self._drawn.max()))
+            wanted = wanted & (drawn < self._drawn.max())
         rows = np.flatnonzero(wanted)
         if len(rows):
             self._keep(drawn[rows], batch.captions.take(pa.array(rows)), batch.keys.take(pa.array(rows)))

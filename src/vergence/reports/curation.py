@@ -34,7 +34,7 @@ def order_table(planned: Planned) -> Table:
     headings = ("factor", "value", "operator", "share", "mentioned in", "labelled images")
     mentioned, rows = planned.survey.mentioned(), []
     for (factor, operator), part in planned.policy.orders.groupby(["factor", "operator"], sort=False):
-        listed = [(row, mentioned.get((factor, row["value"]), 0)) for row in part.to_dict("records")]
+        listed = [(row, mentioned.get((str(factor), str(row["value"])), 0)) for row in part.to_dict("records")]
         if part["share"].nunique() == 1 and len(listed) > 1:  # one line for all values
             labelled = _count(part["captions"].sum(min_count=1))
             total = sum(times for _, times in listed)
@@ -172,7 +172,7 @@ def marked(before: str, after: str) -> tuple[Markup, Markup]:
 
     Example:
         >>> marked("a red <b>", "a <b>")
-        (Markup('a <del>red </del>&lt;b&gt;'), Markup('a &lt;b&gt;'))
+        (Markup('a<del> red</del> &lt;b&gt;'), Markup('a &lt;b&gt;'))
     """
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     sides: tuple[list[Markup], list[Markup]] = [], []
