@@ -18,7 +18,7 @@ OTHER, WORD, SPACE, ABSENT, FIRST = range(5)
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def _decode(data, i, end):
+def decode(data, i, end):
     """Code point at i, and where the next begins; a byte that fits nowhere is taken alone, as the code point 0."""
     b = np.int64(data[i])
     if b >= 0xF0:
@@ -101,7 +101,7 @@ def _four(table, classes, width, final, outputs, offsets, data, stamps, h0, h1, 
             c0, e0 = _next(offsets, c0, l0)
             s0 = 0
         elif data[i0] >= 128:
-            code, i0 = _decode(data, i0, e0)
+            code, i0 = decode(data, i0, e0)
             x0 = table[s0 + classes[code]]
             if x0 < 0:
                 n0 = _report(s0, c0, width, final, outputs, t0, h0, n0)
@@ -113,7 +113,7 @@ def _four(table, classes, width, final, outputs, offsets, data, stamps, h0, h1, 
             c1, e1 = _next(offsets, c1, l1)
             s1 = 0
         elif data[i1] >= 128:
-            code, i1 = _decode(data, i1, e1)
+            code, i1 = decode(data, i1, e1)
             x1 = table[s1 + classes[code]]
             if x1 < 0:
                 n1 = _report(s1, c1, width, final, outputs, t1, h1, n1)
@@ -125,7 +125,7 @@ def _four(table, classes, width, final, outputs, offsets, data, stamps, h0, h1, 
             c2, e2 = _next(offsets, c2, l2)
             s2 = 0
         elif data[i2] >= 128:
-            code, i2 = _decode(data, i2, e2)
+            code, i2 = decode(data, i2, e2)
             x2 = table[s2 + classes[code]]
             if x2 < 0:
                 n2 = _report(s2, c2, width, final, outputs, t2, h2, n2)
@@ -137,7 +137,7 @@ def _four(table, classes, width, final, outputs, offsets, data, stamps, h0, h1, 
             c3, e3 = _next(offsets, c3, l3)
             s3 = 0
         elif data[i3] >= 128:
-            code, i3 = _decode(data, i3, e3)
+            code, i3 = decode(data, i3, e3)
             x3 = table[s3 + classes[code]]
             if x3 < 0:
                 n3 = _report(s3, c3, width, final, outputs, t3, h3, n3)
@@ -157,7 +157,7 @@ def _one(table, classes, width, final, outputs, offsets, data, stamps, hits, lan
         entry = np.int64(table[state])  # the end of a caption is no word character
         ended = i == end
         if not ended:
-            code, i = _decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
+            code, i = decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
             entry = np.int64(table[state + classes[code]])
         if entry < 0:
             n = _report(state, caption, width, final, outputs, stamps, hits, n)
@@ -275,7 +275,7 @@ def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
             entry = table[state]  # the end of a caption is no word character
             kind = np.uint16(0)
             if i < end:
-                code, i = _decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
+                code, i = decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
                 kind = classes[code]
                 entry = table[state + kind]
             else:

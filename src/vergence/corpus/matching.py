@@ -100,6 +100,7 @@ class Matcher:
         cues = [phrase for cue in lexicon.negation for phrase in (cue, *(f"{cue} {word}" for word in _DETERMINERS))]
         self._forms = [form for form, _ in forms]
         self._targets = [target for _, target in (*forms, *exclusions)]
+        self._concepts = np.array(self._targets, dtype=np.int64)
         self._n_not_cues = len(self._targets)
         everything = [*self._forms, *(phrase for phrase, _ in exclusions), *cues]
         self._automaton = compile_forms(everything, whole_words=match == "word")
@@ -148,6 +149,33 @@ class Matcher:
                     rows.append((first + caption, *names[self._targets[form]], self._forms[form], start, end))
             first += len(chunk)
         return pd.DataFrame(rows, columns=["caption", "group", "concept", "form", "start", "end"])
+
+    def occurrences(self, captions: pa.Array) -> Int64[np.ndarray, "occurrences 4"]:
+        """Every occurrence of every form, excluded phrase and cue of negation.
+
+        Args:
+            captions: Text or UTF-8 bytes, without nulls.
+
+        Returns:
+            Rows of caption, number of the form, start and end in code points, sorted. Numbers below `n_forms` are forms
+            of the concept in `targets`, those below `n_not_cues` phrases that it excludes, the rest cues.
+        """
+        return self._spans(captions)
+
+    @property
+    def targets(self) -> Int64[np.ndarray, " numbers"]:
+        """The concept of each form and excluded phrase."""
+        return self._concepts
+
+    @property
+    def n_forms(self) -> int:
+        """How many forms there are."""
+        return len(self._forms)
+
+    @property
+    def n_not_cues(self) -> int:
+        """How many forms and excluded phrases there are."""
+        return self._n_not_cues
 
     def _mentions(self, chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         a = self._automaton
@@ -205,6 +233,9 @@ class Matcher:
         a = self._automaton
         text = text_buffers(chunk)
         found: np.ndarray = find_spans(a.table, a.classes, a.n_classes, a.final, a.outputs, a.lengths, *text)
+        places = found[:, 0] << 32 | found[:, 2]
+        if (places[1:] > places[:-1]).all():
+            return found
         order = np.lexsort((found[:, 1], found[:, 3], found[:, 2], found[:, 0]))
         return found[order]
 

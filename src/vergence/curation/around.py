@@ -1,0 +1,388 @@
+"""What stands around the mentions that are to be edited, found in captions' bytes by loops that numba compiles.
+
+Positions are bytes of the batch's data. A caption's mentions come as rows of `find_spans`; a *run* is what is edited at
+once: mentions that only commas, conjunctions and white space part.
+"""
+
+from typing import no_type_check
+
+import numpy as np
+
+from vergence.compiled import njit
+from vergence.corpus.kernels import decode
+from vergence.curation.codes import (
+    CAPTION,
+    CLOSE,
+    COLON,
+    COMMA,
+    CONJUNCTION,
+    DETERMINER,
+    END,
+    FACTORS,
+    FIRST,
+    GLUE,
+    IN_WORD,
+    INFLECTED,
+    INVISIBLE_SIGN,
+    KEEP,
+    LAST,
+    LAST_SPAN,
+    LEFT,
+    MARKUP,
+    NONE,
+    OMIT,
+    OPEN,
+    OTHER_SIGN,
+    OVERLAP,
+    RIGHT,
+    SIGN,
+    SIGNATURE,
+    SLASH,
+    SPAN,
+    START,
+    STOP,
+    VALUE,
+    WHITE,
+    WIDTH,
+    WORD,
+)
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def back(data, i, start):
+    """Where the character before a place begins."""
+    i -= 1
+    while i > start and (data[i] & 0xC0) == 0x80:
+        i -= 1
+    return i
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def code_at(data, i, end):
+    if data[i] < 128:
+        return np.int64(data[i]), i + 1
+    return decode(data, i, end)
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _sign(code, spaced, outer_spaced, leftwards):
+    """The class of a sign: by whether white space parts it from the run, and from what is beyond it."""
+    if code == 44 or code == 0x60C or code == 0x3001:
+        return COMMA
+    if code == 59 or code == 58 or code == 124 or code == 0x2014:
+        return COLON
+    if code == 45 or code == 0x2013:
+        return COLON if spaced and outer_spaced else GLUE
+    if code == 46 or code == 33 or code == 63 or code == 0x2026 or code == 0x3002:
+        return STOP if (spaced if leftwards else outer_spaced) else GLUE
+    if code == 40 or code == 91 or code == 123 or code == 0x201C or code == 0xAB or code == 0x2018:
+        return OPEN
+    if code == 41 or code == 93 or code == 125 or code == 0x201D or code == 0xBB:
+        return CLOSE
+    if code == 34:
+        return OPEN if leftwards != spaced else CLOSE
+    if code == 47:
+        return SLASH
+    if code == 39 or code == 0x2019:
+        return GLUE
+    if code == 38 or code == 43:
+        return CONJUNCTION if spaced and outer_spaced else GLUE
+    if not spaced and code < 128 and code != 60 and code != 62:
+        return GLUE
+    return SIGN
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _word_class(data, first, last, digests, classes):
+    if 48 <= data[first] <= 57:
+        return DETERMINER
+    digest = np.uint64(0xCBF29CE484222325)
+    for i in range(first, last):
+        b = data[i]
+        if 65 <= b <= 90:
+            b += 32
+        digest = (digest ^ np.uint64(b)) * np.uint64(0x100000001B3)
+    low, high = 0, len(digests)
+    while low < high:
+        middle = (low + high) // 2
+        if digests[middle] < digest:
+            low = middle + 1
+        else:
+            high = middle
+    if low < len(digests) and digests[low] == digest:
+        return np.int64(classes[low])
+    if last - first > 3:
+        z, y, x = data[last - 1] | 32, data[last - 2] | 32, data[last - 3] | 32
+        if (z == 103 and y == 110 and x == 105) or (z == 100 and y == 101):
+            return INFLECTED
+        if z == 115 and y != 115 and y != 117 and y != 105:
+            return INFLECTED
+    return WORD
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def joins(code):
+    return code == 45 or code == 39 or code == 0x2019
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _token_left(data, start, end, i, kinds, digests, classes):
+    """The class of the token before a place, and where it begins."""
+    spaced, kind, p, code = False, OTHER_SIGN, i, np.int64(0)
+    while i > start:
+        p = back(data, i, start)
+        code, _ = code_at(data, p, end)
+        kind = kinds[code]
+        if kind == WHITE:
+            spaced = True
+        elif kind != INVISIBLE_SIGN:
+            break
+        i = p
+    if i == start:
+        return START, start
+    if kind != IN_WORD:
+        outer = p == start
+        if not outer:
+            beyond, _ = code_at(data, back(data, p, start), end)
+            outer = kinds[beyond] != IN_WORD
+        return _sign(code, spaced, outer, True), p
+    first = p
+    while first > start:
+        p = back(data, first, start)
+        code, _ = code_at(data, p, end)
+        if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
+            first = p
+            continue
+        if joins(code) and p > start:
+            q = back(data, p, start)
+            beyond, _ = code_at(data, q, end)
+            if kinds[beyond] == IN_WORD:
+                first = q
+                continue
+        break
+    return _word_class(data, first, i, digests, classes), first
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _token_right(data, end, i, kinds, digests, classes):
+    """The class of the token after a place, and where it ends."""
+    spaced, kind, q, code = False, OTHER_SIGN, i, np.int64(0)
+    while i < end:
+        code, q = code_at(data, i, end)
+        kind = kinds[code]
+        if kind == WHITE:
+            spaced = True
+        elif kind != INVISIBLE_SIGN:
+            break
+        i = q
+    if i == end:
+        return END, end
+    if kind != IN_WORD:
+        outer = q >= end
+        if not outer:
+            beyond, _ = code_at(data, q, end)
+            outer = kinds[beyond] != IN_WORD
+        return _sign(code, spaced, outer, False), q
+    last = q
+    while last < end:
+        code, q = code_at(data, last, end)
+        if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
+            last = q
+            continue
+        if joins(code) and q < end:
+            beyond, after = code_at(data, q, end)
+            if kinds[beyond] == IN_WORD:
+                last = after
+                continue
+        break
+    return _word_class(data, i, last, digests, classes), last
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _in_tag(data, start, i, end):
+    """Whether a place is inside a tag of HTML: after a < that a letter or / follows, with no > in between."""
+    for p in range(i - 1, start - 1, -1):
+        b = data[p]
+        if b == 62:
+            return False
+        if b == 60:
+            after = data[p + 1] if p + 1 < end else 0
+            return after == 47 or 65 <= (after & 0xDF) <= 90
+    return False
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _listed_apart(data, i, j, kinds, digests, classes):
+    """Whether only commas, conjunctions, slashes and white space are between two places."""
+    while i < j:
+        kind, after = _token_right(data, j, i, kinds, digests, classes)
+        if kind == END:
+            return True
+        if kind != COMMA and kind != CONJUNCTION and kind != SLASH:
+            return False
+        i = after
+    return True
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def weigh(spans, targets, n_forms, n_not_cues, offsets, data, kinds):
+    """Mark in column 4 what each occurrence is: 1 a mention, 2 negated by a cue, 0 excluded, -1 none of a concept."""
+    first = 0
+    while first < len(spans):
+        last = first
+        special = False
+        while last < len(spans) and spans[last, 0] == spans[first, 0]:
+            special |= spans[last, 1] >= n_forms
+            last += 1
+        start = offsets[spans[first, 0]]
+        for n in range(first, last):
+            if spans[n, 1] >= n_forms:
+                spans[n, 4] = -1
+                continue
+            spans[n, 4] = 1
+            if not special:
+                continue
+            before, spaced = spans[n, 2], False
+            while before > start:
+                p = back(data, before, start)
+                code, _ = code_at(data, p, spans[n, 2])
+                if kinds[code] == WHITE:
+                    spaced = True
+                elif kinds[code] != INVISIBLE_SIGN:
+                    break
+                before = p
+            for m in range(first, last):
+                form = spans[m, 1]
+                if form < n_forms:
+                    continue
+                if form >= n_not_cues:
+                    if spaced and spans[m, 3] == before and spans[n, 4] == 1:
+                        spans[n, 4] = 2
+                elif (
+                    targets[form] == targets[spans[n, 1]] and spans[m, 2] <= spans[n, 2] and spans[n, 3] <= spans[m, 3]
+                ):
+                    spans[n, 4] = 0
+                    break
+        first = last
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, kinds, digests, classes, refused):
+    """The runs of mentions that are to be edited, with what stands around them.
+
+    Args:
+        spans: Occurrences: caption, form, first byte, byte after the last, what it is (`weigh`).
+        targets: The concept of each form.
+        factor_of: The factor of each concept.
+        what_of: What is taken out with each form: an attribute, a noun or a plural.
+        value_of: The place of each concept among its factor's values.
+        ops: What to do, captions × factors.
+        offsets: Where captions begin.
+        data: Their bytes.
+        kinds: What each code point is.
+        digests: Of words, sorted.
+        classes: Of these words.
+        refused: Captions × factors, receives reasons.
+
+    Returns:
+        A row for each run, and how many there are.
+    """
+    runs = np.zeros((len(spans) + 1, WIDTH), np.int64)
+    n, open_run = 0, False
+    said_right = np.zeros(ops.shape[1], np.bool_)
+    replaced = np.zeros(ops.shape[1], np.bool_)
+    for k in range(len(spans)):
+        caption = spans[k, 0]
+        if k == 0 or spans[k - 1, 0] != caption:
+            open_run = False
+            said_right[:] = False
+            replaced[:] = False
+            j = k
+            while j < len(spans) and spans[j, 0] == caption:  # does it say the right value already?
+                if spans[j, 4] == 1:
+                    concept = targets[spans[j, 1]]
+                    factor = factor_of[concept]
+                    if ops[caption, factor] == value_of[concept]:
+                        said_right[factor] = True
+                j += 1
+        if spans[k, 4] != 1:
+            continue
+        concept = targets[spans[k, 1]]
+        factor = factor_of[concept]
+        op = ops[caption, factor]
+        begin, end = offsets[caption], offsets[caption + 1]
+        if op == KEEP:
+            continue
+        for m in (k - 1, k + 1):  # words that are also of another factor, nearest neighbours first
+            step = -1 if m < k else 1
+            while 0 <= m < len(spans) and spans[m, 0] == caption:
+                if spans[m, 4] == 1 and spans[m, 2] < spans[k, 3] and spans[k, 2] < spans[m, 3]:
+                    other = factor_of[targets[spans[m, 1]]]
+                    if other != factor and not (op == OMIT and ops[caption, other] == OMIT):
+                        refused[caption, factor] = OVERLAP
+                m += step
+        if _in_tag(data, begin, spans[k, 2], end):
+            refused[caption, factor] = MARKUP
+        right = op >= 0 and op == value_of[concept]
+        value = op if (op >= 0 and not said_right[factor] and not replaced[factor]) else OMIT
+        bits = np.int64(1) << factor
+        if open_run:
+            last = runs[n - 1]
+            same = (last[VALUE] == OMIT and value == OMIT and op == OMIT and last[SIGNATURE] == OMIT) or (
+                last[FACTORS] == bits and op >= 0
+            )
+            within = spans[k, 2] < last[LAST]
+            if within or (same and _listed_apart(data, last[LAST], spans[k, 2], kinds, digests, classes)):
+                last[LAST] = max(last[LAST], spans[k, 3])
+                last[FACTORS] |= bits
+                last[LAST_SPAN] = k
+                if op >= 0 and right and last[VALUE] != KEEP:
+                    last[VALUE] = op  # the list holds the right one
+                elif op >= 0 and not right and last[VALUE] == KEEP:
+                    last[VALUE] = op
+                continue
+        runs[n, CAPTION], runs[n, FIRST], runs[n, LAST] = caption, spans[k, 2], spans[k, 3]
+        runs[n, FACTORS], runs[n, SPAN], runs[n, LAST_SPAN] = bits, k, k
+        runs[n, SIGNATURE] = op  # until it is known
+        runs[n, VALUE] = KEEP if right else value
+        replaced[factor] |= value >= 0
+        n += 1
+        open_run = True
+    for r in range(n):
+        run = runs[r]
+        begin, end = offsets[run[CAPTION]], offsets[run[CAPTION] + 1]
+        what = 0
+        if run[VALUE] == OMIT:
+            what = what_of[spans[run[LAST_SPAN], 1]]
+        else:
+            what = 2
+        signature = what
+        i, kind = run[FIRST], -1
+        for t in range(3):
+            if kind == START:
+                kind = NONE
+            elif kind != NONE:
+                kind, i = _token_left(data, begin, end, i, kinds, digests, classes)
+            signature = signature << 5 | kind
+            run[LEFT + t] = i
+        i, kind = run[LAST], -1
+        for t in range(2):  # no rule asks for the third
+            if kind == END:
+                kind = NONE
+            elif kind != NONE:
+                kind, i = _token_right(data, end, i, kinds, digests, classes)
+            signature = signature << 5 | kind
+            run[RIGHT + t] = i
+        run[SIGNATURE] = signature << 5
+    return runs[:n]
