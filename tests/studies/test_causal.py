@@ -36,6 +36,11 @@ from vergence.studies.study import FAILS, HOLDS
 from vergence.studies.table import judged
 from vergence.theory import spectrum
 
+FAILING = {  # said in docs/awareness-study.md
+    "drawings: F1 per tenfold coverage, assigned, values fixed, lower end",
+    "drawings: F1 per tenfold coverage, observed over values, natural captions, lower end",
+    "drawings: slope of the wide encoder over that of the narrow one, assigned",
+}
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "awareness-causal"
 SMALL = SetSpec(name=RENDERED, n_images=960, side=12, least=1e-3)
 
@@ -270,9 +275,10 @@ def test_the_study_runs_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixtur
     pd.testing.assert_frame_equal(pd.read_parquet(out / "table.parquet"), first)
 
 
-@pytest.mark.skipif(not COMMITTED.is_dir(), reason="no results are committed")
 def test_the_committed_claims_follow_from_the_committed_table() -> None:
     rows = pd.read_parquet(COMMITTED / "table.parquet")
     verdict = json.loads((COMMITTED / "verdict.json").read_text())
-    assert [claim.record() for claim in CausalStudy().claims(rows)] == verdict["claims"]
+    claims = CausalStudy().claims(rows)
+    assert [claim.record() for claim in claims] == verdict["claims"]
+    assert {claim.statement for claim in claims if claim.outcome == FAILS} == FAILING
     pd.testing.assert_series_equal(judged(rows, margin=CausalStudy.margin)["outcome"], rows["outcome"])

@@ -57,19 +57,25 @@ def coverage_against_awareness(concepts: pd.DataFrame, *, layout: Layout = "wide
 
 
 def awareness_by_coverage(
-    table: pd.DataFrame, *, panels: Mapping[str, pd.Series], score: str, layout: Layout = "wide"
+    table: pd.DataFrame,
+    *,
+    panels: Mapping[str, pd.Series],
+    slopes: Mapping[str, float],
+    score: str,
+    layout: Layout = "wide",
 ) -> Figure:
     """Awareness of each value against how often captions mention it, with what was expected and the fitted slope.
 
     Args:
         table: A row for each value of each run: factor, coverage (share of captions), value, expected, ceiling.
         panels: By title, which rows it shows; panels without rows are left out.
+        slopes: Score per tenfold coverage, by title: drawn through the middle of the points where it is known.
         score: What awareness is measured by.
         layout: "wide", or "narrow" with panels one below another.
 
     Returns:
         The figure: points are means over runs of a value at one coverage, dashes the ceilings, rings what
-         was expected; the line is fitted through all points of a panel.
+         was expected; a line has the slope.
 
     Raises:
         ConfigError: If there is nothing to draw.
@@ -85,7 +91,7 @@ def awareness_by_coverage(
         for place, (title, rows) in enumerate(shown.items()):
             axes = figure.add_subplot(lines, columns, place + 1)
             points = rows.groupby(["factor", "coverage"])[["value", "expected", "ceiling"]].mean().reset_index()
-            _measured(axes, points)
+            _measured(axes, points, slopes.get(title))
             axes.set_title(title)
             axes.set(xscale="log", ylim=(-0.04, 1.04), ylabel=score if place % columns == 0 else "")
             axes.set_xlabel("share of captions that mention it")
@@ -99,17 +105,16 @@ def awareness_by_coverage(
     return figure
 
 
-def _measured(axes: Axes, points: pd.DataFrame) -> None:
+def _measured(axes: Axes, points: pd.DataFrame, slope: float | None) -> None:
     x = points["coverage"]
     axes.plot(x, points["ceiling"], "_", color=MUTED, markersize=5, alpha=0.55, zorder=1)
     axes.plot(x, points["expected"], "o", color=PALETTE[1], markersize=4.5, mfc="none", mew=0.7, alpha=0.6, zorder=2)
     axes.plot(x, points["value"], "o", color=PALETTE[0], markersize=3.4, mec=PAPER, mew=0.3, alpha=0.9, zorder=3)
-    logs = np.log10(x.to_numpy(float))
-    known = np.isfinite(logs) & points["value"].notna().to_numpy()
-    if known.any() and np.ptp(logs[known]) > 0:
-        slope, start = np.polyfit(logs[known], points["value"].to_numpy(float)[known], 1)
-        ends = np.array([logs[known].min(), logs[known].max()])
-        axes.plot(10**ends, start + slope * ends, color=INK, linewidth=1.2, zorder=4)
+    known = points.dropna(subset=["coverage", "value"])
+    if slope is not None and len(known):
+        logs = np.log10(known["coverage"].to_numpy(float))
+        ends = np.array([logs.min(), logs.max()])
+        axes.plot(10**ends, known["value"].mean() + slope * (ends - logs.mean()), color=INK, linewidth=1.2, zorder=4)
 
 
 def _key() -> list[Line2D]:
@@ -118,7 +123,7 @@ def _key() -> list[Line2D]:
         Line2D([], [], marker="o", color=PALETTE[0], markersize=4, label="measured", **look),
         Line2D([], [], marker="o", color=PALETTE[1], mfc="none", markersize=5, label="expected", **look),
         Line2D([], [], marker="_", color=MUTED, markersize=6, label="ceiling: labels teach", **look),
-        Line2D([], [], color=INK, linewidth=1.2, label="fitted to the points"),
+        Line2D([], [], color=INK, linewidth=1.2, label="slope"),
     ]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from vergence.plots.awareness import awareness_by_coverage, intervals_by_name
 from vergence.studies.causal.claims import SETS, slopes
-from vergence.studies.causal.panels import PAPER_SCORE
+from vergence.studies.causal.panels import PAPER_SCORE, panel_of
 from vergence.studies.causal.spec import ASSIGNED, OBSERVED
 from vergence.studies.study import Drawing
 
@@ -31,15 +31,23 @@ def figures(table: pd.DataFrame) -> dict[str, Drawing]:
     }
 
 
+def panels_of(images: str) -> tuple[str, ...]:
+    """Kinds of captions of a set, the assigned ones first."""
+    return ASSIGNED, *OBSERVED[images]
+
+
 def _coverage(table: pd.DataFrame, images: str, width: int) -> Drawing:
     rows = table[(table["images"] == images) & (table["role"] == "value") & (table["metric"] == PAPER_SCORE)]
     rows = rows[rows["width"] == width]
-    panels = {TITLES[name]: rows["captions"] == name for name in (ASSIGNED, *OBSERVED[images])}
-    draw = partial(awareness_by_coverage, rows, panels=panels, score="zero-shot F1, names alone")
+    panels = {TITLES[name]: rows["captions"] == name for name in panels_of(images)}
+    found = {name: panel_of(table, images, name, width=width) for name in panels_of(images)}
+    lines = {TITLES[name]: panel.slope for name, panel in found.items() if panel is not None}
+    draw = partial(awareness_by_coverage, rows, panels=panels, slopes=lines, score="zero-shot F1, names alone")
     return Drawing(
         f"Zero-shot F1 of each value of the {images} images against the share of captions that mention it, on unseen "
         "images; means over runs in which a value has the same coverage. Rings: what theory expects between chance and "
-        "the ceiling, which is what the same encoder reaches when labels teach it.",
+        "the ceiling, which is what the same encoder reaches when labels teach it. Line: the slope, within values "
+        "where rates are assigned.",
         draw(layout="wide"),
         draw(layout="narrow"),
     )
