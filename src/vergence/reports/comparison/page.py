@@ -187,7 +187,7 @@ def _scores(part: pd.DataFrame, title: str) -> Markup:
             _with_ends(row, "before"),
             _with_ends(row, "after"),
             _signed(row["difference"]),
-            _interval(row),
+            _interval(row).replace(" ", "\N{NO-BREAK SPACE}"),
             _number(row["floor"]),
             _number(row["ceiling"]),
             _of(row),

@@ -114,7 +114,7 @@ def _group(part: pd.DataFrame, group: str, concepts: Sequence[str], seed: int) -
                 jump=_jump(metric, support),
                 generator=named(seed, f"{metric} {group} {start}"),
             )
-            chance = floor[some] if metric == "f1" else nan
+            chance = floor[some].tolist() if metric == "f1" else nan
             rows.append(
                 made(
                     found,
