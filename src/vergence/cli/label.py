@@ -129,7 +129,7 @@ def _by_model(options: Namespace, out: "Path", columns: "Columns", use: dict[str
     from vergence.probes.awareness import BARE, TEMPLATES
     from vergence.reports.label_job import Rule, label_by_model
 
-    templates = BARE
+    templates: tuple[str, ...] = BARE
     if options.templates is not None:
         lines = TEMPLATES if options.templates == "default" else read_text(Path(options.templates)).splitlines()
         templates = tuple(line.strip() for line in lines if line.strip())
