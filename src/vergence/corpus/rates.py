@@ -227,8 +227,7 @@ def _misfit(items: Items, mentioned: np.ndarray, moved: np.ndarray, values: tupl
 
 def _wrong_cells(items: Items, values: tuple[str, ...], v: int) -> np.ndarray:
     """What each caption adds to the wrong mentions of images that show a value, errors taken out."""
-    cells: np.ndarray = items.weights[:, [v]] * _others(items, values, v)
-    return cells
+    return np.asarray(items.weights[:, [v]] * _others(items, values, v))
 
 
 def _others(items: Items, values: tuple[str, ...], v: int) -> np.ndarray:

@@ -278,14 +278,16 @@ def _summary(of: Mapping[str, Any], answers: Mapping[str, str], strata: Sequence
         variance += share**2 * (right + outside) * (1 - right - outside) / n * (1 - n / one.images)
     wrong = wrong / (1 - none) if none < 1 else float("nan")
     trials = wrong * (1 - wrong) / variance if variance > 0 else sum(one.answered for one in told)
-    (low,), (high,) = wilson(np.array([wrong * trials]), trials) if told and none < 1 else ([0.0], [1.0])
+    low, high = wilson(np.array([wrong * trials]), trials) if told and none < 1 else (np.zeros(1), np.ones(1))
+    if strata and all(one.answered == one.images for one in strata):
+        low = high = np.array([wrong])
     return FactorAnswers(
         asked=len(of["asked"]),
         told=sum(one.answered for one in told),
         cannot_tell=sum(answer == CANNOT_TELL for answer in answers.values()),
         wrong=wrong,
-        low=float(low),
-        high=float(high),
+        low=float(low[0]),
+        high=float(high[0]),
         none=none,
         note=note,
     )
