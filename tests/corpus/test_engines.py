@@ -279,7 +279,7 @@ def test_engines_that_cannot_be_meant_are_refused() -> None:
 
 
 def test_a_worker_process_that_ends_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_):
+    def broken(*_, **__):
         raise BrokenProcessPool("a process ended abruptly")
         yield
 
