@@ -3,8 +3,8 @@
     vergence model conse --out conse
     python scripts/check_conse.py conse --out docs/results/awareness-conse/checks.json
 
-Photographs are those that scikit-image, scikit-learn and Matplotlib bring along; what counts as right was written down
-before. Drawings are 701 of the embedded set, each of another concept; texts are their labels.
+Photographs are those that scikit-image, scikit-learn and Matplotlib bring along; what counts as right was chosen with
+answers of the classifier at hand. Drawings are 701 of the embedded set, each of another concept; texts are their labels.
 """
 
 import argparse

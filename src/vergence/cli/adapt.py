@@ -106,7 +106,7 @@ def run(options: Namespace) -> None:
         if known
         else {},
         present=when_present(resume=options.resume, overwrite=options.overwrite),
-        command=f"vergence adapt {options.model} {options.data} --train {options.train}",
+        command=options.typed,
     )
     if int(os.environ.get("RANK", "0")):  # one of the processes that torchrun started says it for all
         return

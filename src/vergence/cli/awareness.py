@@ -58,7 +58,7 @@ def run(options: Namespace) -> None:
         audit=None if options.coverage is None else Path(options.coverage),
         columns=source_columns(options, caption=options.concept_column, cluster=options.cluster_column),
         seed=options.seed,
-        command=f"vergence awareness {options.images} --model {' --model '.join(options.model)}",
+        command=options.typed,
         **model_use(options),
     )
     say(*(f"left out: {count:,} rows: {reason}" for reason, count in done.left_out.items()), err=True)

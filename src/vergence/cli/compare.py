@@ -64,8 +64,7 @@ def run(options: Namespace) -> int:
         **model_use(options),
     )
     out = folder(options.out)
-    command = f"vergence compare {options.before} {' '.join(options.after)}"
-    done = run_compare(options.before, options.after, settings=settings, out=out, command=command)
+    done = run_compare(options.before, options.after, settings=settings, out=out, command=options.typed)
     failed = False
     for one in done:
         show(plain(one.finding, style="bold"))

@@ -6,6 +6,7 @@ that `vergence --help` answers at once.
 
 import argparse
 import errno
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -97,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     try:
         options = _parser(given).parse_args(given)
-        return int(_COMMANDS[options.command].run(options[options.command]) or 0)
+        chosen = options[options.command]
+        chosen.typed = shlex.join(["vergence", *given])  # what result files say of how they were made
+        return int(_COMMANDS[options.command].run(chosen) or 0)
     finally:
         flush()  # what the output does not take is said while it can be
 
