@@ -21,8 +21,8 @@ from vergence.training.checkpoint import Checkpoints
 
 save = Checkpoints.save
 
-def save_and_die(self, epoch, *state):
-    save(self, epoch, *state)
+def save_and_die(self, epoch, *state, **rest):
+    save(self, epoch, *state, **rest)
     if epoch == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
 
