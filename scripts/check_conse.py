@@ -4,7 +4,7 @@
     python scripts/check_conse.py conse --out docs/results/awareness-conse/checks.json
 
 Photographs are those that scikit-image, scikit-learn and Matplotlib bring along; what counts as right was chosen with
-answers of the classifier at hand. Drawings are 701 of the embedded set, each of another concept; texts are their labels.
+answers of the classifier at hand. Drawings are 701 of the embedded set, each of another concept, texts their labels.
 """
 
 import argparse
