@@ -99,10 +99,26 @@ def _run(given: list[str]) -> int:
     try:
         options = _parser(given).parse_args(given)
         chosen = options[options.command]
-        chosen.typed = shlex.join(["vergence", *given])  # what result files say of how they were made
+        chosen.typed = _typed(given)
         return int(_COMMANDS[options.command].run(chosen) or 0)
     finally:
         flush()  # what the output does not take is said while it can be
+
+
+def _typed(given: Sequence[str]) -> str:
+    """The command as result files have it: the same for a job that was stopped and gone on with, wherever it lies.
+
+    Example:
+        >>> _typed(["compare", "a", "b", "--out", "here", "--resume"])
+        'vergence compare a b --out DIR'
+    """
+    words = [word for word in given if word not in {"--resume", "--overwrite"}]
+    for at in range(len(words)):
+        if words[at].startswith("--out="):
+            words[at] = "--out=DIR"
+        elif at and words[at - 1] == "--out":
+            words[at] = "DIR"
+    return shlex.join(["vergence", *words])
 
 
 def _refused(message: str) -> int:
