@@ -61,6 +61,7 @@ def back(data, i, start):
 @no_type_check
 @njit(nogil=True, cache=True)
 def code_at(data, i, end):
+    """The code point at a place, and where the next begins."""
     if data[i] < 128:
         return np.int64(data[i]), i + 1
     return decode(data, i, end)
@@ -127,6 +128,7 @@ def _word_class(data, first, last, digests, classes):
 @no_type_check
 @njit(nogil=True, cache=True)
 def joins(code):
+    """Whether a sign between two letters makes one word of them: a hyphen or an apostrophe."""
     return code == 45 or code == 39 or code == 0x2019
 
 

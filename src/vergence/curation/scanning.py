@@ -15,6 +15,15 @@ ABSENT, PLAIN, ESCAPED, NULL, QUOTED = 0, 1, 2, 4, 8
 
 @no_type_check
 @njit(nogil=True, cache=True)
+def _doubled(rows):
+    """The same rows, with room for as many more."""
+    larger = np.zeros((2 * len(rows), rows.shape[1]), np.int64)
+    larger[: len(rows)] = rows
+    return larger
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
 def csv_places(data, delimiter, quoting, caption, key, width, final):
     """Fields of complete records.
 
@@ -87,9 +96,7 @@ def csv_places(data, delimiter, quoting, caption, key, width, final):
             if field != width:
                 row[2] = ABSENT
             if n == len(rows):
-                larger = np.zeros((2 * n, 6), np.int64)
-                larger[:n] = rows
-                rows = larger
+                rows = _doubled(rows)
             rows[n] = row
             n += 1
         i = min(i, size)
@@ -222,9 +229,7 @@ def line_places(data, caption, key, final):
             last = end - 1 if end > i and data[end - 1] == 13 else end
             row[0], row[1], row[2] = i, last, (PLAIN if last > i else NULL)
         if n == len(rows):
-            larger = np.zeros((2 * n, 6), np.int64)
-            larger[:n] = rows
-            rows = larger
+            rows = _doubled(rows)
         rows[n] = row
         n += 1
         i = end + 1
