@@ -279,3 +279,33 @@ def test_a_folder_without_both_towers_is_no_start(models: dict, tmp_path: Path) 
     vit.save_pretrained(tmp_path / "vit")
     with pytest.raises(ConfigError, match="ViTModel, which has not both an image tower and a text tower"):
         trained(tmp_path / "run", tmp_path / "vit", "both")
+
+
+def test_new_words_begin_as_unknown_and_are_learned(models: dict, tmp_path: Path) -> None:
+    before = load_encoder(models["own"])
+    captions = ["a quux of zap", "a zap"]
+    was = before.embed_texts(captions)
+    known = before.vocabulary.words
+    before.learn_words(captions)
+    assert torch.equal(before.embed_texts(captions), was)
+    assert set(before.vocabulary.words[len(known) :]) == {"quux", "zap"} - set(known)
+    assert before.vocabulary.words[: len(known)] == known
+    others = {"data": {**DATA, "policy": "labels"}, "start": {"new_words": True}}
+    trained(tmp_path / "run", models["own"], "text", **others)
+    after = load_encoder(tmp_path / "run")
+    assert len(after.vocabulary) > len(known)
+    new = after.text.embedding.weight[len(known) :]
+    assert len({tuple(row) for row in new.tolist()}) > 1  # words that always come together stay equal
+    assert trained(
+        tmp_path / "run", models["own"], "text", data={**DATA, "policy": "labels"}, start={"new_words": True}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "message"), [("own", "heads", "by part both or text"), ("clip", "both", "its tokenizer is part")]
+)
+def test_new_words_where_there_can_be_none_are_refused(
+    kind: str, part: str, message: str, models: dict, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        trained(tmp_path / "run", models[kind], part, start={"new_words": True})

@@ -25,6 +25,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--layers", default=[], nargs="+", metavar="NAME", help="of lora, how names of layers end (default: all linear)"
     )
+    parser.add_argument(
+        "--new-words", action="store_true", help="of an export of ours: learn words that it does not know"
+    )
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="most passes over the pairs (default: 10)")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="pairs in a batch (default: 64)")
     parser.add_argument(
@@ -95,7 +98,12 @@ def run(options: Namespace) -> None:
         patience=options.patience,
         seed=options.seed,
         device=options.device,
-        start={"rank": options.rank, "alpha": options.alpha, "layers": tuple(options.layers)},
+        start={
+            "rank": options.rank,
+            "alpha": options.alpha,
+            "layers": tuple(options.layers),
+            "new_words": options.new_words,
+        },
     )
     known = options.remember_concepts
     done = adapt(

@@ -37,6 +37,10 @@ def add_options(parser: ArgumentParser) -> None:
         "--labels", metavar="FILE", help="Parquet: captions with one column per factor that images show"
     )
     parser.add_argument(
+        "--key-column", default="", metavar="K",
+        help="column of keys in PATH and --labels: captions are those of PATH, and labels are found by key",
+    )  # fmt: skip
+    parser.add_argument(
         "--cluster-column", metavar="NAME", help="column of --labels, equal for captions that belong together"
     )
     parser.add_argument(
@@ -90,11 +94,12 @@ def run(options: Namespace) -> int:
 
     if bool(options.paths) == bool(options.merge):
         raise ConfigError("name what to audit, or with --merge the folders to add up: vergence audit PATH...")
-    for flag in ("detector_errors", "encoding_size", "bottleneck", "temperature"):
-        if getattr(options, flag) is not None and not options.labels:
+    for flag in ("key_column", "detector_errors", "encoding_size", "bottleneck", "temperature"):
+        if getattr(options, flag) not in (None, "") and not options.labels:
             raise ConfigError(
                 f"--{flag.replace('_', '-')} needs labels of what images show; pass --labels FILE as well"
             )
+    _check_keys(options)
     at = _training(options)
     floors = dict(map(_floor, options.fail_under or ()))
     lexicon: Lexicon = concepts_146() if options.lexicon == "concepts-146" else load_lexicon(options.lexicon)
@@ -125,6 +130,18 @@ def run(options: Namespace) -> int:
     if options.out:
         say(f"report: {out / 'report.html'}")
     return _verdict(coverage, floors)
+
+
+def _check_keys(options: Namespace) -> None:
+    """What does not go with labels by key is refused before anything is counted."""
+    if not options.key_column:
+        return
+    if options.cluster_column:
+        raise ConfigError("--cluster-column is of captions in --labels; by --key-column those of one key are together")
+    if options.merge or options.num_shards > 1:
+        raise ConfigError("--key-column reads the captions again, all of them; leave out --merge and --num-shards")
+    if len(options.caption_column or ()) > 1:
+        raise ConfigError("--key-column takes captions of one column; name one --caption-column")
 
 
 def _training(options: Namespace) -> dict[str, Any]:
@@ -174,14 +191,28 @@ def _estimate(options: Namespace, coverage: "Coverage") -> "BiasEstimate":
     from vergence.corpus.detectors import read_detectors
     from vergence.corpus.labels import estimate_from_file
 
-    lexicon = coverage.lexicon
+    lexicon, reading = coverage.lexicon, _reading(options)
+    detectors = read_detectors(options.detector_errors, lexicon) if options.detector_errors else None
+    if options.key_column:
+        from vergence.curation import Columns, estimate_by_key
+
+        columns = Columns(
+            caption=reading.columns[0] if reading.columns else "caption",
+            key=options.key_column,
+            delimiter=reading.delimiter,
+            header=reading.header,
+            max_caption_bytes=reading.max_caption_bytes,
+        )
+        return estimate_by_key(
+            options.paths, options.labels, lexicon, columns=columns, match=coverage.match, detectors=detectors
+        )
     return estimate_from_file(
         options.labels,
         lexicon,
-        options=_reading(options),
+        options=reading,
         match=coverage.match,
         cluster_column=options.cluster_column,
-        detectors=read_detectors(options.detector_errors, lexicon) if options.detector_errors else None,
+        detectors=detectors,
     )
 
 

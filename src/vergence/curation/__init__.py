@@ -2,6 +2,7 @@
 
 from vergence.curation.files import Columns
 from vergence.curation.job import Curation, Order, Planned, curate, make_plan, undo
+from vergence.curation.keyed import estimate_by_key
 from vergence.curation.policy import CurationPolicy, plan_curation
 from vergence.curation.rewrite import Edited, Rewriter
 from vergence.curation.target import Target, read_target, target_of
@@ -16,6 +17,7 @@ __all__ = [
     "Rewriter",
     "Target",
     "curate",
+    "estimate_by_key",
     "make_plan",
     "plan_curation",
     "read_target",

@@ -131,7 +131,7 @@ def make_plan(
         ConfigError: If the target needs labels and there are none.
     """
     at_least("workers", workers, 1)
-    files = tuple(_files(order.paths))
+    files = tuple(files_of(order.paths))
     labels = read_labels(order.labels, order.lexicon, key_column=order.columns.key) if order.labels else None
     if order.labels and not order.columns.key:
         raise ConfigError("labels are found by key; name the column of keys with --key-column")
@@ -270,7 +270,7 @@ def _editor(order: Order, policy: CurationPolicy, labels: KeyedLabels | None) ->
     return Editor(rewriter, policy.actions, labels, order.seed)
 
 
-def _files(paths: Iterable[str]) -> Iterator[Part]:
+def files_of(paths: Iterable[str]) -> Iterator[Part]:
     """The whole files of a corpus, in the order of their names."""
     known: set[str] = set()
     for part in plan(list(paths), Problems(strict=True)):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int16, Int64, UInt64
@@ -45,6 +46,15 @@ class KeyedLabels:
                 hit &= keys.is_valid().to_numpy(zero_copy_only=False)
             found[hit] = self.codes[places[hit]]
         return found
+
+    def named(self, keys: pa.Array, lexicon: Lexicon) -> pd.DataFrame:
+        """The labels of some keys by name, `None` where nothing is stated: a column for each factor that has labels."""
+        codes, columns = self.of(keys), {}
+        for place, group in enumerate(lexicon.groups):
+            if group.name in self.factors:
+                names = np.array([*(concept.name for concept in group.concepts), None], dtype=object)
+                columns[group.name] = names[codes[:, place]]
+        return pd.DataFrame(columns)
 
 
 def key_digests(keys: pa.Array) -> UInt64[np.ndarray, " rows"]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from vergence.corpus import BiasEstimate, estimate_misalignment
@@ -102,14 +101,9 @@ class Survey:
     def _estimate(self, captions: pa.Array) -> BiasEstimate | None:
         if self.labels is None or not len(captions):
             return None
-        codes = self.labels.of(self._keys)
-        columns = {}
-        for place, group in enumerate(self.lexicon.groups):
-            if group.name in self.labels.factors:
-                names = np.array([*(concept.name for concept in group.concepts), None], dtype=object)
-                columns[group.name] = names[codes[:, place]]
+        labels = self.labels.named(self._keys, self.lexicon)
         clusters = np.unique(key_digests(self._keys), return_inverse=True)[1]
-        return estimate_misalignment(captions, pd.DataFrame(columns), self.lexicon, clusters=clusters.tolist())
+        return estimate_misalignment(captions, labels, self.lexicon, clusters=clusters.tolist())
 
     def _keep(self, drawn: np.ndarray, texts: pa.Array, keys: pa.Array) -> None:
         drawn = np.concatenate([self._drawn, drawn])

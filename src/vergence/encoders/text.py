@@ -54,6 +54,11 @@ class Vocabulary:
         kept = [word for word, count in counts.items() if count >= min_count]
         return cls((*_SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
 
+    def extended(self, captions: Iterable[str]) -> "Vocabulary":
+        """The same words under the same numbers, and after them those of captions that are new."""
+        new = (word for word in Vocabulary.of(captions).words[len(_SPECIAL) :] if word not in self._numbers)
+        return Vocabulary((*self.words, *new))
+
     def encode(self, captions: Iterable[str], *, length: int | None = None) -> Int[Tensor, "n length"]:
         """Number the words of captions, padded with 0.
 

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 import yaml
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from vergence.decoding import as_image
 from vergence.encoders import TRANSFORMERS_DESCRIPTIONS, UNKNOWN, DualEncoder, Preprocessing, Vocabulary
-from vergence.errors import CorpusError, first_line
+from vergence.errors import ConfigError, CorpusError, first_line
 from vergence.files import read_json, read_text, write_json, write_text
 from vergence.images import resized
 from vergence.losses import Ramp, process_rank
@@ -112,6 +112,23 @@ class ExportedEncoder(DualEncoder):
         """How many of some texts have words that the encoder does not know."""
         return int((self._words.encode(texts) == UNKNOWN).any(1).sum())
 
+    def learn_words(self, texts: Sequence[str]) -> None:
+        """Give words that are new a place; each begins as what stood for all of them, so that no feature changes.
+
+        Raises:
+            ConfigError: If the text encoder has no table of words that could grow.
+        """
+        table = getattr(self.text, "embedding", None)
+        if not isinstance(table, nn.Embedding | nn.EmbeddingBag):
+            raise ConfigError(
+                f"start.new_words must be false for {self.folder}: a {type(self.text).__name__} has no word embeddings"
+            )
+        self.vocabulary = self._words.extended(texts)
+        known = table.num_embeddings
+        new = table.weight[UNKNOWN].expand(len(self.vocabulary) - known, -1)
+        table.weight = nn.Parameter(torch.cat([table.weight, new]).detach())
+        table.num_embeddings = len(self.vocabulary)
+
     def save(self, folder: Path) -> None:
         """Write what `load_encoder` reads.
 
@@ -120,7 +137,8 @@ class ExportedEncoder(DualEncoder):
             CorpusError: If what goes with the weights is no longer where it was read.
         """
         write_tensors(folder / _WEIGHTS, self.state_dict(), {"format": "pt"})
-        names = [_SHAPE, _WORDS, *(f"{_MODEL}/{name}" for name in TRANSFORMERS_DESCRIPTIONS)]
+        write_text(folder / _WORDS, self._words.to_json() + "\n", of_job=True)
+        names = [_SHAPE, *(f"{_MODEL}/{name}" for name in TRANSFORMERS_DESCRIPTIONS)]
         for name in names:
             if "/" not in name or (self.folder / name).is_file():
                 write_text(folder / name, read_text(self.folder / name), of_job=True)

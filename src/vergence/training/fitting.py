@@ -137,6 +137,10 @@ def from_model(config: RunConfig, start: StartConfig, model: Any, pairs: Trainin
         MissingExtraError: If "lora" is wanted and `peft` is not installed.
     """
     digest = weights_digest(model)  # of the model as it is
+    if start.new_words:
+        if not isinstance(model, ExportedEncoder):
+            raise ConfigError(f"start.new_words must be false for {start.model}: its tokenizer is part of the model")
+        model.learn_words([pairs.pairs.texts[row] for row in pairs.fit])
     with seeded(named(config.seed, "weights", "lora")):
         encoder = FittedModel(model, start)
     _refuse_statistics_of_chunks(config, encoder)
@@ -148,7 +152,7 @@ def from_model(config: RunConfig, start: StartConfig, model: Any, pairs: Trainin
         about["captions_with_unknown_words"] = sum(map(model.strange, groups))
         notes.append(
             f"{about['captions_with_unknown_words']:,} of {len(texts):,} captions have words that {start.model} does "
-            "not know"
+            f"not know{'' if start.new_words else '; new_words gives them places'}"
         )
     fitted = sum(weight.numel() for weight in encoder.parameters() if weight.requires_grad)
     every = sum(weight.numel() for weight in encoder.parameters())

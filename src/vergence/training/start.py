@@ -44,6 +44,7 @@ class StartConfig:
         alpha: Of "lora", what is added is scaled by alpha / rank, > 0.
         layers: Of "lora", how the names of the linear layers end that it is for, such as [q_proj, v_proj]; all linear
             layers if empty.
+        new_words: Whether words that an export of ours does not know get a place; else all of them are one word to it.
 
     Raises:
         ConfigError: Naming the setting, what it got and what is allowed.
@@ -54,6 +55,7 @@ class StartConfig:
     rank: int = 8
     alpha: float = 16.0
     layers: tuple[str, ...] = ()
+    new_words: bool = False
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -63,6 +65,8 @@ class StartConfig:
         positive("alpha", self.alpha)
         if self.layers and self.part != "lora":
             raise ConfigError(f"layers are of part lora; got part {self.part!r}")
+        if self.new_words and self.part not in ("both", "text"):
+            raise ConfigError(f"new_words are learned where the text tower is, by part both or text; got {self.part!r}")
 
 
 @runtime_checkable

@@ -1,7 +1,6 @@
 """What the study knows before it trains: rates estimated from captions and image labels alone, and what follows."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,9 +9,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from vergence.corpus import BiasEstimate, Concept, Group, Lexicon, estimate_misalignment, forecast
+from vergence.corpus import BiasEstimate, estimate_misalignment, forecast
+from vergence.corpus.drawings import drawings_lexicon
 from vergence.corpus.forecast import of_such_captions
-from vergence.data import STYLE, Policy
+from vergence.data import Policy
 from vergence.factors import FactorSpace
 from vergence.misalignment import Misalignment
 from vergence.probes import oracle_scores
@@ -77,7 +77,7 @@ def audit_of(policy: Policy, *, seed: int, recipe: Recipe) -> Audit:
     """
     split = load_split(recipe, seed=seed)
     seen = caption(split.pairs, policy, seed=seed).take(split.train)
-    estimate = estimate_misalignment(seen.texts, seen.labels, lexicon_of(seen.space), clusters=seen.clusters)
+    estimate = estimate_misalignment(seen.texts, seen.labels, drawings_lexicon(seen.space), clusters=seen.clusters)
     fit, test = halves(split, torch.zeros(len(split.pairs), 0))
 
     @lru_cache
@@ -85,19 +85,6 @@ def audit_of(policy: Policy, *, seed: int, recipe: Recipe) -> Audit:
         return oracle_scores(fit, test, seen.space, Misalignment(block)) if block else dict.fromkeys(seen.space, 0.0)
 
     return Audit(estimate, seen.space, tell)
-
-
-def lexicon_of(space: FactorSpace) -> Lexicon:
-    """The phrases of rendered captions; one within a longer one, as "person" in "person role", does not count there."""
-    phrases = {factor: [STYLE.word(factor.name, value) for value in factor.values or ()] for factor in space.factors}
-    known = [phrase for own in phrases.values() for phrase in own]
-
-    def concept(value: str, phrase: str) -> Concept:
-        whole = re.compile(rf"\b{re.escape(phrase)}\b")
-        return Concept(value, (phrase,), tuple(other for other in known if other != phrase and whole.search(other)))
-
-    groups = (Group(factor.name, tuple(map(concept, factor.values or (), own))) for factor, own in phrases.items())
-    return Lexicon("the embedded set", tuple(groups))
 
 
 def recovered(audit: Audit, policy: Policy) -> list[Record]:
