@@ -22,7 +22,7 @@ from vergence.reports.comparison.kinds import Kind, kind_of, one_kind, seeds_in
 from vergence.reports.comparison.page import Comparison, finding, page
 from vergence.reports.comparison.seen import compare_awareness
 from vergence.reports.comparison.tables import compare_alignment, compare_probes, compare_studies
-from vergence.reports.comparison.untrained import is_run, save_untrained, trained_on
+from vergence.reports.comparison.untrained import first_run, save_untrained, trained_on
 from vergence.training.embed import embed_source
 from vergence.training.models import Dtype
 
@@ -172,10 +172,10 @@ class _Embedding:
         """Compare two models on what neither was trained on, by this source's keys."""
         labelling = self.settings.labelling
         sides = [self._embedded(path, path) for path in (before, after)]
-        if labelling.labels is not None and labelling.floor is None and is_run(before):
-            name, start = before / "untrained", self.folder.path / "untrained" / str(len(self.made))
+        if labelling.labels is not None and labelling.floor is None and (first := first_run(before)) is not None:
+            name, start = first / "untrained", self.folder.path / "untrained" / str(len(self.made))
             if name not in self.made:
-                save_untrained(before, start)
+                save_untrained(first, start)
             labelling = replace(labelling, floor=self._embedded(name, start))
         without = trained_on(before) | trained_on(after)
         return compare_embeddings(*sides, labelling=labelling, seed=self.settings.seed, without=without)

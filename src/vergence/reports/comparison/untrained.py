@@ -14,9 +14,16 @@ from vergence.training.towers import make_image_encoder, make_text_encoder
 _CONFIG = "config.yaml"
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder is a run of `vergence train` that says how it began."""
-    return (path / _CONFIG).is_file() and (path / "encoder").is_dir()
+def first_run(path: Path) -> Path | None:
+    """The run of `vergence train` in which the encoders of a run began at random.
+
+    It is the run itself, or the one that it started from, and so on; `None` of a folder that is no run, or where that
+    one is a pretrained model or no longer there.
+    """
+    if not ((path / _CONFIG).is_file() and (path / "encoder").is_dir()):
+        return None
+    start = _config(path).start
+    return path if start is None else first_run(Path(start.model))
 
 
 def save_untrained(run: Path, out: Path) -> None:
@@ -25,15 +32,19 @@ def save_untrained(run: Path, out: Path) -> None:
     Raises:
         CorpusError: If the run's configuration cannot be read.
     """
-    content = parse_yaml(read_text(run / _CONFIG), where=str(run / _CONFIG))
-    if not isinstance(content, dict):
-        raise CorpusError(f"{run / _CONFIG} is no configuration of a run")
-    config = from_mapping(RunConfig, content)
+    config = _config(run)
     vocabulary = Vocabulary.from_json(read_text(run / "encoder" / "vocabulary.json"))
     image = make_image_encoder(config.encoder, side=config.data.side, seed=config.seed)
     text = make_text_encoder(config.encoder, vocabulary, seed=config.seed)
     encoder = DualEncoder(image, text, side=config.data.side, vocabulary=vocabulary)
     save_encoder(out, encoder, vocabulary, config, card=f"The encoder of {run.name} before training.\n")
+
+
+def _config(run: Path) -> RunConfig:
+    content = parse_yaml(read_text(run / _CONFIG), where=str(run / _CONFIG))
+    if not isinstance(content, dict):
+        raise CorpusError(f"{run / _CONFIG} is no configuration of a run")
+    return from_mapping(RunConfig, content)
 
 
 def trained_on(run: Path) -> frozenset[str]:
