@@ -112,7 +112,7 @@ class CaptionerEpoch:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerResult:
-    """The fitted captioner, one row of mean losses and the temperature for each epoch, and from where it was resumed."""
+    """The fitted captioner, one row of mean losses and the temperature an epoch, and from where it was resumed."""
 
     captioner: Captioner
     history: pd.DataFrame
@@ -158,8 +158,8 @@ def train_captioner(
 
     Raises:
         CorpusError: If an image has no caption, or a caption has no word.
-        ConfigError: If there are fewer images than a batch, all captions are one and nothing can be contrasted, training
-            diverges, or `out` holds another training.
+        ConfigError: If there are fewer images than a batch, all captions are one and nothing can be contrasted, the
+            training diverges, or `out` holds another.
 
     Example:
         >>> from vergence.random import generator
@@ -252,7 +252,7 @@ class _Texts:
                 "give captions that differ, or set contrast, matching and bottleneck to 0"
             )
         count = torch.tensor([len(several) for several in captions], dtype=torch.long)
-        alike = nn.utils.rnn.pad_sequence(torch.split(equal, count.tolist()), batch_first=True, padding_value=-1)
+        alike = nn.utils.rnn.pad_sequence(list(torch.split(equal, count.tolist())), batch_first=True, padding_value=-1)
         names = {name: number for number, name in enumerate(dict.fromkeys(images if images is not None else ()))}
         one = torch.arange(len(count)) if images is None else torch.tensor([names[name] for name in images])
         return cls(vocabulary, ids, count.cumsum(0) - count, count, alike, one)
