@@ -123,6 +123,8 @@ class QFormer(nn.Module):
             inside("dropout", dropout, 0, 1)
         if dim % heads:
             raise ConfigError(f"dim must be a multiple of heads; got dim {dim}, heads {heads}")
+        self.settings = {**sizes, "n_words": n_words, "max_length": max_length}
+        self.settings |= {"dropout": dropout, "stochastic": stochastic}
         self.token_dim, self.max_length, self.encoding_size = token_dim, max_length, encoding_size
         self.queries = nn.Parameter(torch.randn(1, queries, dim) * _SPREAD)
         self.bridge = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, dim), nn.LayerNorm(dim))
@@ -147,7 +149,8 @@ class QFormer(nn.Module):
         """
         if tokens.ndim != 3 or tokens.shape[1] == 0 or tokens.shape[2] != self.token_dim:
             raise ShapeError(f"tokens must be (batch, tokens, {self.token_dim}); got {tuple(tokens.shape)}")
-        seen, x = self.bridge(tokens.to(self.word_bias.dtype)), self.queries
+        seen = self.bridge(tokens.to(self.word_bias.dtype))
+        x: Tensor = self.queries
         memory, kept = [], []
         for layer in self._stack():
             memory.append(layer.remember(seen))
@@ -196,7 +199,8 @@ class QFormer(nn.Module):
         """Logit that each image and text belong together: a mean over queries, which see words and are seen."""
         words, looked = _Words(self._fitting(ids)), self._looked(tokens)
         mask = F.pad(words.shown, (self.queries.shape[1], 0), value=True)[:, None, None]
-        queries, x, stack = self.queries, self._embedded(words), self._stack()
+        queries: Tensor = self.queries
+        x, stack = self._embedded(words), self._stack()
         for layer, memory in zip(stack, looked.memory, strict=True):
             every = _joined(_of_batch(layer.tell(queries), len(ids)), layer.tell(x, words))
             if layer is not stack[-1]:  # of which no word's state is of use
