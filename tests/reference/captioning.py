@@ -13,7 +13,7 @@ BEGIN, END = 2, 3
 def slow_best_query(z_image: Tensor, z_text: Tensor) -> list[list[Tensor]]:
     return [
         [
-            max((torch.as_tensor(cosine(query, text)) for query in numbers(queries)), key=float)
+            max((torch.as_tensor(cosine(query, text)) for query in numbers(queries)), key=lambda cosine: cosine.item())
             for text in numbers(z_text)
         ]
         for queries in z_image

@@ -71,9 +71,7 @@ class FiveCaptions:
     said: pd.DataFrame
 
 
-def caption_five(
-    emoji: Pairs, tags: Sequence[Sequence[str]], misalignment: Misalignment, *, seed: int
-) -> FiveCaptions:
+def caption_five(emoji: Pairs, tags: Sequence[Sequence[str]], misalignment: Misalignment, *, seed: int) -> FiveCaptions:
     """Caption drawings five times each, every caption with draws of its own.
 
     Args:
@@ -100,7 +98,9 @@ def caption_five(
     labels = emoji.labels.loc[emoji.labels.index.repeat(EACH)].reset_index(drop=True)
     said = text_record(labels, emoji.space, misalignment, generator=named(seed, "five records"))
     which = torch.rand(len(labels), generator=named(seed, "five tags")).tolist()
-    shared = _shared_tags(emoji.clusters, tags, {value for factor in emoji.space.factors for value in factor.values or ()})
+    shared = _shared_tags(
+        emoji.clusters, tags, {value for factor in emoji.space.factors for value in factor.values or ()}
+    )
     spoken = said.to_dict("records")
     texts = []
     for row, place in enumerate(range(0, len(labels), EACH)):
