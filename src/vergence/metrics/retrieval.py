@@ -69,16 +69,15 @@ class Ranks:
         With $b$ better items, and $r$ relevant of $e$ tied: $\sum_j \binom{e-j}{r-1} / \binom{e}{r} / (b + j)$ over its
         places $j$ among the tied.
         """
-        alike, which = torch.unique(
-            torch.stack([self.better, self.tied, self.tied_relevant]).T, dim=0, return_inverse=True
-        )
-        found = []
-        for better, tied, relevant in alike.tolist():
-            place = torch.arange(1, tied - relevant + 2, dtype=torch.float64)
-            e, r = torch.tensor(float(tied)).double(), torch.tensor(float(relevant)).double()
-            log_first = _log_choose(e - place, r - 1) - _log_choose(e, r)
-            found.append((log_first.exp() / (better + place)).sum())
-        return torch.stack(found).to(which.device)[which]
+        found = 1 / (self.better + 1).double()
+        open_ones = (self.tied > self.tied_relevant).nonzero()[:, 0]
+        counts = torch.stack([self.better, self.tied, self.tied_relevant], dim=1)[open_ones]
+        alike, which = torch.unique(counts, dim=0, return_inverse=True)
+        for number, (better, tied, relevant) in enumerate(alike.double().unbind()):
+            place = torch.arange(1.0, float(tied - relevant) + 2, dtype=torch.float64, device=found.device)
+            log_first = _log_choose(tied - place, relevant - 1) - _log_choose(tied, relevant)
+            found[open_ones[which == number]] = (log_first.exp() / (better + place)).sum()
+        return found
 
     def median_rank(self) -> float:
         """Median over queries of the expected rank; in [1, gallery]."""
