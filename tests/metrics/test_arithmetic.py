@@ -84,9 +84,9 @@ def test_the_order_of_the_gallery_and_of_the_texts_and_every_scale_change_nothin
         [CONCEPTS[at] for at in order],
         step=step,
     ).queries
-    other[["item", "first"]] = order[other[["item", "first"]]]
+    other["item"] = order[other["item"]]
     by = ["method", "factor", "item", "target"]
-    kept = [name for name in one if name not in {"query", "first"}]  # of images that tie, another may be first
+    kept = [name for name in one if name not in {"query", "nearest"}]  # of images that tie, another may be first
     pd.testing.assert_frame_equal(*(rows.sort_values(by, ignore_index=True)[kept] for rows in (one, other)))
 
 

@@ -75,7 +75,7 @@ def test_arithmetic_is_its_definition(queries: int | None, move: str, monkeypatc
         assert row["rank"] == rank
         assert row["reciprocal_rank"] == pytest.approx(1 / rank)
         assert (row["recall@1"], row["recall@5"]) == (rank == 1, rank <= 5)
-        assert row["first"] == order[0]
+        assert row["nearest"] == order[:5]
         assert row["source_first"] == (scores[item] > scores[order[0]])
         same, value = concepts[order[0]] == concepts[item], labels[factor][order[0]]
         outcome = (

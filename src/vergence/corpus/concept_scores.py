@@ -100,7 +100,7 @@ def concept_scores(
         if not known.any():
             continue
         one = _Factor(found[known, columns], shown[known], members[known], level)
-        unasked = found[~known, columns].any(axis=1)
+        unasked = np.asarray(found[~known, columns].any(axis=1))
         factors.append(
             {"factor": group.name, **one.scores(), "unasked": float(unasked.mean()) if len(unasked) else np.nan}
         )
@@ -131,10 +131,10 @@ class _Factor:
         return {
             "images": len(self.shown),
             "clusters": len(np.unique(self.clusters)),
-            **self._share("mentioned", self.said.any(axis=1)),
+            **self._share("mentioned", np.asarray(self.said.any(axis=1))),
             **self._share("precision", right[self.said], caption),
-            **self._share("recall", right.any(axis=1)),
-            **self._share("wrong", (self.said & ~truth).any(axis=1)),
+            **self._share("recall", np.asarray(right.any(axis=1))),
+            **self._share("wrong", np.asarray((self.said & ~truth).any(axis=1))),
             "chance_precision": float(chance / said) if said else np.nan,
             "chance_recall": float(chance),
         }

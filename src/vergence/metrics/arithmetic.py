@@ -40,6 +40,7 @@ SCORES = ("recall@1", "recall@5", "reciprocal_rank")
 
 Move = Literal["best", "each"]
 
+_NEAREST = 5  # images that a query remembers
 _BLOCK = 2**22  # similarities held at once
 
 
@@ -50,8 +51,8 @@ class Arithmetic:
     Args:
         queries: A row for each query and method: query (its number), factor, source and target (values), item (row of
             the source image), concept, relevant (images that answer it), method, rank (expected, from 1), `SCORES`,
-            `OUTCOMES` (shares of the first image, which is several where they tie), first (a first image's row), and
-            source_first (whether the source image would have been first).
+            `OUTCOMES` (shares of the first image, which is several where they tie), nearest (rows of the first images,
+            five at most), and source_first (whether the source image would have been first).
         gallery: How many images each query is asked of.
     """
 
@@ -68,7 +69,7 @@ class Arithmetic:
 
         Returns:
             A row for each of them and each method: queries, concepts, `SCORES` each with _low and _high, median_rank,
-            `OUTCOMES` each with _low and _high, source_first.
+            `OUTCOMES` each with _low and _high, source_first. Chance has no limits: it is known.
         """
         rows = []
         for keys, part in self.queries.groupby([*by, "method"], sort=False, dropna=False):
@@ -77,7 +78,8 @@ class Arithmetic:
             row |= {"queries": len(part), "concepts": int(clusters.max()) + 1}
             for name in (*SCORES, *OUTCOMES):
                 values = part[name].to_numpy(dtype=np.float64)
-                low, high = share_interval(values.clip(0, 1), clusters, level=level)
+                known = row["method"] == "chance"
+                low, high = (np.nan, np.nan) if known else share_interval(values.clip(0, 1), clusters, level=level)
                 row |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
             rows.append(row | {"median_rank": part["rank"].median(), "source_first": part["source_first"].mean()})
         return pd.DataFrame(rows)
@@ -308,7 +310,7 @@ def _answers(
                 name: ((mask & first).sum(1) / several).double().numpy()
                 for name, mask in zip(OUTCOMES, masks, strict=True)
             },
-            "first": scores.argmax(1).numpy(),
+            "nearest": scores.topk(min(_NEAREST, scores.shape[1] - 1)).indices.tolist(),
             "source_first": torch.where(beaten, 1.0, level / (several + 1)).double().numpy(),
         }
     )
