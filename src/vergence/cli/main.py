@@ -19,6 +19,7 @@ from vergence import __version__
 from vergence.cli import (
     adapt,
     align,
+    arithmetic,
     audit,
     awareness,
     compare,
@@ -53,6 +54,7 @@ _COMMANDS = MappingProxyType(
         "concepts": concepts,
         "curate": curate,
         "awareness": awareness,
+        "arithmetic": arithmetic,
         "compare": compare,
         "lexicon": lexicon,
         "align": align,

@@ -72,16 +72,16 @@ class Arithmetic:
             `OUTCOMES` each with _low and _high, source_first. Chance has no limits: it is known.
         """
         rows = []
-        for keys, part in self.queries.groupby([*by, "method"], sort=False, dropna=False):
-            clusters = torch.from_numpy(pd.factorize(part["concept"])[0].astype(np.int64))
-            row = dict(zip([*by, "method"], keys, strict=True))
-            row |= {"queries": len(part), "concepts": int(clusters.max()) + 1}
-            for name in (*SCORES, *OUTCOMES):
-                values = part[name].to_numpy(dtype=np.float64)
-                known = row["method"] == "chance"
-                low, high = (np.nan, np.nan) if known else share_interval(values.clip(0, 1), clusters, level=level)
-                row |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
-            rows.append(row | {"median_rank": part["rank"].median(), "source_first": part["source_first"].mean()})
+        for keys, part in self._parts(by):
+            clusters = torch.from_numpy(pd.factorize(part["arithmetic"]["concept"])[0].astype(np.int64))
+            for method, own in part.items():
+                row = {**keys, "method": method, "queries": len(own), "concepts": int(clusters.max()) + 1}
+                for name in (*SCORES, *OUTCOMES):
+                    values = own[name].to_numpy(dtype=np.float64)
+                    known = method == "chance"
+                    low, high = (np.nan, np.nan) if known else share_interval(values.clip(0, 1), clusters, level=level)
+                    row |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+                rows.append(row | {"median_rank": own["rank"].median(), "source_first": own["source_first"].mean()})
         return pd.DataFrame(rows)
 
     def gains(
@@ -98,19 +98,25 @@ class Arithmetic:
             A row for each and each baseline: over, score (of `SCORES`), gain, low and high.
         """
         rows = []
-        for keys, part in self.queries.groupby(list(by), sort=False, dropna=False) if by else [((), self.queries)]:
-            own, *others = (part[part["method"] == name].sort_values("query") for name in METHODS)
+        for keys, part in self._parts(by):
+            own = part["arithmetic"]
             clusters = torch.from_numpy(pd.factorize(own["concept"])[0].astype(np.int64))
-            for name, other in zip(METHODS[1:], others, strict=True):
+            for method in METHODS[1:]:
                 found = paired_scores(
-                    _terms(other), _terms(own), share_of_sums, clusters,
+                    _terms(part[method]), _terms(own), share_of_sums, clusters,
                     jump=1 / len(own), generator=generator, n_resamples=n_resamples,
                 ).difference  # fmt: skip
                 limits = zip(*(one.clamp(-1, 1).tolist() for one in found), strict=True)
                 for score, (gain, low, high) in zip(SCORES, limits, strict=True):
-                    row = dict(zip(by, keys, strict=True)) | {"over": name, "score": score}
-                    rows.append(row | {"gain": gain, "low": low, "high": high})
+                    rows.append({**keys, "over": method, "score": score, "gain": gain, "low": low, "high": high})
         return pd.DataFrame(rows)
+
+    def _parts(self, by: Sequence[str]) -> Iterator[tuple[dict[str, str], dict[str, pd.DataFrame]]]:
+        """The queries that are told apart, by method, in one order of the queries."""
+        groups = self.queries.groupby(list(by), sort=False) if by else [((), self.queries)]
+        for keys, part in groups:
+            by_method = {name: part[part["method"] == name].sort_values("query") for name in METHODS}
+            yield dict(zip(by, keys, strict=True)), by_method
 
 
 @guarded
