@@ -67,7 +67,7 @@ def page(
         Section("What the first image is", _outcomes(table)),
         Section("From value to value", _pairs(pairs)),
         *(
-            Section(f"{words(factor).capitalize()}: {kind}", _examples(part, gallery, phrases, drawn))
+            Section(f"{words(str(factor)).capitalize()}: {kind}", _examples(part, gallery, phrases, drawn))
             for factor, rows in found.queries[found.queries["method"] == "arithmetic"].groupby("factor", sort=False)
             for kind, part in (("found", rows[rows["exact"] == 1]), ("not found", rows[rows["exact"] == 0]))
         ),
@@ -154,7 +154,7 @@ def _examples(
     return filled
 
 
-def _answers(gallery: Gallery, row: Mapping[str, Any]) -> set[int]:
+def _answers(gallery: Gallery, row: Mapping[Any, Any]) -> set[int]:
     labels = gallery.labels.astype(object).where(gallery.labels.notna(), None)
     wanted = labels.iloc[row["item"]].to_dict() | {row["factor"]: row["target"]}
     same = np.array([one == gallery.concepts[row["item"]] for one in gallery.concepts])
@@ -180,10 +180,10 @@ def _shown(gallery: Gallery, row: int, factor: str, *, right: bool) -> dict[str,
     }
 
 
-def _factor(row: Mapping[str, Any]) -> str:
+def _factor(row: Mapping[Any, Any]) -> str:
     return words(row["factor"]).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _between(row: Mapping[str, Any], name: str) -> str:
+def _between(row: Mapping[Any, Any], name: str) -> str:
     value, low, high = (f"{row[key]:.3f}" for key in (name, f"{name}_low", f"{name}_high"))
     return value if "nan" in low else f"{value} [{low},\N{NO-BREAK SPACE}{high}]"
