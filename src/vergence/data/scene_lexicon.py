@@ -36,14 +36,14 @@ def scene_lexicon(name: str) -> dict[str, Any]:
     }
     groups = []
     for factor, of_value in words.items():
-        phrases = list(dict.fromkeys(_phrases(factor, wording, words)))
+        phrases = list(dict.fromkeys(phrases_of(factor, wording, words)))
         concepts = {value: [phrase.replace("%", word) for phrase in phrases] for value, word in of_value.items()}
         groups.append({"name": factor, "concepts": concepts})
     return {"name": name, "language": "English", "groups": groups}
 
 
-def _phrases(factor: str, wording: Wording, words: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """How a word of a factor comes in sentences; `%` stands for it."""
+def phrases_of(factor: str, wording: Wording, words: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """How a word of a factor comes in the sentences of a wording; `%` stands for it, and `words` are those of all."""
     nouns = [*words.get(wording.noun, {}).values(), wording.otherwise]
     if factor == wording.noun:
         yield "%"

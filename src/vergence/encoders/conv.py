@@ -40,10 +40,14 @@ class ConvEncoder(nn.Module):
 
     def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Encode images given as numbers in [0, 255], of any type."""
-        scaled = (image.float() - 127.5) / 63.75
-        features = self.stages(scaled.contiguous(memory_format=torch.channels_last))
+        features = self.features(image)
         encoded: Tensor = self.head(torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1))
         return encoded
+
+    def features(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels rows columns"]:
+        """What the last stage gives at each place."""
+        scaled = (image.float() - 127.5) / 63.75
+        return self.stages(scaled.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
 
 class GridConvEncoder(nn.Module):
@@ -83,9 +87,13 @@ class GridConvEncoder(nn.Module):
         Raises:
             ShapeError: If the images are of another side.
         """
-        scaled = self.preprocessing(image).contiguous(memory_format=torch.channels_last)
-        encoded: Tensor = self.head(self.stages(scaled).flatten(1))
+        encoded: Tensor = self.head(self.features(image).flatten(1))
         return encoded
+
+    def features(self, image: Shaped[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch channels rows columns"]:
+        """What the last stage gives at each place."""
+        scaled = self.preprocessing(image).contiguous(memory_format=torch.channels_last)
+        return self.stages(scaled)  # type: ignore[no-any-return]
 
 
 def _stages(widths: Sequence[int]) -> nn.Sequential:

@@ -54,8 +54,12 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
         """Classify scaled pixels."""
+        return self.classify(F.relu6(self.head(self.features(pixels))).mean((2, 3)))  # type: ignore[no-any-return]
+
+    def features(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n 320 rows columns"]:
+        """What the last block gives at each place, before it is widened for the classes; 32 pixels apart."""
         image = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
-        return self.classify(F.relu6(self.head(self.blocks(image))).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.blocks(image)  # type: ignore[no-any-return]
 
 
 def folded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -76,12 +76,16 @@ class ResNet(nn.Module):
 
     def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Encode images given as numbers in [0, 255], of any type."""
+        encoded: Tensor = self.fc(self.features(image).mean((2, 3)))
+        return encoded
+
+    def features(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels rows columns"]:
+        """What the last stage gives at each place."""
         x = self.preprocessing(image, dtype=self.conv1.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
         for stage in range(1, self.n_stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
-        encoded: Tensor = self.fc(x.mean((2, 3)))
-        return encoded
+        return x
 
 
 def resnet18(

@@ -56,10 +56,15 @@ class ViT(nn.Module):
 
     def forward(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Encode images given as numbers in [0, 255], of any type."""
-        pixels = self.preprocessing(image, dtype=self.head.weight.dtype)
-        patches = self.embedding(pixels).flatten(2).transpose(1, 2)  # (batch, place, width), row by row
-        encoded: Tensor = self.head(self.trunk(patches))
+        encoded: Tensor = self.head(self.tokens(image)[:, 0])
         return encoded
+
+    def tokens(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch places width"]:
+        """States at the end: of the class token, then of the patches, row by row."""
+        pixels = self.preprocessing(image, dtype=self.head.weight.dtype)
+        patches = self.embedding(pixels).flatten(2).transpose(1, 2)
+        states: Tensor = self.trunk.states(patches)
+        return states
 
 
 class ClassTokenTransformer(nn.Module):
@@ -104,10 +109,16 @@ class ClassTokenTransformer(nn.Module):
         self, tokens: Float[Tensor, "batch n width"], *, hidden: Bool[Tensor, "batch n"] | None = None
     ) -> Float[Tensor, "batch width"]:
         """Encode at most `max_tokens` tokens; nothing attends to those that are hidden."""
+        return self.states(tokens, hidden=hidden)[:, 0]
+
+    def states(
+        self, tokens: Float[Tensor, "batch n width"], *, hidden: Bool[Tensor, "batch n"] | None = None
+    ) -> Float[Tensor, "batch places width"]:
+        """All states at the end, that of the class token first."""
         x = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], dim=1) + self.places[:, : tokens.shape[1] + 1]
         if hidden is not None:
             hidden = nn.functional.pad(hidden, (1, 0), value=False)
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=hidden)
-        encoded: Tensor = self.norm(x[:, 0])
-        return encoded
+        states: Tensor = self.norm(x)
+        return states

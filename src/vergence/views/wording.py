@@ -62,7 +62,11 @@ def sentence(name: str, family: int, said: frozenset[str]) -> tuple[str, tuple[s
         >>> sentence("mpi3d-like", 0, frozenset())
         ('a photo of the object', ())
     """
-    wording = WORDINGS[name]
+    return worded(WORDINGS[name], family, said)
+
+
+def worded(wording: Wording, family: int, said: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+    """A sentence of any wording: see `sentence`."""
     chosen, left = wording.families[family], set(said) - {*wording.adjectives, wording.noun}
     before = [f"{{{factor}}}" for factor in wording.adjectives if factor in said]
     thing = " ".join([*before, f"{{{wording.noun}}}" if wording.noun in said else wording.otherwise])
@@ -72,7 +76,7 @@ def sentence(name: str, family: int, said: frozenset[str]) -> tuple[str, tuple[s
         if named <= left:
             parts.append(clause)
             left -= named
-    assert not left, f"{name}: no clause of family {family} words {sorted(left)}"
+    assert not left, f"no clause of family {family} words {sorted(left)}"
     text = ", ".join(parts)
     order = tuple(fields(text))
     return text.replace("%", "%%").format(**dict.fromkeys(order, "%s")), order
