@@ -16,8 +16,9 @@ def add_options(parser: ArgumentParser) -> None:
         help="images with concepts and factors: a table, or any source beside --labels (default: the drawings)",
     )
     parser.add_argument(
-        "--model", metavar="RUN", help="folder of a training run, of transformers or of open_clip, with both towers"
+        "--model", metavar="RUN", help="folder of a training run, of a captioner, of transformers or of open_clip"
     )
+    parser.add_argument("--image-encoder", metavar="DIR", help="of a captioner, where its image encoder lies now")
     parser.add_argument("--out", metavar="DIR", help="folder for arithmetic.json, queries.parquet and page.html")
     parser.add_argument("--labels", metavar="FILE", help="CSV or Parquet: key, concept, factors (default: DATA)")
     parser.add_argument(
@@ -87,6 +88,7 @@ def run(options: Namespace) -> None:
         templates=options.template,
         step=options.step,
         move=options.move,
+        image_encoder=options.image_encoder,
         seed=options.seed,
         command=options.typed,
         **model_use(options),

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 from torch import Tensor
 
-from vergence.errors import CorpusError
+from vergence.errors import ConfigError, CorpusError
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
 from vergence.metrics.arithmetic import Arithmetic, Move, arithmetic
@@ -24,6 +24,8 @@ from vergence.reports.arithmetic_data import Gallery
 from vergence.reports.awareness import records
 from vergence.tensors import read_tensors, write_tensors
 from vergence.terminal import bars
+from vergence.training.captioner_files import holds_captioner
+from vergence.training.captioner_pair import CaptionerPair
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
 
 
@@ -55,6 +57,7 @@ def run_arithmetic(
     templates: Sequence[str] = (),
     step: float = 1.0,
     move: Move = "best",
+    image_encoder: str | None = None,
     batch_size: int = 128,
     workers: int = 1,
     device: str = "cpu",
@@ -76,6 +79,7 @@ def run_arithmetic(
         templates: As `Gallery.phrases` takes them.
         step: How long the difference of two values is.
         move: Which vector of an image is moved, if it has several.
+        image_encoder: Where the image encoder of a captioner lies; where it was if `None`.
         batch_size: Images at once.
         workers: Threads that decode.
         device: "cpu", or "auto" for a GPU where there is one.
@@ -91,7 +95,7 @@ def run_arithmetic(
         ConfigError: If a template or the step is of no use.
     """
     phrases = gallery.phrases(factors, templates)
-    opened = open_model(model, device=device, dtype=dtype, download=download)
+    opened = open_model(model, image_encoder=image_encoder, device=device, dtype=dtype, download=download)
     rows = hashlib.sha256(repr(list(gallery.keys)).encode()).hexdigest()[:16]
     weights = weights_digest(opened)
     settings = {"phrases": [[*value, list(said)] for value, said in phrases.items()], "step": step, "move": move}
@@ -109,13 +113,32 @@ def run_arithmetic(
     return done
 
 
-def open_model(path: str | Path, *, device: str, dtype: Dtype, download: bool) -> ImageTextModel:
-    """A model whose `embed_pixels` gives a vector for each image, or several; the one place that tells kinds apart."""
+def open_model(
+    path: str | Path, *, image_encoder: str | None, device: str, dtype: Dtype, download: bool
+) -> ImageTextModel:
+    """A model by which an image is one vector, or a captioner, by which it is several.
+
+    Raises:
+        CorpusError: If there is none, or a file is missing or damaged.
+        ConfigError: If an option is of the other kind.
+    """
+    if holds_captioner(Path(path)):
+        if dtype != "float32":
+            raise ConfigError(f"dtype must be float32 for a captioner; got {dtype}")
+        return CaptionerPair(path, image_encoder=image_encoder, device=device)
+    if image_encoder is not None:
+        raise ConfigError(f"an image encoder is named, which is of captioners, and {path} holds none; leave it out")
     return load_model(path, device=device, dtype=dtype, download=download)
 
 
 def _embedded(
-    folder: JobFolder, name: str, model: ImageTextModel, gallery: Gallery, *, batch_size: int, workers: int
+    folder: JobFolder,
+    name: str,
+    model: ImageTextModel,
+    gallery: Gallery,
+    *,
+    batch_size: int,
+    workers: int,
 ) -> tuple[Float[Tensor, "n *queries dim"], dict[str, str]]:
     """Embeddings of all images that can be decoded, and why others cannot, by their keys."""
     file = folder.path / name
