@@ -94,12 +94,12 @@ def run(options: Namespace) -> None:
         **model_use(options),
     )
     say(*done.notes, *(f"left out: {key}: {reason}" for key, reason in done.left_out.items()), err=True)
-    headings = ("factor", "by", "queries", "recall@1", "95 % interval", "recall@5", "median rank")
+    headings = ("factor", "by", "queries", "recall@1", "95 % interval", "recall@5", "median")
     rows = []
     for row in done.table.to_dict("records"):
         interval = "" if row["method"] == "chance" else f"[{row['recall@1_low']:.3f}, {row['recall@1_high']:.3f}]"
         numbers = f"{row['recall@1']:.3f}", interval, f"{row['recall@5']:.3f}", f"{row['median_rank']:g}"
         rows.append((row["factor"], row["method"].replace("_", " "), row["queries"], *numbers))
-    title = f"image + text(target) - text(source), among {done.found.gallery} images"
+    title = f"image + text(target) - text(source), among {done.found.gallery} images; median rank"
     show(grid(headings, rows, title=title, left=("factor", "by")))
     say(f"Page: {out / 'page.html'}")
