@@ -9,8 +9,10 @@ from typing import no_type_check
 import numpy as np
 
 from vergence.compiled import njit
-from vergence.corpus.kernels import decode
+from vergence.corpus.kernels import before, decode
 from vergence.curation.codes import (
+    ADJECTIVE,
+    ARTICLE,
     CAPTION,
     CLOSE,
     COLON,
@@ -23,6 +25,7 @@ from vergence.curation.codes import (
     GLUE,
     IN_WORD,
     INFLECTED,
+    INTENSIFIER,
     INVISIBLE_SIGN,
     KEEP,
     LAST,
@@ -30,10 +33,13 @@ from vergence.curation.codes import (
     LEFT,
     MARKUP,
     NONE,
+    OF,
     OMIT,
     OPEN,
     OTHER_SIGN,
     OVERLAP,
+    PREPOSITION,
+    REPLACED,
     RIGHT,
     SIGN,
     SIGNATURE,
@@ -107,15 +113,11 @@ def _word_class(data, first, last, digests, classes):
         if 65 <= b <= 90:
             b += 32
         digest = (digest ^ np.uint64(b)) * np.uint64(0x100000001B3)
-    low, high = 0, len(digests)
-    while low < high:
-        middle = (low + high) // 2
-        if digests[middle] < digest:
-            low = middle + 1
-        else:
-            high = middle
-    if low < len(digests) and digests[low] == digest:
-        return np.int64(classes[low])
+    slot = digest & np.uint64(len(digests) - 1)
+    while digests[slot]:
+        if digests[slot] == digest:
+            return np.int64(classes[slot])
+        slot = (slot + np.uint64(1)) & np.uint64(len(digests) - 1)
     if last - first > 3:
         z, y, x = data[last - 1] | 32, data[last - 2] | 32, data[last - 3] | 32
         if (z == 103 and y == 110 and x == 105) or (z == 100 and y == 101):
@@ -134,12 +136,19 @@ def joins(code):
 
 @no_type_check
 @njit(nogil=True, cache=True)
+def _letter(data, i, kinds):
+    """Whether a byte is a character of a word by itself, as most are."""
+    byte = data[np.uint64(i)]
+    return byte < 128 and kinds[np.uint64(byte)] == IN_WORD
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
 def _token_left(data, start, end, i, kinds, digests, classes):
     """The class of the token before a place, and where it begins."""
     spaced, kind, p, code = False, OTHER_SIGN, i, np.int64(0)
     while i > start:
-        p = back(data, i, start)
-        code, _ = code_at(data, p, end)
+        code, p = before(data, i, start)
         kind = kinds[code]
         if kind == WHITE:
             spaced = True
@@ -151,19 +160,21 @@ def _token_left(data, start, end, i, kinds, digests, classes):
     if kind != IN_WORD:
         outer = p == start
         if not outer:
-            beyond, _ = code_at(data, back(data, p, start), end)
+            beyond, _ = before(data, p, start)
             outer = kinds[beyond] != IN_WORD
         return _sign(code, spaced, outer, True), p
     first = p
     while first > start:
-        p = back(data, first, start)
-        code, _ = code_at(data, p, end)
+        while first > start and _letter(data, first - 1, kinds):
+            first -= 1  # most of all
+        if first == start:
+            break
+        code, p = before(data, first, start)
         if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
             first = p
             continue
         if joins(code) and p > start:
-            q = back(data, p, start)
-            beyond, _ = code_at(data, q, end)
+            beyond, q = before(data, p, start)
             if kinds[beyond] == IN_WORD:
                 first = q
                 continue
@@ -194,6 +205,10 @@ def _token_right(data, end, i, kinds, digests, classes):
         return _sign(code, spaced, outer, False), q
     last = q
     while last < end:
+        while last < end and _letter(data, last, kinds):
+            last += 1  # most of all
+        if last == end:
+            break
         code, q = code_at(data, last, end)
         if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
             last = q
@@ -293,7 +308,7 @@ def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, 
         offsets: Where captions begin.
         data: Their bytes.
         kinds: What each code point is.
-        digests: Of words, sorted.
+        digests: Of words, in slots (`words.word_classes`).
         classes: Of these words.
         refused: Captions × factors, receives reasons.
 
@@ -361,30 +376,64 @@ def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, 
         replaced[factor] |= value >= 0
         n += 1
         open_run = True
-    for r in range(n):
-        run = runs[r]
-        begin, end = offsets[run[CAPTION]], offsets[run[CAPTION] + 1]
-        what = 0
-        if run[VALUE] == OMIT:
-            what = what_of[spans[run[LAST_SPAN], 1]]
-        else:
-            what = 2
-        signature = what
-        i, kind = run[FIRST], -1
-        for t in range(3):
-            if kind == START:
-                kind = NONE
-            elif kind != NONE:
-                kind, i = _token_left(data, begin, end, i, kinds, digests, classes)
-            signature = signature << 5 | kind
-            run[LEFT + t] = i
-        i, kind = run[LAST], -1
-        for t in range(2):  # no rule asks for the third
-            if kind == END:
-                kind = NONE
-            elif kind != NONE:
-                kind, i = _token_right(data, end, i, kinds, digests, classes)
-            signature = signature << 5 | kind
-            run[RIGHT + t] = i
-        run[SIGNATURE] = signature << 5
+    _describe(runs, n, spans, what_of, offsets, data, kinds, digests, classes)
     return runs[:n]
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def asks_for_third(nearest, second):
+    """Whether any rule of mending looks at the third token to the left, by the two before it."""
+    if nearest == INTENSIFIER:
+        return second != START and second != NONE
+    return _may_follow_negation(nearest) and (
+        _may_follow_negation(second) or second == COMMA or second == OF or second == PREPOSITION
+    )
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def asks_for_second(nearest):
+    """Whether any rule of mending looks at the second token to the right, by the one before it."""
+    return nearest == COMMA or nearest == CONJUNCTION or nearest == STOP
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _may_follow_negation(kind):
+    return (
+        kind == ADJECTIVE
+        or kind == INTENSIFIER
+        or kind == ARTICLE
+        or kind == DETERMINER
+        or kind == CONJUNCTION
+        or kind == WORD
+        or kind == INFLECTED
+    )
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _describe(runs, n, spans, what_of, offsets, data, kinds, digests, classes):
+    """Put down what stands around each run, and its signature."""
+    for r in range(n):
+        begin, end = offsets[runs[r, CAPTION]], offsets[runs[r, CAPTION] + 1]
+        signature = REPLACED
+        if runs[r, VALUE] == OMIT:
+            signature = what_of[spans[runs[r, LAST_SPAN], 1]]
+        i, nearest, kind = runs[r, FIRST], NONE, NONE
+        for t in range(3):
+            if t == 0 or (t == 1 and kind != START) or (t == 2 and asks_for_third(nearest, kind)):
+                kind, i = _token_left(data, begin, end, i, kinds, digests, classes)
+            else:
+                kind = NONE
+            nearest = kind if t == 0 else nearest
+            signature = signature << 5 | kind
+            runs[r, LEFT + t] = i
+        kind, i = _token_right(data, end, runs[r, LAST], kinds, digests, classes)
+        runs[r, RIGHT] = i
+        beyond = NONE
+        if asks_for_second(kind):
+            beyond, _ = _token_right(data, end, i, kinds, digests, classes)
+        signature = (signature << 5 | kind) << 5 | beyond
+        runs[r, SIGNATURE] = signature << 5

@@ -19,7 +19,7 @@ from vergence.curation.codes import ATTRIBUTE, KEEP, OMIT, SIGNATURE, THING, THI
 from vergence.curation.layout import lay_out
 from vergence.curation.mending import mend
 from vergence.curation.phrases import make_phrases, nouns_of, refuse_saying
-from vergence.curation.splices import points, splice, to_bytes
+from vergence.curation.splices import points, splice
 from vergence.curation.words import sign_kinds, word_classes
 from vergence.errors import ConfigError
 
@@ -206,9 +206,8 @@ class Rewriter:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Occurrences in captions that are to be edited, in bytes and weighed; and what is mentioned."""
         found = self.matcher.occurrences(captions)
-        spans = np.zeros((len(found), 6), dtype=np.int64)
+        spans = np.zeros((len(found), 5), dtype=np.int64)
         spans[:, :4] = found
-        to_bytes(spans, offsets, data)
         matcher = self.matcher
         weigh(spans, matcher.targets, matcher.n_forms, matcher.n_not_cues, offsets, data, self._kinds)
         mentioned = np.zeros(ops.shape, dtype=np.bool_)
