@@ -4,9 +4,9 @@ import pytest
 
 from vergence.corpus import Concept, Group, Lexicon, Matcher
 from vergence.curation import Rewriter
-from vergence.curation.around import asks_for_second, asks_for_third
 from vergence.curation.codes import INFLECTED, NONE, OMIT, THINGS
 from vergence.curation.mending import REASONS, mend
+from vergence.curation.tokens import asks_for_second, asks_for_third
 from vergence.errors import ConfigError
 
 COLORS = Group("color", (Concept("red", ("red", "scarlet")), Concept("blue"), Concept("orange"), Concept("white")))

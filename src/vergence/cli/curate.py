@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vergence.curation import Curation, Order, Planned
+    from vergence.engines import Engine
 
 DESCRIPTION = "Change what captions say, as a target asks: planned first, every edit written down, reversible."
 
@@ -52,6 +53,12 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--bottleneck", type=float, metavar="BETA", help="weight of squared distances in its training")
     parser.add_argument("--temperature", type=float, metavar="TAU", help="of these distances; give both or neither")
     parser.add_argument(
+        "--engine", default="threads", choices=["threads", "processes", "ray"], help="where files are edited"
+    )
+    parser.add_argument(
+        "--ray-address", default="", metavar="ADDRESS", help="a running Ray cluster (default: a local one)"
+    )
+    parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="files at a time (default: one for each core)"
     )
     parser.add_argument("--shard-id", type=int, default=0, help="which shard of the files to do, from 0")
@@ -78,7 +85,7 @@ def run(options: Namespace) -> None:
         require(options, out="DIR, the folder for the changed captions")
     order = _order(options)
     with _progress("looking through") as show:
-        planned = make_plan(order, workers=_workers(options), progress=show)
+        planned = make_plan(order, engine=_engine(options), progress=show)
     _show_plan(planned)
     if not options.plan:
         _curate(options, order, planned, Path(options.out))
@@ -121,7 +128,7 @@ def _curate(options: Namespace, order: "Order", planned: "Planned", out: "Path")
 
     with _progress("editing") as show:
         curation = curate(
-            order, planned, out, workers=_workers(options), shard=(options.shard_id, options.num_shards), progress=show
+            order, planned, out, engine=_engine(options), shard=(options.shard_id, options.num_shards), progress=show
         )
     if curation.done < curation.files:
         say(f"{curation.done} of {curation.files} files are done; edits.parquet and page.html come with the last shard")
@@ -174,7 +181,7 @@ def _undo(options: Namespace, out: "Path") -> None:
     if len(options.paths) != 1:
         raise ConfigError(f"--undo takes the folder of one curation; got {len(options.paths)} names")
     with _progress("turning back") as show:
-        count = undo(Path(options.paths[0]), out, workers=_workers(options), progress=show)
+        count = undo(Path(options.paths[0]), out, engine=_engine(options), progress=show)
     say(f"{count} files as they were, byte for byte: {out / 'captions'}")
 
 
@@ -194,9 +201,7 @@ def _progress(what: str) -> Any:
     return shown()
 
 
-def _workers(options: Namespace) -> int:
-    import os
+def _engine(options: Namespace) -> "Engine":
+    from vergence.engines import Engine
 
-    if options.workers < 0:
-        raise ConfigError(f"--workers must be at least 0; got {options.workers}")
-    return options.workers or os.cpu_count() or 1
+    return Engine(kind=options.engine, workers=options.workers, address=options.ray_address)

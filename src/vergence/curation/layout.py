@@ -5,7 +5,6 @@ from typing import no_type_check
 import numpy as np
 
 from vergence.compiled import njit
-from vergence.curation.around import back, code_at, joins
 from vergence.curation.codes import (
     CAPTION,
     EMPTIED,
@@ -29,6 +28,7 @@ from vergence.curation.codes import (
     VALUE,
     WHITE,
 )
+from vergence.curation.tokens import back, code_at, joins
 
 
 @no_type_check
