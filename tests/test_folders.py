@@ -158,7 +158,7 @@ def test_a_job_that_was_killed_before_it_said_which_it_is_begins_anew(tmp_path: 
     assert JobFolder(tmp_path / "out").read_json("job.json") == {"job": "test"}
     (tmp_path / "out" / "job.json").unlink()
     (tmp_path / "out" / "theirs").touch()
-    with pytest.raises(ConfigError, match="job.json is missing"):
+    with pytest.raises(ConfigError, match=r"job\.json is missing"):
         JobFolder.claim(tmp_path / "out", {"job": "test"}, present="resume")
 
 

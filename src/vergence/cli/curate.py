@@ -38,6 +38,17 @@ def add_options(parser: ArgumentParser) -> None:
         "--target", metavar="T.yaml",
         help="what is wanted: {omit: [color]}, {faithful: [color]}, {perturb: {color: 0.9}}, {balance: [color]}, ...",
     )  # fmt: skip
+    parser.add_argument(
+        "--tagger", metavar="FOLDER",
+        help="a transformers token classifier of parts of speech: puts what is added before its noun",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rewriter", metavar="FOLDER",
+        help="a transformers model that writes text, for what no rule can edit; audited, and refused if it does more",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="what --rewriter is asked, with {wish} and {caption} (default: in English)"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for captions/, edits.parquet, page.html; resumable")
     parser.add_argument("--plan", action="store_true", help="say what would be done and what it buys; write nothing")
     parser.add_argument(
@@ -94,6 +105,7 @@ def run(options: Namespace) -> None:
 def _order(options: Namespace) -> "Order":
     from vergence.corpus import load_lexicon
     from vergence.curation import Columns, Order, read_target
+    from vergence.curation.writing import PROMPT
     from vergence.random import check_seed
 
     check_seed(options.seed)
@@ -118,6 +130,9 @@ def _order(options: Namespace) -> "Order":
         encoding_size=options.encoding_size,
         bottleneck=options.bottleneck or 0.0,
         temperature=options.temperature,
+        tagger=options.tagger,
+        writer=options.rewriter,
+        prompt=options.prompt or PROMPT,
     )
 
 
@@ -156,6 +171,7 @@ def _about(options: Namespace, planned: "Planned") -> dict[str, object]:
         "target": options.target,
         "labels": options.labels or "none",
         "seed": options.seed,
+        **{name: options[name] for name in ("tagger", "rewriter", "prompt") if options[name]},
         "version": __version__,
         "way back": f"vergence curate {options.out} --undo --out NEW",
     }

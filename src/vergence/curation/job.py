@@ -22,10 +22,12 @@ from vergence.curation.diff import Editor, Tally
 from vergence.curation.files import Columns, Done
 from vergence.curation.files import digest as digest_of_file
 from vergence.curation.labels import read_labels
+from vergence.curation.placing import Tagger
 from vergence.curation.policy import CurationPolicy, plan_curation
 from vergence.curation.survey import Survey, refused_shares, repeated
 from vergence.curation.target import Target
 from vergence.curation.work import Shared, Task, edit, look_through, make_editor, places_of, turn_back
+from vergence.curation.writing import PROMPT, Writer
 from vergence.engines import Engine, check_shard, done_by
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import whole
@@ -51,6 +53,9 @@ class Order:
         encoding_size: For expected scores, the model's output size.
         bottleneck: β.
         temperature: τ.
+        tagger: A folder of `transformers` that tells parts of speech, or a function that does; places what is added.
+        writer: A folder of `transformers` that writes text, or a function that does; for what no rule can edit.
+        prompt: What the writer is asked, with {wish} and {caption} once each.
     """
 
     paths: tuple[str, ...]
@@ -62,6 +67,9 @@ class Order:
     encoding_size: int | None = None
     bottleneck: float = 0.0
     temperature: float | None = None
+    tagger: str | Tagger | None = None
+    writer: str | Writer | None = None
+    prompt: str = PROMPT
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +164,13 @@ def make_plan(
         "encoding_size": order.encoding_size, "bottleneck": order.bottleneck, "temperature": order.temperature,
     }  # fmt: skip
     policy = plan_curation(before, order.target, order.lexicon, **training)
-    editor = make_editor(replace(shared, actions=policy.actions), labels)
-    tried, after = survey.tried(editor)
+    shared = replace(shared, actions=policy.actions)
+    tried, after = survey.tried(make_editor(shared, labels))  # by rules alone, which is quick
     shares = refused_shares(tried, order.target.wishes)
     policy = plan_curation(before, order.target, order.lexicon, refused=shares, **training)
     repeats = repeated(digests) if order.target.deduplicate else []
     by_file = {part.path: again for part, again in zip(files, repeats, strict=False)}
+    editor = make_editor(replace(shared, **_models(order)), labels)
     return Planned(policy, survey, before, after, tried, files, editor, by_file)
 
 
@@ -201,7 +210,7 @@ def curate(
     shared = Shared(
         job=digest(job), lexicon=order.lexicon, target=order.target, columns=order.columns,
         labels=_absolute(order.labels), seed=order.seed, actions=planned.policy.actions, out=out.absolute(),
-        editor=planned.editor if engine.kind == "threads" else None,
+        editor=planned.editor if engine.kind == "threads" else None, **_models(order),
     )  # fmt: skip
     progress(len(own) - len(waiting), len(own))
     for count, _ in enumerate(done_by(engine, edit, waiting, shared), 1 + len(own) - len(waiting)):
@@ -288,6 +297,19 @@ def _tasks(
         yield Task(number, there, name, _key(part, name), repeats.get(part.path))
 
 
+def _models(order: Order) -> dict[str, Any]:
+    tagger, writer = (_absolute(one) if isinstance(one, str) else one for one in (order.tagger, order.writer))
+    return {"tagger": tagger, "writer": writer, "prompt": order.prompt}
+
+
+def _known_by(model: Any) -> str:
+    """What a model is told from others by: the files of its folder, or its name."""
+    if not isinstance(model, str):
+        return f"{model.__module__}.{getattr(model, '__qualname__', type(model).__qualname__)}"
+    files = sorted(path for path in Path(model).iterdir() if path.is_file())
+    return digest([(path.name, digest_of_file(path)) for path in files])
+
+
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
 
@@ -316,6 +338,8 @@ def _job(order: Order, planned: Planned) -> dict[str, Any]:
         "seed": order.seed,
         "labels": None if order.labels is None else digest_of_file(Path(order.labels)),
         "columns": asdict(order.columns),
+        **({"tagger": _known_by(order.tagger)} if order.tagger else {}),
+        **({"writer": _known_by(order.writer), "prompt": order.prompt} if order.writer else {}),
         "files": [
             {"name": name, "kind": part.kind, "size": part.size, "key": _key(part, name)}
             for part, name in zip(planned.files, names, strict=True)

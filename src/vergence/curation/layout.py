@@ -39,7 +39,7 @@ def _vowel(b):
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def _wants_an(data, i, end, lower):
+def wants_an(data, i, end, lower):
     """Whether "an" goes before a word: 1 yes, 0 no, -1 not known; by its letters, as in "hour" and "unit"."""
     if i >= end or data[i] >= 128:
         return -1
@@ -310,7 +310,7 @@ def lay_out(
                 wants = -1
                 lower = data[w] >= 97
                 if text > 0:
-                    wants = _wants_an(pool_data, pool_offsets[text], pool_offsets[text + 1], lower)
+                    wants = wants_an(pool_data, pool_offsets[text], pool_offsets[text + 1], lower)
                 else:
                     i = _skip(data, b, end, kinds)
                     told = False
@@ -319,15 +319,15 @@ def lay_out(
                             continue
                         if regions[s, 2] > 0:
                             text_s = regions[s, 2]
-                            wants = _wants_an(pool_data, pool_offsets[text_s], pool_offsets[text_s + 1], lower)
+                            wants = wants_an(pool_data, pool_offsets[text_s], pool_offsets[text_s + 1], lower)
                             told = True
                             break
                         i = _skip(data, max(i, regions[s, 1]), end, kinds)
                     if not told:
-                        wants = _wants_an(data, i, end, lower)
+                        wants = wants_an(data, i, end, lower)
                 # What stood there decides whether the caption cared.
                 first_word = _skip(data, p, end, kinds)
-                had = _wants_an(data, first_word, end, lower)
+                had = wants_an(data, first_word, end, lower)
                 if wants >= 0 and wants != int(is_an) and (had < 0 or had == int(is_an)):
                     variant = wants
                     if not lower:

@@ -13,9 +13,11 @@ from vergence.curation.actions import Action
 from vergence.curation.diff import Editor
 from vergence.curation.files import Columns, Done, Places, digest, edit_file, undo_file, watch_file
 from vergence.curation.labels import KeyedLabels, read_labels
+from vergence.curation.placing import Placer, Tagger
 from vergence.curation.rewrite import Rewriter
 from vergence.curation.survey import Survey
 from vergence.curation.target import Target
+from vergence.curation.writing import PROMPT, Rewriting, Writer
 from vergence.folders import JobFolder
 from vergence.sources.discovery import Part
 
@@ -55,6 +57,9 @@ class Shared:
         seed: Of all draws.
         actions: What is asked of each factor; none while a corpus is looked through.
         out: Folder of the results.
+        tagger: A folder, or what tags words.
+        writer: A folder, or what writes captions.
+        prompt: What a writer is asked.
         editor: If it is here already.
     """
 
@@ -66,6 +71,9 @@ class Shared:
     seed: int = field(compare=False)
     actions: tuple[Action, ...] = field(default=(), compare=False)
     out: Path = field(default=Path(), compare=False)
+    tagger: str | Tagger | None = field(default=None, compare=False)
+    writer: str | Writer | None = field(default=None, compare=False)
+    prompt: str = field(default=PROMPT, compare=False)
     editor: Editor | None = field(default=None, compare=False)
 
 
@@ -105,7 +113,19 @@ def make_editor(shared: Shared, labels: KeyedLabels | None) -> Editor:
         shared.lexicon, templates=target.templates, generic=target.generic, nouns=target.nouns,
         allow_empty=target.allow_empty,
     )  # fmt: skip
-    return Editor(rewriter, shared.actions, labels, shared.seed)
+    tagger, writer = shared.tagger, shared.writer
+    if isinstance(tagger, str):
+        from vergence.curation.models import FolderTagger
+
+        tagger = FolderTagger(tagger)
+    if isinstance(writer, str):
+        from vergence.curation.models import FolderWriter
+
+        writer = FolderWriter(writer)
+    matcher = rewriter.matcher
+    placer = Placer(tagger, rewriter.phrases, matcher, rewriter.adjectives) if tagger else None
+    rewriting = Rewriting(writer, shared.lexicon, matcher, shared.prompt) if writer else None
+    return Editor(rewriter, shared.actions, labels, shared.seed, placer, rewriting)
 
 
 def places_of(out: Path, name: str, key: str) -> Places:
