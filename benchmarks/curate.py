@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from benchmarks.measure import Case, Run, Side
 from vergence.corpus import Concept, Group, Lexicon, Matcher
 from vergence.curation import Columns, Order, curate, make_plan, target_of, undo
+from vergence.engines import Engine
 
 PACKAGES = ("pyarrow", "numba", "numpy")
 SEED = 0
@@ -78,7 +79,7 @@ def curated(*, files: int, rows: int, target: dict[str, object]) -> Run:
     def run() -> float:
         out = folder.parent / f"{folder.name}-out"
         shutil.rmtree(out, ignore_errors=True)
-        done = curate(order, make_plan(order, workers=2), out, workers=2)
+        done = curate(order, make_plan(order, engine=Engine(workers=2)), out, engine=Engine(workers=2))
         shutil.rmtree(out)
         return float(done.tally.counts["edited"])
 

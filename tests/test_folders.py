@@ -151,6 +151,17 @@ def test_a_file_written_again_and_again_is_noted_once(tmp_path: Path) -> None:
     assert (tmp_path / JOURNAL).read_text().count("history.jsonl") == 1
 
 
+@pytest.mark.parametrize("names", ["", "job.json\n"])
+def test_a_job_that_was_killed_before_it_said_which_it_is_begins_anew(tmp_path: Path, names: str) -> None:
+    write_text(tmp_path / "out" / JOURNAL, f"vergence job 1\n{names}")
+    JobFolder.claim(tmp_path / "out", {"job": "test"})
+    assert JobFolder(tmp_path / "out").read_json("job.json") == {"job": "test"}
+    (tmp_path / "out" / "job.json").unlink()
+    (tmp_path / "out" / "theirs").touch()
+    with pytest.raises(ConfigError, match=r"job\.json is missing"):
+        JobFolder.claim(tmp_path / "out", {"job": "test"}, present="resume")
+
+
 def test_an_overwrite_cut_short_leaves_a_folder_that_is_still_ours(tmp_path: Path, monkeypatch) -> None:
     JobFolder.claim(tmp_path, JOB).write_text("a.txt", "")
 

@@ -57,7 +57,7 @@ class JobFolder:
             CorpusError: If its mark cannot be read.
         """
         try:
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and any(path.iterdir()) and not _unbegun(path):
                 _check_ours(path, job, present)
                 if present == "overwrite":
                     _remove(path, journal(path) or ())
@@ -147,6 +147,15 @@ class JobFolder:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _unbegun(path: Path) -> bool:
+    """Whether a job was cut short between its mark and what says which job it is: nothing else is there."""
+    names = journal(path)
+    if names is None or not {_JOB}.issuperset(names):
+        return False
+    remove_partials(path)
+    return [entry.name for entry in path.iterdir()] == [JOURNAL]
 
 
 def _check_ours(path: Path, job: Mapping[str, Any], present: WhenPresent) -> None:

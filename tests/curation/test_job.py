@@ -15,6 +15,7 @@ from vergence.cli.main import main
 from vergence.corpus import Concept, Group, Lexicon, ReadOptions, audit, estimate_misalignment
 from vergence.curation import Columns, Order, curate, make_plan, target_of, undo
 from vergence.curation.diff import turned_back
+from vergence.engines import Engine
 from vergence.errors import ConfigError, CorpusError
 
 HUES = ("red", "blue", "green")
@@ -190,7 +191,7 @@ def test_shards_and_a_killed_job_give_the_same_files(tmp_path: Path, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             curate(wanted, planned, tmp_path / "killed")
     assert not (tmp_path / "killed" / "edits.parquet").exists()
-    curate(wanted, planned, tmp_path / "killed", workers=2)
+    curate(wanted, planned, tmp_path / "killed", engine=Engine(workers=2))
     for folder in ("sharded", "killed"):
         for name in ("edits.parquet", *(f"captions/{part}.parquet" for part in range(3))):
             assert (tmp_path / folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -4,8 +4,9 @@ import pytest
 
 from vergence.corpus import Concept, Group, Lexicon, Matcher
 from vergence.curation import Rewriter
-from vergence.curation.codes import OMIT
-from vergence.curation.mending import REASONS
+from vergence.curation.codes import INFLECTED, NONE, OMIT, THINGS
+from vergence.curation.mending import REASONS, mend
+from vergence.curation.tokens import asks_for_second, asks_for_third
 from vergence.errors import ConfigError
 
 COLORS = Group("color", (Concept("red", ("red", "scarlet")), Concept("blue"), Concept("orange"), Concept("white")))
@@ -171,3 +172,13 @@ def test_edits_are_the_only_difference_and_turn_back() -> None:
                 assert not concepts & set(values), (captions[row], after[row])
             elif found.refused[row, factor] == 0 and ops[row, factor] >= 0:
                 assert concepts & set(values) == {values[ops[row, factor]]}, (captions[row], after[row])
+
+
+def test_tokens_that_no_rule_asks_for_change_no_mending() -> None:
+    rng = np.random.default_rng(0)
+    for what, *classes in rng.integers(0, [THINGS + 1, *[INFLECTED + 1] * 5], (20_000, 6)).tolist():
+        left, right = tuple(classes[:3]), (*classes[3:], NONE)
+        third = left[2] if asks_for_third(left[0], left[1]) else NONE
+        second = right[1] if asks_for_second(right[0]) else NONE
+        fewer = mend.__wrapped__(what, (left[0], left[1], third), (right[0], second, NONE))
+        assert fewer == mend.__wrapped__(what, left, right), (what, left, right)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vergence.curation import Curation, Order, Planned
+    from vergence.engines import Engine
 
 DESCRIPTION = "Change what captions say, as a target asks: planned first, every edit written down, reversible."
 
@@ -37,6 +38,17 @@ def add_options(parser: ArgumentParser) -> None:
         "--target", metavar="T.yaml",
         help="what is wanted: {omit: [color]}, {faithful: [color]}, {perturb: {color: 0.9}}, {balance: [color]}, ...",
     )  # fmt: skip
+    parser.add_argument(
+        "--tagger", metavar="FOLDER",
+        help="a transformers token classifier of parts of speech: puts what is added before its noun",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rewriter", metavar="FOLDER",
+        help="a transformers model that writes text, for what no rule can edit; audited, and refused if it does more",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="what --rewriter is asked, with {wish} and {caption} (default: in English)"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for captions/, edits.parquet, page.html; resumable")
     parser.add_argument("--plan", action="store_true", help="say what would be done and what it buys; write nothing")
     parser.add_argument(
@@ -51,6 +63,12 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--encoding-size", type=int, metavar="N", help="expect scores for a model of N outputs")
     parser.add_argument("--bottleneck", type=float, metavar="BETA", help="weight of squared distances in its training")
     parser.add_argument("--temperature", type=float, metavar="TAU", help="of these distances; give both or neither")
+    parser.add_argument(
+        "--engine", default="threads", choices=["threads", "processes", "ray"], help="where files are edited"
+    )
+    parser.add_argument(
+        "--ray-address", default="", metavar="ADDRESS", help="a running Ray cluster (default: a local one)"
+    )
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="files at a time (default: one for each core)"
     )
@@ -78,7 +96,7 @@ def run(options: Namespace) -> None:
         require(options, out="DIR, the folder for the changed captions")
     order = _order(options)
     with _progress("looking through") as show:
-        planned = make_plan(order, workers=_workers(options), progress=show)
+        planned = make_plan(order, engine=_engine(options), progress=show)
     _show_plan(planned)
     if not options.plan:
         _curate(options, order, planned, Path(options.out))
@@ -87,6 +105,7 @@ def run(options: Namespace) -> None:
 def _order(options: Namespace) -> "Order":
     from vergence.corpus import load_lexicon
     from vergence.curation import Columns, Order, read_target
+    from vergence.curation.writing import PROMPT
     from vergence.random import check_seed
 
     check_seed(options.seed)
@@ -111,6 +130,9 @@ def _order(options: Namespace) -> "Order":
         encoding_size=options.encoding_size,
         bottleneck=options.bottleneck or 0.0,
         temperature=options.temperature,
+        tagger=options.tagger,
+        writer=options.rewriter,
+        prompt=options.prompt or PROMPT,
     )
 
 
@@ -121,7 +143,7 @@ def _curate(options: Namespace, order: "Order", planned: "Planned", out: "Path")
 
     with _progress("editing") as show:
         curation = curate(
-            order, planned, out, workers=_workers(options), shard=(options.shard_id, options.num_shards), progress=show
+            order, planned, out, engine=_engine(options), shard=(options.shard_id, options.num_shards), progress=show
         )
     if curation.done < curation.files:
         say(f"{curation.done} of {curation.files} files are done; edits.parquet and page.html come with the last shard")
@@ -149,6 +171,7 @@ def _about(options: Namespace, planned: "Planned") -> dict[str, object]:
         "target": options.target,
         "labels": options.labels or "none",
         "seed": options.seed,
+        **{name: options[name] for name in ("tagger", "rewriter", "prompt") if options[name]},
         "version": __version__,
         "way back": f"vergence curate {options.out} --undo --out NEW",
     }
@@ -174,7 +197,7 @@ def _undo(options: Namespace, out: "Path") -> None:
     if len(options.paths) != 1:
         raise ConfigError(f"--undo takes the folder of one curation; got {len(options.paths)} names")
     with _progress("turning back") as show:
-        count = undo(Path(options.paths[0]), out, workers=_workers(options), progress=show)
+        count = undo(Path(options.paths[0]), out, engine=_engine(options), progress=show)
     say(f"{count} files as they were, byte for byte: {out / 'captions'}")
 
 
@@ -194,9 +217,7 @@ def _progress(what: str) -> Any:
     return shown()
 
 
-def _workers(options: Namespace) -> int:
-    import os
+def _engine(options: Namespace) -> "Engine":
+    from vergence.engines import Engine
 
-    if options.workers < 0:
-        raise ConfigError(f"--workers must be at least 0; got {options.workers}")
-    return options.workers or os.cpu_count() or 1
+    return Engine(kind=options.engine, workers=options.workers, address=options.ray_address)

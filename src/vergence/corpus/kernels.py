@@ -261,43 +261,103 @@ def _rest(table, classes, width, final, outputs, offsets, data, stamps, hits, la
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
-    """Every occurrence of every form, as rows (caption, form, first code point, code point after the last)."""
-    spans = np.empty((256, 4), np.int64)
-    n = 0
-    places = np.empty(256, np.int64)  # of the code points compared so far: of a run of white space the first
-    for caption in range(len(offsets) - 1):
-        i, end = offsets[caption], offsets[caption + 1]
-        if end - i > len(places):
-            places = np.empty(2 * (end - i), np.int64)
-        state, place, compared, in_space = np.int32(0), 0, 0, False
-        while True:
-            entry = table[state]  # the end of a caption is no word character
-            kind = np.uint16(0)
-            if i < end:
-                code, i = decode(data, i, end) if data[i] >= 128 else (np.int64(data[i]), i + 1)
-                kind = classes[code]
-                entry = table[state + kind]
+def before(data, i, start):
+    """The code point before a place, and where it begins."""
+    i -= 1
+    if data[i] < 128:
+        return np.int64(data[i]), i
+    first = i
+    while first > start and (data[first] & 0xC0) == 0x80:
+        first -= 1
+    code, after = decode(data, first, i + 1)
+    return (code, first) if after == i + 1 else (np.int64(0), i)  # bytes that fit nowhere are taken alone
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _walked_back(classes, length, data, i, start):
+    """Where the last characters that were compared begin and end; a run of white space is one, and is its first."""
+    first, last = i, i
+    compared, in_space = 0, False
+    while i > start:
+        code, p = before(data, i, start)
+        kind = classes[code]
+        if kind == SPACE and in_space:
+            first = p
+            last = i if compared == 1 else last
+        elif kind != ABSENT:
+            if compared == length:
+                break
+            first = p
+            last = i if compared == 0 else last
+            compared += 1
+            in_space = kind == SPACE
+        i = p
+    return first, last
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _fill(table, classes, width, final, outputs, lengths, offsets, data, spans, caption, n):
+    """Fill rows from a caption on; returns the caption that there was no room for, and the number of rows before it."""
+    while caption < len(offsets) - 1:
+        i, end = np.int64(offsets[caption]), np.int64(offsets[caption + 1])
+        start, state, ended, before = i, np.int64(0), False, n
+        while not ended:
+            here = i
+            if i == end:
+                entry = np.int64(table[np.uint64(state)])  # the end of a caption is no word character
+                ended = True
+            elif data[np.uint64(i)] < 128:
+                entry = np.int64(table[np.uint64(state) + classes[data[np.uint64(i)]]])
+                i += 1
             else:
-                i = end + 1
+                code, i = decode(data, i, end)
+                entry = np.int64(table[state + classes[code]])
             if entry < 0:
                 row = state // width
                 if n + final[row + 1] - final[row] > len(spans):
-                    larger = np.empty((2 * len(spans) + final[row + 1] - final[row], 4), np.int64)
-                    larger[:n] = spans[:n]
-                    spans = larger
+                    return caption, before
                 for j in range(final[row], final[row + 1]):
                     form = outputs[j]
                     spans[n, 0], spans[n, 1] = caption, form
-                    spans[n, 2], spans[n, 3] = places[compared - lengths[form]], places[compared - 1] + 1
+                    spans[n, 2], spans[n, 3] = _walked_back(classes, lengths[form], data, here, start)
                     n += 1
                 entry = ~entry
-            if i > end:
-                break
             state = entry
-            if kind != ABSENT and not (kind == SPACE and in_space):
-                places[compared] = place
-                compared += 1
-                in_space = kind == SPACE
-            place += 1
-    return spans[:n]
+        caption += 1
+    return caption, n
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def find_spans(table, classes, width, final, outputs, lengths, offsets, data):
+    """Every occurrence of every form, as rows (caption, form, first byte in `data`, byte after the last)."""
+    spans = np.empty((2 * len(offsets) + 256, 4), np.int64)
+    caption, n = 0, 0
+    while True:
+        # In a loop of its own: one that an array is assigned in counts references for every byte.
+        caption, n = _fill(table, classes, width, final, outputs, lengths, offsets, data, spans, caption, n)
+        if caption == len(offsets) - 1:
+            return spans[:n]
+        larger = np.empty((2 * len(spans) + len(outputs), 4), np.int64)
+        larger[:n] = spans[:n]
+        spans = larger
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def to_points(spans, offsets, data):
+    """Turn places in bytes of the data, in columns 2 and 3 of sorted rows, into code points of their captions."""
+    caption, i, point = np.int64(-1), np.int64(0), np.int64(0)
+    for n in range(len(spans)):
+        if spans[n, 0] != caption:
+            caption, i, point = spans[n, 0], offsets[spans[n, 0]], 0
+        while i < spans[n, 2]:
+            _, i = decode(data, i, offsets[caption + 1]) if data[i] >= 128 else (0, i + 1)
+            point += 1
+        j, after = i, point
+        while j < spans[n, 3]:
+            _, j = decode(data, j, offsets[caption + 1]) if data[j] >= 128 else (0, j + 1)
+            after += 1
+        spans[n, 2], spans[n, 3] = point, after

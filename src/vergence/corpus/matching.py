@@ -22,7 +22,7 @@ from jaxtyping import Int64
 
 from vergence.checks import one_of
 from vergence.corpus.automaton import Automaton, compile_forms
-from vergence.corpus.kernels import find_mentions, find_spans
+from vergence.corpus.kernels import find_mentions, find_spans, to_points
 from vergence.corpus.lexicon import Lexicon
 from vergence.corpus.phrases import brief
 from vergence.corpus.unicode import INVISIBLE, WHITE_SPACE
@@ -157,10 +157,16 @@ class Matcher:
             captions: Text or UTF-8 bytes, without nulls.
 
         Returns:
-            Rows of caption, number of the form, start and end in code points, sorted. Numbers below `n_forms` are forms
-            of the concept in `targets`, those below `n_not_cues` phrases that it excludes, the rest cues.
+            Rows of caption, number of the form, first byte and the one after the last, sorted; bytes are those of
+            `text_buffers`. Numbers below `n_forms` are forms of the concept in `targets`, those below `n_not_cues`
+            phrases that it excludes, the rest cues.
         """
-        return self._spans(captions)
+        a = self._automaton
+        text = text_buffers(captions)
+        found: np.ndarray = find_spans(a.table, a.classes, a.n_classes, a.final, a.outputs, a.lengths, *text)
+        if (found[1:, 2] > found[:-1, 2]).all():
+            return found
+        return found[np.lexsort((found[:, 1], found[:, 3], found[:, 2], found[:, 0]))]
 
     @property
     def targets(self) -> Int64[np.ndarray, " numbers"]:
@@ -230,14 +236,10 @@ class Matcher:
         return said, denied
 
     def _spans(self, chunk: pa.Array) -> np.ndarray:
-        a = self._automaton
-        text = text_buffers(chunk)
-        found: np.ndarray = find_spans(a.table, a.classes, a.n_classes, a.final, a.outputs, a.lengths, *text)
-        places = found[:, 0] << 32 | found[:, 2]
-        if (places[1:] > places[:-1]).all():
-            return found
-        order = np.lexsort((found[:, 1], found[:, 3], found[:, 2], found[:, 0]))
-        return found[order]
+        """Occurrences with their places in code points."""
+        found = self.occurrences(chunk)
+        to_points(found, *text_buffers(chunk))
+        return found
 
 
 @lru_cache(maxsize=8)

@@ -9,20 +9,13 @@ from typing import no_type_check
 import numpy as np
 
 from vergence.compiled import njit
-from vergence.corpus.kernels import decode
 from vergence.curation.codes import (
     CAPTION,
-    CLOSE,
-    COLON,
     COMMA,
     CONJUNCTION,
-    DETERMINER,
     END,
     FACTORS,
     FIRST,
-    GLUE,
-    IN_WORD,
-    INFLECTED,
     INVISIBLE_SIGN,
     KEEP,
     LAST,
@@ -31,180 +24,18 @@ from vergence.curation.codes import (
     MARKUP,
     NONE,
     OMIT,
-    OPEN,
-    OTHER_SIGN,
     OVERLAP,
+    REPLACED,
     RIGHT,
-    SIGN,
     SIGNATURE,
     SLASH,
     SPAN,
     START,
-    STOP,
     VALUE,
     WHITE,
     WIDTH,
-    WORD,
 )
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def back(data, i, start):
-    """Where the character before a place begins."""
-    i -= 1
-    while i > start and (data[i] & 0xC0) == 0x80:
-        i -= 1
-    return i
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def code_at(data, i, end):
-    """The code point at a place, and where the next begins."""
-    if data[i] < 128:
-        return np.int64(data[i]), i + 1
-    return decode(data, i, end)
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def _sign(code, spaced, outer_spaced, leftwards):
-    """The class of a sign: by whether white space parts it from the run, and from what is beyond it."""
-    if code == 44 or code == 0x60C or code == 0x3001:
-        return COMMA
-    if code == 59 or code == 58 or code == 124 or code == 0x2014:
-        return COLON
-    if code == 45 or code == 0x2013:
-        return COLON if spaced and outer_spaced else GLUE
-    if code == 46 or code == 33 or code == 63 or code == 0x2026 or code == 0x3002:
-        return STOP if (spaced if leftwards else outer_spaced) else GLUE
-    if code == 40 or code == 91 or code == 123 or code == 0x201C or code == 0xAB or code == 0x2018:
-        return OPEN
-    if code == 41 or code == 93 or code == 125 or code == 0x201D or code == 0xBB:
-        return CLOSE
-    if code == 34:
-        return OPEN if leftwards != spaced else CLOSE
-    if code == 47:
-        return SLASH
-    if code == 39 or code == 0x2019:
-        return GLUE
-    if code == 38 or code == 43:
-        return CONJUNCTION if spaced and outer_spaced else GLUE
-    if not spaced and code < 128 and code != 60 and code != 62:
-        return GLUE
-    return SIGN
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def _word_class(data, first, last, digests, classes):
-    if 48 <= data[first] <= 57:
-        return DETERMINER
-    digest = np.uint64(0xCBF29CE484222325)
-    for i in range(first, last):
-        b = data[i]
-        if 65 <= b <= 90:
-            b += 32
-        digest = (digest ^ np.uint64(b)) * np.uint64(0x100000001B3)
-    low, high = 0, len(digests)
-    while low < high:
-        middle = (low + high) // 2
-        if digests[middle] < digest:
-            low = middle + 1
-        else:
-            high = middle
-    if low < len(digests) and digests[low] == digest:
-        return np.int64(classes[low])
-    if last - first > 3:
-        z, y, x = data[last - 1] | 32, data[last - 2] | 32, data[last - 3] | 32
-        if (z == 103 and y == 110 and x == 105) or (z == 100 and y == 101):
-            return INFLECTED
-        if z == 115 and y != 115 and y != 117 and y != 105:
-            return INFLECTED
-    return WORD
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def joins(code):
-    """Whether a sign between two letters makes one word of them: a hyphen or an apostrophe."""
-    return code == 45 or code == 39 or code == 0x2019
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def _token_left(data, start, end, i, kinds, digests, classes):
-    """The class of the token before a place, and where it begins."""
-    spaced, kind, p, code = False, OTHER_SIGN, i, np.int64(0)
-    while i > start:
-        p = back(data, i, start)
-        code, _ = code_at(data, p, end)
-        kind = kinds[code]
-        if kind == WHITE:
-            spaced = True
-        elif kind != INVISIBLE_SIGN:
-            break
-        i = p
-    if i == start:
-        return START, start
-    if kind != IN_WORD:
-        outer = p == start
-        if not outer:
-            beyond, _ = code_at(data, back(data, p, start), end)
-            outer = kinds[beyond] != IN_WORD
-        return _sign(code, spaced, outer, True), p
-    first = p
-    while first > start:
-        p = back(data, first, start)
-        code, _ = code_at(data, p, end)
-        if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
-            first = p
-            continue
-        if joins(code) and p > start:
-            q = back(data, p, start)
-            beyond, _ = code_at(data, q, end)
-            if kinds[beyond] == IN_WORD:
-                first = q
-                continue
-        break
-    return _word_class(data, first, i, digests, classes), first
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def _token_right(data, end, i, kinds, digests, classes):
-    """The class of the token after a place, and where it ends."""
-    spaced, kind, q, code = False, OTHER_SIGN, i, np.int64(0)
-    while i < end:
-        code, q = code_at(data, i, end)
-        kind = kinds[code]
-        if kind == WHITE:
-            spaced = True
-        elif kind != INVISIBLE_SIGN:
-            break
-        i = q
-    if i == end:
-        return END, end
-    if kind != IN_WORD:
-        outer = q >= end
-        if not outer:
-            beyond, _ = code_at(data, q, end)
-            outer = kinds[beyond] != IN_WORD
-        return _sign(code, spaced, outer, False), q
-    last = q
-    while last < end:
-        code, q = code_at(data, last, end)
-        if kinds[code] == IN_WORD or kinds[code] == INVISIBLE_SIGN:
-            last = q
-            continue
-        if joins(code) and q < end:
-            beyond, after = code_at(data, q, end)
-            if kinds[beyond] == IN_WORD:
-                last = after
-                continue
-        break
-    return _word_class(data, i, last, digests, classes), last
+from vergence.curation.tokens import asks_for_second, asks_for_third, back, code_at, token_left, token_right
 
 
 @no_type_check
@@ -226,7 +57,7 @@ def _in_tag(data, start, i, end):
 def _listed_apart(data, i, j, kinds, digests, classes):
     """Whether only commas, conjunctions, slashes and white space are between two places."""
     while i < j:
-        kind, after = _token_right(data, j, i, kinds, digests, classes)
+        kind, after = token_right(data, j, i, kinds, digests, classes)
         if kind == END:
             return True
         if kind != COMMA and kind != CONJUNCTION and kind != SLASH:
@@ -293,7 +124,7 @@ def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, 
         offsets: Where captions begin.
         data: Their bytes.
         kinds: What each code point is.
-        digests: Of words, sorted.
+        digests: Of words, in slots (`words.word_classes`).
         classes: Of these words.
         refused: Captions × factors, receives reasons.
 
@@ -361,30 +192,32 @@ def find_runs(spans, targets, factor_of, what_of, value_of, ops, offsets, data, 
         replaced[factor] |= value >= 0
         n += 1
         open_run = True
-    for r in range(n):
-        run = runs[r]
-        begin, end = offsets[run[CAPTION]], offsets[run[CAPTION] + 1]
-        what = 0
-        if run[VALUE] == OMIT:
-            what = what_of[spans[run[LAST_SPAN], 1]]
-        else:
-            what = 2
-        signature = what
-        i, kind = run[FIRST], -1
-        for t in range(3):
-            if kind == START:
-                kind = NONE
-            elif kind != NONE:
-                kind, i = _token_left(data, begin, end, i, kinds, digests, classes)
-            signature = signature << 5 | kind
-            run[LEFT + t] = i
-        i, kind = run[LAST], -1
-        for t in range(2):  # no rule asks for the third
-            if kind == END:
-                kind = NONE
-            elif kind != NONE:
-                kind, i = _token_right(data, end, i, kinds, digests, classes)
-            signature = signature << 5 | kind
-            run[RIGHT + t] = i
-        run[SIGNATURE] = signature << 5
+    _describe(runs, n, spans, what_of, offsets, data, kinds, digests, classes)
     return runs[:n]
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def _describe(runs, n, spans, what_of, offsets, data, kinds, digests, classes):
+    """Put down what stands around each run, and its signature."""
+    for r in range(n):
+        begin, end = offsets[runs[r, CAPTION]], offsets[runs[r, CAPTION] + 1]
+        signature = REPLACED
+        if runs[r, VALUE] == OMIT:
+            signature = what_of[spans[runs[r, LAST_SPAN], 1]]
+        i, nearest, kind = runs[r, FIRST], NONE, NONE
+        for t in range(3):
+            if t == 0 or (t == 1 and kind != START) or (t == 2 and asks_for_third(nearest, kind)):
+                kind, i = token_left(data, begin, end, i, kinds, digests, classes)
+            else:
+                kind = NONE
+            nearest = kind if t == 0 else nearest
+            signature = signature << 5 | kind
+            runs[r, LEFT + t] = i
+        kind, i = token_right(data, end, runs[r, LAST], kinds, digests, classes)
+        runs[r, RIGHT] = i
+        beyond = NONE
+        if asks_for_second(kind):
+            beyond, _ = token_right(data, end, i, kinds, digests, classes)
+        signature = (signature << 5 | kind) << 5 | beyond
+        runs[r, SIGNATURE] = signature << 5

@@ -12,8 +12,8 @@ a word of no list in -ing, -ed or -s."""
 OTHER_SIGN, IN_WORD, WHITE, INVISIBLE_SIGN = range(4)
 """What a code point is: a sign, of a word, white space, or as if it were not there."""
 
-KEEP, OMIT = -1, -2
-"""What to do with a factor in a caption; from 0 on the value that it is to say."""
+KEEP, OMIT, REWRITTEN = -1, -2, -3
+"""What to do with a factor in a caption; from 0 on the value that it is to say. The last is how a model did it."""
 
 ATTRIBUTE, THING, REPLACED, THINGS = range(4)
 """What is taken out: an attribute, such as a colour; a noun; nothing, where other words take the place; a plural."""

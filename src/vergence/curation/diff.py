@@ -14,10 +14,13 @@ import pyarrow as pa
 
 from vergence.corpus.matching import text_buffers
 from vergence.curation.actions import Action, Asked, Asker
+from vergence.curation.codes import KEEP, REWRITTEN
 from vergence.curation.labels import KeyedLabels
 from vergence.curation.mending import REASONS
+from vergence.curation.placing import Placer
 from vergence.curation.rewrite import Edited, Rewriter
 from vergence.curation.splices import draws, gather
+from vergence.curation.writing import Rewriting
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 EDITS = pa.schema(
@@ -53,6 +56,7 @@ class Tally:
         edits: By factor and operator, how many captions.
         refused: By factor and reason, how many captions.
         unlabelled: By factor, captions that lacked a label.
+        rewrites: Captions that a model wrote anew: how many were accepted, and the others by why not.
         samples: By operator, captions before and after.
     """
 
@@ -62,11 +66,12 @@ class Tally:
     edits: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     unlabelled: Counter[str] = field(default_factory=Counter)
+    rewrites: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
         """Add up."""
-        for name in ("counts", "before", "after", "edits", "refused", "unlabelled"):
+        for name in ("counts", "before", "after", "edits", "refused", "unlabelled", "rewrites"):
             getattr(self, name).update(getattr(other, name))
         for operator, found in other.samples.items():
             self.samples.setdefault(operator, []).extend(found)
@@ -81,6 +86,7 @@ class Tally:
                 for name in ("before", "after", "edits", "refused")
             },
             "unlabelled": dict(sorted(self.unlabelled.items())),
+            "rewrites": dict(sorted(self.rewrites.items())),
             "samples": {operator: list(map(list, found)) for operator, found in sorted(self.samples.items())},
         }
 
@@ -92,7 +98,8 @@ class Tally:
             for name in ("before", "after", "edits", "refused")
         }
         samples = {operator: [(old, new) for old, new in found] for operator, found in given["samples"].items()}
-        return cls(Counter(given["counts"]), **pairs, unlabelled=Counter(given["unlabelled"]), samples=samples)
+        single = [Counter(given.get(name, {})) for name in ("counts", "unlabelled", "rewrites")]
+        return cls(single[0], **pairs, unlabelled=single[1], rewrites=single[2], samples=samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +111,16 @@ class Editor:
         actions: What is asked of each factor.
         labels: What images show, by key; `None` without.
         seed: Of all draws.
+        placer: Moves what was added into its phrase; `None` without a tagger.
+        rewriting: Asks a model for what no rule can do; `None` without one.
     """
 
     rewriter: Rewriter
     actions: Sequence[Action]
     labels: KeyedLabels | None
     seed: int
+    placer: Placer | None = None
+    rewriting: Rewriting | None = None
     _asker: Asker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +137,14 @@ class Editor:
         n_factors = len(self.rewriter.names)
         labels = self.labels.of(keys) if self.labels else np.full((len(captions), n_factors), -1, dtype=np.int16)
         asked = self._asker.ask(captions, self.drawn(captions, keys), labels)
-        return self.rewriter.edit(captions, asked.ops, repeated), asked
+        edited = self.rewriter.edit(captions, asked.ops, repeated)
+        if self.placer is not None:
+            edited = self.placer.place(edited)
+        if self.rewriting is not None:
+            kept = asked.ops.copy()
+            kept[[] if repeated is None else repeated] = KEEP
+            edited = self.rewriting.rewrite(edited, kept)
+        return edited, asked
 
     def drawn(self, captions: pa.Array, keys: pa.Array) -> np.ndarray:
         """64 random bits for each caption: of seed, key and text, whatever file and row it is in."""
@@ -151,7 +169,6 @@ class Editor:
         operators, operator_of = self._operators(edited)
         names, factor_of = self._named(edits[:, 4])
         rows = pa.array(edits[:, 0])
-        texts = self.rewriter.phrases
         old = gather(*(edits[:, place] for place in (1, 2)), edited.data)
         raw: list[bytes | None] = [None] * len(edits)
         if raws:
@@ -168,7 +185,7 @@ class Editor:
             pa.array(edited.points[:, 0].astype(np.int32)),
             pa.array(edited.points[:, 1].astype(np.int32)),
             pa.Array.from_buffers(pa.large_string(), len(edits), [None, *map(pa.py_buffer, old)]),
-            pa.array(texts.texts, pa.large_string()).take(pa.array(edits[:, 3])),
+            pa.array(edited.texts, pa.large_string()).take(pa.array(edits[:, 3])),
             pa.array(np.full(len(edits), self.seed)),
             pa.array(raw, pa.large_binary()),
         ]
@@ -183,17 +200,19 @@ class Editor:
     def _operators(self, edited: Edited) -> tuple[list[str], np.ndarray]:
         """What each edit does: by its factor's action; of those that tell, whether anything was said before."""
         kinds = {action.factor: action.kinds for action in self.actions}
-        listed = ["omit", "insert", "correct", "perturb", "balance", "deduplicate"]
+        listed = ["omit", "insert", "correct", "perturb", "balance", "deduplicate", "rewrite"]
         edits = edited.edits
         added = edits[:, 1] == edits[:, 2]
-        place = np.where(edits[:, 4] == 0, len(listed) - 1, 0)
+        place = np.where(edits[:, 4] == 0, listed.index("deduplicate"), 0)
         for k, name in enumerate(self.rewriter.names):
             own = edits[:, 4] >> k & 1 == 1
             given = kinds.get(name, ())
             if "perturb" in given or "balance" in given:
                 place[own] = listed.index(given[0])
             elif "omit" not in given:
-                place[own] = np.where(added[own], 1, 2)
+                # What stands beside an addition, such as its article, is of it.
+                place[own] = np.where(np.isin(edits[own, 0], edits[own & added, 0]), 1, 2)
+        place[edits[:, 5] == REWRITTEN] = listed.index("rewrite")
         return listed, place
 
     def _count(self, edited: Edited, asked: Asked, operators: tuple[list[str], np.ndarray], tally: Tally) -> None:
@@ -214,6 +233,7 @@ class Editor:
                 tally.refused[name, REASONS[reason + 1]] += int(reasons[reason + 1])
             if asked.unlabelled[k]:
                 tally.unlabelled[name] += int(asked.unlabelled[k])
+        tally.rewrites.update(edited.rewrites)
         if repeated := int((edits[:, 4] == 0).sum()):
             tally.edits["captions", "deduplicate"] += repeated
         for operator in np.flatnonzero(np.bincount(place)).tolist():

@@ -206,8 +206,7 @@ class _Recorder:
             if sum(map(len, self._waiting)) >= 1 << 18:
                 self.close()
 
-        texts = self._editor.rewriter.phrases.texts
-        return edited, texts, record
+        return edited, edited.texts, record
 
     def close(self) -> None:
         """Write what waits."""

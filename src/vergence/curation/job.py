@@ -5,28 +5,30 @@ for resuming and the way back `parts/`, what was done to each file, and `aside/`
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from os.path import commonpath
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from vergence.arrow import concatenate
-from vergence.checks import at_least
 from vergence.corpus import BiasEstimate
 from vergence.corpus.counting import digest
 from vergence.corpus.lexicon import Lexicon
 from vergence.curation.diff import Editor, Tally
-from vergence.curation.files import Columns, Done, Places, edit_file, undo_file, watch_file
+from vergence.curation.files import Columns, Done
 from vergence.curation.files import digest as digest_of_file
-from vergence.curation.labels import KeyedLabels, read_labels
+from vergence.curation.labels import read_labels
+from vergence.curation.placing import Tagger
 from vergence.curation.policy import CurationPolicy, plan_curation
-from vergence.curation.rewrite import Rewriter
 from vergence.curation.survey import Survey, refused_shares, repeated
 from vergence.curation.target import Target
+from vergence.curation.work import Shared, Task, edit, look_through, make_editor, places_of, turn_back
+from vergence.curation.writing import PROMPT, Writer
+from vergence.engines import Engine, check_shard, done_by
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import whole
 from vergence.folders import JobFolder
@@ -51,6 +53,9 @@ class Order:
         encoding_size: For expected scores, the model's output size.
         bottleneck: β.
         temperature: τ.
+        tagger: A folder of `transformers` that tells parts of speech, or a function that does; places what is added.
+        writer: A folder of `transformers` that writes text, or a function that does; for what no rule can edit.
+        prompt: What the writer is asked, with {wish} and {caption} once each.
     """
 
     paths: tuple[str, ...]
@@ -62,6 +67,9 @@ class Order:
     encoding_size: int | None = None
     bottleneck: float = 0.0
     temperature: float | None = None
+    tagger: str | Tagger | None = None
+    writer: str | Writer | None = None
+    prompt: str = PROMPT
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +125,16 @@ class Curation:
 
 
 def make_plan(
-    order: Order, *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None
+    order: Order,
+    *,
+    engine: Engine = Engine(),  # noqa: B008 - frozen
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Planned:
     """Look through a corpus and plan what to do; writes nothing.
 
     Args:
         order: What is wanted.
-        workers: Files at a time.
+        engine: Where files are looked through.
         progress: Called with the files seen, and all of them.
 
     Raises:
@@ -132,22 +143,22 @@ def make_plan(
     """
     at_least("workers", workers, 1)
     files = tuple(files_of(order.paths))
+    files = tuple(_files(order.paths))
     labels = read_labels(order.labels, order.lexicon, key_column=order.columns.key) if order.labels else None
     if order.labels and not order.columns.key:
         raise ConfigError("labels are found by key; name the column of keys with --key-column")
+    shared = Shared(
+        job=f"{order.lexicon.fingerprint} {order.labels}", lexicon=order.lexicon, target=order.target,
+        columns=order.columns, labels=_absolute(order.labels), seed=order.seed,
+    )  # fmt: skip
     survey = Survey(order.lexicon, labels)
-    digests: list[np.ndarray] = []
-
-    def seen(part: Part) -> Survey:
-        own = Survey(order.lexicon, labels, remember=order.target.deduplicate)
-        watch_file(part, order.columns, own.see)
-        return own
-
-    with ThreadPoolExecutor(workers) as pool:
-        for count, own in enumerate(pool.map(seen, files), 1):
-            survey.add(own)
-            digests.append(np.concatenate([np.empty(0, np.uint64), *own.digests]))
-            progress(count, len(files))
+    here = replace(shared, editor=make_editor(shared, labels)) if engine.kind == "threads" else shared
+    digests: list[np.ndarray] = [np.empty(0, np.uint64)] * len(files)
+    tasks = _tasks(files, _names(files))
+    for count, (task, own) in enumerate(done_by(engine, look_through, tasks, here), 1):
+        survey.add(own)
+        digests[task.number] = np.concatenate([np.empty(0, np.uint64), *own.digests])
+        progress(count, len(files))
     if not survey.captions:
         raise CorpusError(f"no caption was read from {len(files)} files; name their column with --caption-column")
     before = survey.estimate()
@@ -155,26 +166,32 @@ def make_plan(
         "encoding_size": order.encoding_size, "bottleneck": order.bottleneck, "temperature": order.temperature,
     }  # fmt: skip
     policy = plan_curation(before, order.target, order.lexicon, **training)
-    editor = _editor(order, policy, labels)
-    tried, after = survey.tried(editor)
+    shared = replace(shared, actions=policy.actions)
+    tried, after = survey.tried(make_editor(shared, labels))  # by rules alone, which is quick
     shares = refused_shares(tried, order.target.wishes)
     policy = plan_curation(before, order.target, order.lexicon, refused=shares, **training)
     repeats = repeated(digests) if order.target.deduplicate else []
     by_file = {part.path: again for part, again in zip(files, repeats, strict=False)}
+    editor = make_editor(replace(shared, **_models(order)), labels)
     return Planned(policy, survey, before, after, tried, files, editor, by_file)
 
 
 def curate(
-    order: Order, planned: Planned, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1),
+    order: Order,
+    planned: Planned,
+    out: Path,
+    *,
+    engine: Engine = Engine(),  # noqa: B008 - frozen
+    shard: tuple[int, int] = (0, 1),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Curation:  # fmt: skip
+) -> Curation:
     """Carry out a plan; goes on where it was, if it was killed.
 
     Args:
         order: What is wanted.
         planned: Of the same order.
         out: Folder of the results.
-        workers: Files at a time.
+        engine: Where files are edited; all of its processes see the corpus and `out`. The files do not depend on it.
         shard: (number, of how many): the files of this shard only.
         progress: Called with the files done, and all of the shard.
 
@@ -186,44 +203,42 @@ def curate(
         ConfigError: If the folder holds something else.
         OutputError: If it cannot be written to.
     """
-    at_least("workers", workers, 1)
-    number, shards = shard
-    at_least("num_shards", shards, 1)
-    if not 0 <= number < shards:
-        raise ConfigError(f"shard_id must be in 0..{shards - 1}; got {number}")
-    folder = JobFolder.claim(out, _job(order, planned), present="resume")
-    names = _names(planned.files)
-    own = list(zip(planned.files, names, strict=True))[number::shards]
-
-    def work(item: tuple[Part, str]) -> None:
-        part, name = item
-        if _done(folder, part, name) is None:
-            again = planned.repeats.get(part.path)
-            places = _places(out, part, name)
-            done = edit_file(part, name, places, order.columns, planned.editor, repeated=again)
-            folder.write_result(f"parts/{_key(part, name)}.json", done.to_dict())
-
-    with ThreadPoolExecutor(workers) as pool:
-        for count, _ in enumerate(pool.map(work, own), 1):
-            progress(count, len(own))
+    number, shards = check_shard(shard)
+    job = _job(order, planned)
+    folder = JobFolder.claim(out, job, present="resume")
+    tasks = list(_tasks(planned.files, _names(planned.files), planned.repeats))
+    own = tasks[number::shards]
+    waiting = [task for task in own if _done(folder, task) is None]
+    shared = Shared(
+        job=digest(job), lexicon=order.lexicon, target=order.target, columns=order.columns,
+        labels=_absolute(order.labels), seed=order.seed, actions=planned.policy.actions, out=out.absolute(),
+        editor=planned.editor if engine.kind == "threads" else None, **_models(order),
+    )  # fmt: skip
+    progress(len(own) - len(waiting), len(own))
+    for count, _ in enumerate(done_by(engine, edit, waiting, shared), 1 + len(own) - len(waiting)):
+        progress(count, len(own))
     tally = Tally()
-    finished = [done for part, name in zip(planned.files, names, strict=True) if (done := _done(folder, part, name))]
+    finished = [done for task in tasks if (done := _done(folder, task))]
     for done in finished:
         tally.add(Tally.from_dict(done.tally))
-    if len(finished) == len(planned.files):
-        _gather(out, [_places(out, part, name).edits for part, name in zip(planned.files, names, strict=True)])
-    return Curation(tally, len(finished), len(planned.files), len(own))
+    if len(finished) == len(tasks):
+        _gather(out, [places_of(out, task.name, task.key).edits for task in tasks])
+    return Curation(tally, len(finished), len(tasks), len(own))
 
 
 def undo(
-    out: Path, back: Path, *, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None
+    out: Path,
+    back: Path,
+    *,
+    engine: Engine = Engine(),  # noqa: B008 - frozen
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write the files as they were before `curate`, byte for byte.
 
     Args:
         out: The folder of a curation.
         back: Where the files go; a new folder.
-        workers: Files at a time.
+        engine: Where they are turned back.
         progress: Called with the files done, and all of them.
 
     Returns:
@@ -232,30 +247,23 @@ def undo(
     Raises:
         CorpusError: If the folder holds no curation, or its files are not as they were written.
     """
-    folder = JobFolder(out)
-    job = folder.read_json("job.json")
+    job = JobFolder(out).read_json("job.json")
     if not isinstance(job, dict) or job.get("job") != "curate":
         raise CorpusError(f"{out} holds no curation; name the folder that vergence curate has written")
-    columns = Columns(**job["columns"])
     target = JobFolder.claim(back, {"job": "curate-undo", "of": digest(job)}, present="resume")
-    entries = [(entry["name"], entry["kind"], entry["key"]) for entry in job["files"]]
-
-    def work(entry: tuple[str, str, str]) -> int:
-        name, kind, key = entry
-        found = folder.read_result(f"parts/{key}.json")
-        if found is None:
-            return 0
-        done = Done.from_dict(found)
-        written = target.path / CAPTIONS / name
-        if not (written.is_file() and digest_of_file(written) == done.source):
-            undo_file(done, _of(out, name, key), written, columns, kind)
-        return 1
-
+    tasks = [
+        Task(number, Part(entry["name"], entry["kind"], entry["size"], 0), entry["name"], entry["key"])
+        for number, entry in enumerate(job["files"])
+    ]
+    shared = {
+        "out": out.absolute(),
+        "captions": target.path.absolute() / CAPTIONS,
+        "columns": Columns(**job["columns"]),
+    }
     count = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for number, one in enumerate(pool.map(work, entries), 1):
-            count += one
-            progress(number, len(entries))
+    for number, (_, one) in enumerate(done_by(engine, turn_back, tasks, shared), 1):
+        count += one
+        progress(number, len(tasks))
     if not count:
         raise CorpusError(f"{out}: no file is done, so there is nothing to turn back")
     return count
@@ -271,6 +279,7 @@ def _editor(order: Order, policy: CurationPolicy, labels: KeyedLabels | None) ->
 
 
 def files_of(paths: Iterable[str]) -> Iterator[Part]:
+def _files(paths: Iterable[str]) -> Iterator[Part]:
     """The whole files of a corpus, in the order of their names."""
     known: set[str] = set()
     for part in plan(list(paths), Problems(strict=True)):
@@ -291,18 +300,36 @@ def _key(part: Part, name: str) -> str:
     return sha256(f"{name}\n{part.size}\n{part.kind}".encode()).hexdigest()[:24]
 
 
-def _places(out: Path, part: Part, name: str) -> Places:
-    return _of(out, name, _key(part, name))
+def _tasks(
+    files: Sequence[Part], names: Sequence[str], repeats: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> Iterator[Task]:
+    """A task for each file; whoever does it may stand in another folder."""
+    for number, (part, name) in enumerate(zip(files, names, strict=True)):
+        there = replace(part, path=str(Path(part.path).absolute()))
+        yield Task(number, there, name, _key(part, name), repeats.get(part.path))
 
 
-def _of(out: Path, name: str, key: str) -> Places:
-    return Places(out / CAPTIONS / name, out / "parts" / f"{key}.parquet", out / "aside" / f"{key}.original")
+def _models(order: Order) -> dict[str, Any]:
+    tagger, writer = (_absolute(one) if isinstance(one, str) else one for one in (order.tagger, order.writer))
+    return {"tagger": tagger, "writer": writer, "prompt": order.prompt}
 
 
-def _done(folder: JobFolder, part: Part, name: str) -> Done | None:
+def _known_by(model: Any) -> str:
+    """What a model is told from others by: the files of its folder, or its name."""
+    if not isinstance(model, str):
+        return f"{model.__module__}.{getattr(model, '__qualname__', type(model).__qualname__)}"
+    files = sorted(path for path in Path(model).iterdir() if path.is_file())
+    return digest([(path.name, digest_of_file(path)) for path in files])
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
+
+
+def _done(folder: JobFolder, task: Task) -> Done | None:
     """What became of a file; `None` if it is still to be done."""
-    found = folder.read_result(f"parts/{_key(part, name)}.json")
-    if found is None or not (folder.path / CAPTIONS / name).is_file():
+    found = folder.read_result(f"parts/{task.key}.json")
+    if found is None or not (folder.path / CAPTIONS / task.name).is_file():
         return None
     return Done.from_dict(found)
 
@@ -323,6 +350,8 @@ def _job(order: Order, planned: Planned) -> dict[str, Any]:
         "seed": order.seed,
         "labels": None if order.labels is None else digest_of_file(Path(order.labels)),
         "columns": asdict(order.columns),
+        **({"tagger": _known_by(order.tagger)} if order.tagger else {}),
+        **({"writer": _known_by(order.writer), "prompt": order.prompt} if order.writer else {}),
         "files": [
             {"name": name, "kind": part.kind, "size": part.size, "key": _key(part, name)}
             for part, name in zip(planned.files, names, strict=True)

@@ -5,7 +5,6 @@ from typing import no_type_check
 import numpy as np
 
 from vergence.compiled import njit
-from vergence.curation.around import back, code_at, joins
 from vergence.curation.codes import (
     CAPTION,
     EMPTIED,
@@ -29,6 +28,7 @@ from vergence.curation.codes import (
     VALUE,
     WHITE,
 )
+from vergence.curation.tokens import back, code_at, joins
 
 
 @no_type_check
@@ -39,7 +39,7 @@ def _vowel(b):
 
 @no_type_check
 @njit(nogil=True, cache=True)
-def _wants_an(data, i, end, lower):
+def wants_an(data, i, end, lower):
     """Whether "an" goes before a word: 1 yes, 0 no, -1 not known; by its letters, as in "hour" and "unit"."""
     if i >= end or data[i] >= 128:
         return -1
@@ -51,31 +51,26 @@ def _wants_an(data, i, end, lower):
             return 1
         two = i + 1 < end and data[i] == 49 and (data[i + 1] == 49 or data[i + 1] == 56)
         return int(two and not (i + 2 < end and 48 <= data[i + 2] <= 57)) if 48 <= data[i] <= 57 else -1
-    w = np.zeros(5, np.uint8)
     capitals = 0
-    for k in range(length):
-        if data[i + k] < 97:
-            capitals += 1
-        if k < 5:
-            w[k] = data[i + k] | 32
-    a = w[0]
-    if lower and capitals == length and length <= 4 and not (length > 1 and _vowel(w[1]) and not _vowel(a)):
+    for k in range(min(length, 5)):
+        capitals += data[i + k] < 97
+    a, b = data[i] | 32, data[i + 1] | 32 if length > 1 else 0
+    c, d = data[i + 2] | 32 if length > 2 else 0, data[i + 3] | 32 if length > 3 else 0
+    if lower and capitals == length and length <= 4 and not (length > 1 and _vowel(b) and not _vowel(a)):
         return int(a in (97, 101, 102, 104, 105, 108, 109, 110, 111, 114, 115, 120))  # as letters are called
     if not _vowel(a):
         h = a == 104
-        silent = (w[1] == 111 and w[2] == 117 and w[3] == 114) or (
-            w[1] == 111 and w[2] == 110 and (w[3] == 101 or w[3] == 111)
-        )
-        silent |= w[1] == 101 and w[2] == 105 and w[3] == 114
+        silent = (b == 111 and c == 117 and d == 114) or (b == 111 and c == 110 and (d == 101 or d == 111))
+        silent |= b == 101 and c == 105 and d == 114
         return int(h and silent)
-    if a == 101 and (w[1] == 117 or w[1] == 119):
+    if a == 101 and (b == 117 or b == 119):
         return 0
-    if a == 111 and w[1] == 110 and ((w[2] == 101 and length <= 4) or (w[2] == 99 and w[3] == 101)):
+    if a == 111 and b == 110 and ((c == 101 and length <= 4) or (c == 99 and d == 101)):
         return 0
     if a == 117:
-        if w[1] == 110 and w[2] == 105 and not (w[3] == 110 or w[3] == 109 or w[3] == 100):
+        if b == 110 and c == 105 and not (d == 110 or d == 109 or d == 100):
             return 0
-        if w[1] in (98, 102, 107, 113, 114, 115, 116) and _vowel(w[2]):
+        if b in (98, 102, 107, 113, 114, 115, 116) and _vowel(c):
             return 0
     return 1
 
@@ -315,7 +310,7 @@ def lay_out(
                 wants = -1
                 lower = data[w] >= 97
                 if text > 0:
-                    wants = _wants_an(pool_data, pool_offsets[text], pool_offsets[text + 1], lower)
+                    wants = wants_an(pool_data, pool_offsets[text], pool_offsets[text + 1], lower)
                 else:
                     i = _skip(data, b, end, kinds)
                     told = False
@@ -324,15 +319,15 @@ def lay_out(
                             continue
                         if regions[s, 2] > 0:
                             text_s = regions[s, 2]
-                            wants = _wants_an(pool_data, pool_offsets[text_s], pool_offsets[text_s + 1], lower)
+                            wants = wants_an(pool_data, pool_offsets[text_s], pool_offsets[text_s + 1], lower)
                             told = True
                             break
                         i = _skip(data, max(i, regions[s, 1]), end, kinds)
                     if not told:
-                        wants = _wants_an(data, i, end, lower)
+                        wants = wants_an(data, i, end, lower)
                 # What stood there decides whether the caption cared.
                 first_word = _skip(data, p, end, kinds)
-                had = _wants_an(data, first_word, end, lower)
+                had = wants_an(data, first_word, end, lower)
                 if wants >= 0 and wants != int(is_an) and (had < 0 or had == int(is_an)):
                     variant = wants
                     if not lower:

@@ -4,8 +4,9 @@ What is a mention is what the audit counts as one. What cannot be edited safely 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +20,14 @@ from vergence.curation.codes import ATTRIBUTE, KEEP, OMIT, SIGNATURE, THING, THI
 from vergence.curation.layout import lay_out
 from vergence.curation.mending import mend
 from vergence.curation.phrases import make_phrases, nouns_of, refuse_saying
-from vergence.curation.splices import points, splice, to_bytes
+from vergence.curation.splices import points, splice
 from vergence.curation.words import sign_kinds, word_classes
 from vergence.errors import ConfigError
 
 MOST_FACTORS = 60  # bits of one number
+
+Change: TypeAlias = tuple[int, int, str, int, int]
+"""An edit of a caption: first byte, byte after the last, new text, factors as bits; value, `OMIT` or `REWRITTEN`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +37,13 @@ class Edited:
     Args:
         captions: Text, as many as there were.
         edits: A row for each edit, in order: caption, first byte, byte after the last (of the caption's own bytes),
-            place of the new text in the pool, factors as bits, the value that is to be said or `OMIT`.
+            place of the new text among `texts`, factors as bits, the value that is to be said, `OMIT` or `REWRITTEN`.
         points: First and last place of each in code points.
         refused: Captions × factors: why nothing was edited where something was asked for; 0 elsewhere.
         offsets: Where the captions began in `data`.
         data: Their bytes before.
+        texts: What edits put in.
+        rewrites: Of captions that a model wrote anew, how many were accepted, and the others by why not.
     """
 
     captions: pa.Array
@@ -46,6 +52,41 @@ class Edited:
     refused: UInt8[np.ndarray, "captions factors"]
     offsets: Int64[np.ndarray, " captions_and_one"]
     data: UInt8[np.ndarray, " bytes"]
+    texts: Sequence[str] = ()
+    rewrites: Mapping[str, int] = field(default_factory=dict)
+
+    def before(self, row: int) -> str:
+        """A caption as it was."""
+        return bytes(self.data[self.offsets[row] : self.offsets[row + 1]]).decode()
+
+
+def replaced(edited: Edited, own: Mapping[int, Sequence[Change]], refused: np.ndarray) -> Edited:
+    """The same with other edits in some captions.
+
+    Args:
+        edited: As it is.
+        own: By caption all of its edits, in order.
+        refused: Captions × factors, reasons.
+    """
+    texts = list(edited.texts)
+    known = {text: place for place, text in enumerate(texts)}
+    rows = []
+    for caption, changes in own.items():
+        for first, last, text, factors, value in changes:
+            if text not in known:
+                known[text] = len(texts)
+                texts.append(text)
+            rows.append((caption, first, last, known[text], factors, value))
+    kept = edited.edits[~np.isin(edited.edits[:, 0], list(own))]
+    edits = np.concatenate([kept, np.array(rows, dtype=np.int64).reshape(-1, 6)])
+    edits = np.ascontiguousarray(edits[np.argsort(edits[:, 0], kind="stable")])
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+    pool = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    return replace(
+        edited, captions=_text(*splice(edits, edited.offsets, edited.data, ends, pool)), edits=edits,
+        points=points(edits, edited.offsets, edited.data), refused=refused, texts=texts,
+    )  # fmt: skip
 
 
 class Rewriter:
@@ -88,6 +129,7 @@ class Rewriter:
         self.names = [group.name for group in lexicon.groups]
         self.phrases = make_phrases(lexicon, templates=templates, generic=generic)
         self.matcher = compiled(lexicon, "word")
+        self.templates = templates
         self._noun = np.array(nouns_of(lexicon, nouns), dtype=np.bool_)
         of_form = self._noun[self.matcher.targets[: self.matcher.n_forms]]
         plural = self.phrases.inflection == 1
@@ -138,6 +180,7 @@ class Rewriter:
             refused=refused,
             offsets=offsets,
             data=data,
+            texts=self.phrases.texts,
         )
 
     def _edits(self, captions: pa.Array, ops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +202,12 @@ class Rewriter:
         )  # fmt: skip
         edits[:, 1:3] -= moved
         return refused, edits
+
+    @property
+    def adjectives(self) -> frozenset[int]:
+        """Places of the factors that have no noun among their values, and no template of their own."""
+        nouns = {int(self._factor_of[concept]) for concept in np.flatnonzero(self._noun)}
+        return frozenset(k for k, name in enumerate(self.names) if k not in nouns and name not in self.templates)
 
     def omit(self, captions: Sequence[str], factors: Sequence[str]) -> list[str]:
         """Captions without any mention of some factors; those that cannot be mended stay as they are.
@@ -206,9 +255,8 @@ class Rewriter:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Occurrences in captions that are to be edited, in bytes and weighed; and what is mentioned."""
         found = self.matcher.occurrences(captions)
-        spans = np.zeros((len(found), 6), dtype=np.int64)
+        spans = np.zeros((len(found), 5), dtype=np.int64)
         spans[:, :4] = found
-        to_bytes(spans, offsets, data)
         matcher = self.matcher
         weigh(spans, matcher.targets, matcher.n_forms, matcher.n_not_cues, offsets, data, self._kinds)
         mentioned = np.zeros(ops.shape, dtype=np.bool_)

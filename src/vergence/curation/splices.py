@@ -86,22 +86,3 @@ def draws(offsets, data, key_offsets, key_data, seed):
             digest = (digest ^ np.uint64(data[i])) * prime
         out[n] = digest
     return out
-
-
-@no_type_check
-@njit(nogil=True, cache=True)
-def to_bytes(spans, offsets, data):
-    """Turn places in code points of a caption, in columns 2 and 3, into bytes of the data."""
-    for n in range(len(spans)):
-        begin, end = offsets[spans[n, 0]], offsets[spans[n, 0] + 1]
-        i, point = begin, 0
-        if n > 0 and spans[n - 1, 0] == spans[n, 0] and spans[n, 2] >= spans[n - 1, 5]:
-            i, point = spans[n - 1, 2], spans[n - 1, 5]
-        spans[n, 5] = spans[n, 2]
-        for column in range(2, 4):
-            while point < spans[n, column] and i < end:
-                i += 1
-                while i < end and (data[i] & 0xC0) == 0x80:
-                    i += 1
-                point += 1
-            spans[n, column] = i

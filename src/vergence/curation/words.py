@@ -27,6 +27,7 @@ from vergence.curation.codes import (
     PRONOUN,
     VERB,
     WHITE,
+    WORD,
 )
 
 _WORDS: Mapping[int, str] = MappingProxyType(
@@ -77,18 +78,27 @@ _WORDS: Mapping[int, str] = MappingProxyType(
 
 def word_classes(
     adjectives: Iterable[str] = (), nouns: Iterable[str] = ()
-) -> tuple[UInt64[np.ndarray, " words"], UInt8[np.ndarray, " words"]]:
-    """The digests of words, sorted, and the class of each.
+) -> tuple[UInt64[np.ndarray, " slots"], UInt8[np.ndarray, " slots"]]:
+    """The digests of words in slots, and the class of each: a word is in the first free slot from its digest on.
 
     Args:
         adjectives: More of them, in lower case.
         nouns: Likewise; what is listed above stays what it is.
+
+    Returns:
+        A power of two of slots, 0 and `WORD` where they are free; at least three in four are.
     """
     classes = dict.fromkeys(adjectives, ADJECTIVE) | dict.fromkeys(nouns, NOUN)
     classes |= {word: kind for kind, words in _WORDS.items() for word in words.split()}
-    by_digest = {word_digest(word): kind for word, kind in classes.items()}
-    digests = np.array(sorted(by_digest), dtype=np.uint64)
-    return digests, np.array([by_digest[int(digest)] for digest in digests], dtype=np.uint8)
+    n_slots = 1 << (4 * len(classes)).bit_length()
+    digests, kinds = np.zeros(n_slots, dtype=np.uint64), np.full(n_slots, WORD, dtype=np.uint8)
+    for word, kind in classes.items():
+        digest = word_digest(word)
+        slot = digest & n_slots - 1
+        while digests[slot]:
+            slot = (slot + 1) & n_slots - 1
+        digests[slot], kinds[slot] = digest, kind
+    return digests, kinds
 
 
 def word_digest(word: str) -> int:

@@ -191,7 +191,7 @@ def _preprocessing_of(file: Path) -> Preprocessing:
     return Preprocessing.from_json(read_text(beside))
 
 
-def transformers_model(folder: Path, *, fitted: bool) -> Any:
+def transformers_model(folder: Path, *, fitted: bool, kind: str = "AutoModel") -> Any:
     """A model of `transformers` in a local folder, in evaluation mode; without weights only what its config says."""
     try:
         transformers: Any = importlib.import_module("transformers")
@@ -201,9 +201,9 @@ def transformers_model(folder: Path, *, fitted: bool) -> Any:
     try:
         if not fitted:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-            model = transformers.AutoModel.from_config(config)
+            model = getattr(transformers, kind).from_config(config)
             return model.to(getattr(config, "dtype", None) or torch.float32).eval()
-        model, info = transformers.AutoModel.from_pretrained(
+        model, info = getattr(transformers, kind).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever the files of a folder lead transformers to

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from vergence.corpus import BiasEstimate, wilson
 from vergence.curation import Curation, Planned
+from vergence.curation.writing import ACCEPTED
 from vergence.reports.findings import percent
 from vergence.reports.page import Section, build_page, grid, prose
 from vergence.terminal import grid as terminal_grid
@@ -26,6 +27,7 @@ _TITLES: Mapping[str, str] = {
     "perturb": "Redrawn",
     "balance": "Balanced",
     "deduplicate": "There before, and emptied",
+    "rewrite": "Written anew by the model",
 }
 
 
@@ -109,6 +111,7 @@ def done_lines(curation: Curation) -> list[str]:
         lines.append(f"left as it was: {times:,} captions, {factor}: {reason}")
     for factor, times in sorted(curation.tally.unlabelled.items()):
         lines.append(f"without a label: {times:,} captions, {factor}")
+    lines += [f"written anew by the model: {times:,} captions, {what}" for what, times in _rewrites(curation)]
     for what in ("null", "unusable"):
         if counts[what]:
             lines.append(f"not looked at: {counts[what]:,} captions, {what}")
@@ -273,9 +276,19 @@ def _refused(curation: Curation) -> Markup:
         for what in ("null", "unusable")
         if curation.tally.counts[what]
     ]
+    rows += [["any", f"written anew by the model, {what}", f"{n:,}"] for what, n in _rewrites(curation)[1:]]
     if not rows:
         return prose("Nothing: every edit that was asked for was made.")
     return grid(["factor", "why", "captions"], rows, label="Left as it was", numbers=["captions"])
+
+
+def _rewrites(curation: Curation) -> list[tuple[str, int]]:
+    """What became of captions that a model wrote: those that were taken, then the others by why not."""
+    found = curation.tally.rewrites
+    if not found:
+        return []
+    refused = [(f"refused: {why}", times) for why, times in found.most_common() if why != ACCEPTED]
+    return [("taken", found[ACCEPTED]), *refused]
 
 
 def _strengths(estimate: BiasEstimate | None) -> dict[str, tuple[float, float, float]]:
