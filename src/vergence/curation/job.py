@@ -141,9 +141,7 @@ def make_plan(
         CorpusError: If the corpus cannot be read, or holds no caption.
         ConfigError: If the target needs labels and there are none.
     """
-    at_least("workers", workers, 1)
     files = tuple(files_of(order.paths))
-    files = tuple(_files(order.paths))
     labels = read_labels(order.labels, order.lexicon, key_column=order.columns.key) if order.labels else None
     if order.labels and not order.columns.key:
         raise ConfigError("labels are found by key; name the column of keys with --key-column")
@@ -269,17 +267,7 @@ def undo(
     return count
 
 
-def _editor(order: Order, policy: CurationPolicy, labels: KeyedLabels | None) -> Editor:
-    target = order.target
-    rewriter = Rewriter(
-        order.lexicon, templates=target.templates, generic=target.generic, nouns=target.nouns,
-        allow_empty=target.allow_empty,
-    )  # fmt: skip
-    return Editor(rewriter, policy.actions, labels, order.seed)
-
-
 def files_of(paths: Iterable[str]) -> Iterator[Part]:
-def _files(paths: Iterable[str]) -> Iterator[Part]:
     """The whole files of a corpus, in the order of their names."""
     known: set[str] = set()
     for part in plan(list(paths), Problems(strict=True)):
