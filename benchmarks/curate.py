@@ -1,11 +1,15 @@
 """Curating captions, Parquet to Parquet: how many a second, all of them edited, and how much memory 20 million take.
 
-Every caption says a colour, in frames that need mending; the page and the plan are made too. Two threads. The exactness
-of the first 100,000 is checked: nothing of the colour is found after it, and the undone file is the file.
+Every caption says a colour, in frames that need mending; the plan is made too, and two threads do it. Seconds of the
+processor stand beside those of the clock, which other work on the machine lengthens. Of 100,000 captions it is checked
+that nothing of the colour is found after it, that nothing changed outside of the logged spans, and that the undone file
+is the file.
 """
 
+import resource
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +43,7 @@ def cases() -> Iterator[Case]:
         side = Side(
             make=curated, sizes={"files": 8, "rows": 500_000, "target": target}, small={**tiny, "target": target}
         )
-        title = f"4 M captions in 8 Parquet files, {next(iter(target))}, all edited, 2 threads, end to end"
+        title = f"4 M captions in 8 Parquet files, {next(iter(target))}, 2 threads, end to end"
         yield Case(name=title, ours=side, repeats=1, rounds=2, items=4_000_000)
     large = Side(
         make=curated,
@@ -65,7 +69,9 @@ def captions(n: int, seed: int) -> pa.Table:
 
 def curated(*, files: int, rows: int, target: dict[str, object]) -> Run:
     """A folder of files, curated whole."""
-    folder = Path(tempfile.mkdtemp())
+    held = tempfile.TemporaryDirectory()
+    folder = Path(held.name) / "in"
+    folder.mkdir()
     for number in range(files):
         pq.write_table(captions(rows, number), folder / f"{number:03}.parquet", compression="zstd")
     order = Order(
@@ -76,19 +82,29 @@ def curated(*, files: int, rows: int, target: dict[str, object]) -> Run:
         seed=SEED,
     )
 
-    def run() -> float:
-        out = folder.parent / f"{folder.name}-out"
-        shutil.rmtree(out, ignore_errors=True)
+    def run() -> dict[str, float]:
+        out = Path(held.name) / "out"
+        start = time.process_time()
         done = curate(order, make_plan(order, engine=Engine(workers=2)), out, engine=Engine(workers=2))
+        seconds = time.process_time() - start
         shutil.rmtree(out)
-        return float(done.tally.counts["edited"])
+        counts = done.tally.counts
+        return {
+            "captions edited": counts["edited"],
+            "seconds of the processor": round(seconds, 2),
+            "captions per second of the processor": round(counts["captions"] / seconds),
+            "resident memory at its peak, imports included, in MB": round(
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+            ),
+        }
 
     return run
 
 
 def exactness(*, rows: int) -> Run:
     """Omission from captions with known mentions, and the way back."""
-    folder = Path(tempfile.mkdtemp())
+    held = tempfile.TemporaryDirectory()
+    folder = Path(held.name)
     path = folder / "captions.parquet"
     pq.write_table(captions(rows, 0), path, row_group_size=30_000)
     order = Order(
@@ -96,8 +112,7 @@ def exactness(*, rows: int) -> Run:
     )
 
     def run() -> dict[str, float]:
-        for name in ("out", "back"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        folder = Path(held.name)
         done = curate(order, make_plan(order), folder / "out")
         after = pq.read_table(folder / "out" / "captions" / path.name)
         undo(folder / "out", folder / "back")
@@ -106,8 +121,29 @@ def exactness(*, rows: int) -> Run:
             "captions that mention a colour after it": float(
                 len(np.unique(Matcher(_LEXICON).mentions(after["caption"]).captions))
             ),
+            "captions that differ outside of logged spans": float(_strangers(path, folder / "out")),
             "captions left as they were": float(sum(done.tally.refused.values())),
             "undone file is the file": float(back == path.read_bytes()),
         }
 
     return run
+
+
+def _strangers(path: Path, out: Path) -> int:
+    """Captions that do not follow from what they were and their edits alone."""
+    edits: dict[int, list[tuple[int, int, str, str]]] = {}
+    columns = [pq.read_table(out / "edits.parquet")[name].to_pylist() for name in ("row", "start", "end", "old", "new")]
+    for row, *edit in zip(*columns, strict=True):
+        edits.setdefault(row, []).append((edit[0], edit[1], edit[2], edit[3]))
+    strangers = 0
+    pairs = zip(
+        *(pq.read_table(one)["caption"].to_pylist() for one in (path, out / "captions" / path.name)), strict=True
+    )
+    for row, (before, after) in enumerate(pairs, 1):
+        pieces, reached = [], 0
+        for start, end, old, new in edits.get(row, []):
+            strangers += before[start:end] != old
+            pieces += [before[reached:start], new]
+            reached = end
+        strangers += "".join([*pieces, before[reached:]]) != after
+    return strangers

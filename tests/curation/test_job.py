@@ -224,6 +224,50 @@ def test_odd_captions_are_counted_and_nothing_is_lost(tmp_path: Path) -> None:
     assert captions_of(tmp_path / "empty" / "captions" / "in.parquet")[0] == ""
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "tar"])
+def test_forms_that_are_hard_to_see_are_edited_whole_and_come_back(kind: str, tmp_path: Path) -> None:
+    signs = (Concept("light blue"), Concept("heart", ("❤️",)), Concept("אדום"))
+    lexicon = Lexicon("signs", (Group("hue", signs),))
+    told = {
+        "a light\n blue cup": "a cup",
+        "a ❤️ cup": "a cup",
+        "the ❤ cup": "the cup",
+        "כוס אדום": "כוס",
+        "\u202bכוס אדום\u202c": "\u202bכוס\u202c",
+        "<b>a light blue cup</b>": "<b>a cup</b>",
+        '<i title="light blue">cup</i>': '<i title="light blue">cup</i>',
+        "light blue": "light blue",
+    }
+    table = pd.DataFrame({"key": [f"k{n}" for n in range(len(told))], "caption": list(told), "n": range(len(told))})
+    path = write(tmp_path / "in", kind, table)
+    wanted = Order(
+        paths=(str(path),), lexicon=lexicon, target=target_of({"omit": ["hue"]}, lexicon), columns=Columns(key="key")
+    )
+    done = curate(wanted, make_plan(wanted), tmp_path / "out")
+    assert captions_of(tmp_path / "out" / "captions" / path.name) == list(told.values())
+    assert dict(done.tally.refused) == {
+        ("hue", "it is inside a tag of HTML"): 1,
+        ("hue", "the caption would be empty without it"): 1,
+    }
+    assert done.tally.counts["edited"] + sum(done.tally.refused.values()) == len(told)
+    undo(tmp_path / "out", tmp_path / "back")
+    assert (tmp_path / "back" / "captions" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_policy_that_would_empty_every_caption_says_so_and_changes_none(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "in", "parquet", pd.DataFrame({"key": ["a", "b"], "caption": ["red", "Blue."], "n": [0, 1]})
+    )
+    wanted = order(path, {"omit": ["hue"]})
+    planned = make_plan(wanted)
+    assert planned.policy.unreachable == (
+        "hue: 1e+02 % of the captions that it is to change have no safe place for it",
+    )
+    done = curate(wanted, planned, tmp_path / "out")
+    assert dict(done.tally.refused) == {("hue", "the caption would be empty without it"): 2}
+    assert (tmp_path / "out" / "captions" / path.name).read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_repeated_captions_are_emptied_in_place_and_come_back(kind: str, tmp_path: Path) -> None:
     table = corpus(300)

@@ -140,14 +140,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     labels = {0: "NOUN", 1: "DET"}
     tagger = transformers.BertConfig(
-        vocab_size=save_tokenizer(root / "tagger", words), id2label=labels, label2id={"NOUN": 0, "DET": 1}, **size
+        vocab_size=save_tokenizer(root / "tagger", words=words), id2label=labels, label2id={"NOUN": 0, "DET": 1}, **size
     )
     model = transformers.BertForTokenClassification(tagger)
     torch.nn.init.zeros_(model.classifier.weight)  # every word is a noun
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([1.0, 0.0]))
     model.save_pretrained(root / "tagger")
-    writer = transformers.LlamaConfig(vocab_size=save_tokenizer(root / "writer", words), **size)
+    writer = transformers.LlamaConfig(vocab_size=save_tokenizer(root / "writer", words=words), **size)
     transformers.LlamaForCausalLM(writer).save_pretrained(root / "writer")
     return root
 
@@ -174,5 +174,5 @@ def test_models_in_folders_are_used_and_the_wrong_kind_is_refused(
     assert "holds BertForTokenClassification; needed is one of *ForCausalLM" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "other"), "--tagger", str(tmp_path)]) == 2
     assert "holds no config.json" in capsys.readouterr().err
-    with pytest.raises(CorpusError, match="LlamaForCausalLM"):
+    with pytest.raises(CorpusError, match="holds LlamaForCausalLM"):
         make_plan(with_(order, tagger=str(folders / "writer")))

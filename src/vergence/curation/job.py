@@ -26,7 +26,7 @@ from vergence.curation.placing import Tagger
 from vergence.curation.policy import CurationPolicy, plan_curation
 from vergence.curation.survey import Survey, refused_shares, repeated
 from vergence.curation.target import Target
-from vergence.curation.work import Shared, Task, edit, look_through, make_editor, places_of, turn_back
+from vergence.curation.work import Shared, Task, edit, look_through, make_editor, models, places_of, turn_back
 from vergence.curation.writing import PROMPT, Writer
 from vergence.engines import Engine, check_shard, done_by
 from vergence.errors import ConfigError, CorpusError
@@ -141,6 +141,7 @@ def make_plan(
         CorpusError: If the corpus cannot be read, or holds no caption.
         ConfigError: If the target needs labels and there are none.
     """
+    tagger, writer = models(order.tagger, order.writer)  # before anything that takes long
     files = tuple(files_of(order.paths))
     labels = read_labels(order.labels, order.lexicon, key_column=order.columns.key) if order.labels else None
     if order.labels and not order.columns.key:
@@ -170,7 +171,7 @@ def make_plan(
     policy = plan_curation(before, order.target, order.lexicon, refused=shares, **training)
     repeats = repeated(digests) if order.target.deduplicate else []
     by_file = {part.path: again for part, again in zip(files, repeats, strict=False)}
-    editor = make_editor(replace(shared, **_models(order)), labels)
+    editor = make_editor(replace(shared, tagger=tagger, writer=writer, prompt=order.prompt), labels)
     return Planned(policy, survey, before, after, tried, files, editor, by_file)
 
 
@@ -210,7 +211,8 @@ def curate(
     shared = Shared(
         job=digest(job), lexicon=order.lexicon, target=order.target, columns=order.columns,
         labels=_absolute(order.labels), seed=order.seed, actions=planned.policy.actions, out=out.absolute(),
-        editor=planned.editor if engine.kind == "threads" else None, **_models(order),
+        editor=planned.editor if engine.kind == "threads" else None,
+        tagger=_absolute(order.tagger), writer=_absolute(order.writer), prompt=order.prompt,
     )  # fmt: skip
     progress(len(own) - len(waiting), len(own))
     for count, _ in enumerate(done_by(engine, edit, waiting, shared), 1 + len(own) - len(waiting)):
@@ -297,11 +299,6 @@ def _tasks(
         yield Task(number, there, name, _key(part, name), repeats.get(part.path))
 
 
-def _models(order: Order) -> dict[str, Any]:
-    tagger, writer = (_absolute(one) if isinstance(one, str) else one for one in (order.tagger, order.writer))
-    return {"tagger": tagger, "writer": writer, "prompt": order.prompt}
-
-
 def _known_by(model: Any) -> str:
     """What a model is told from others by: the files of its folder, or its name."""
     if not isinstance(model, str):
@@ -310,8 +307,9 @@ def _known_by(model: Any) -> str:
     return digest([(path.name, digest_of_file(path)) for path in files])
 
 
-def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).absolute())
+def _absolute(given: Any) -> Any:
+    """A path from wherever one stands; anything else as it is."""
+    return str(Path(given).absolute()) if isinstance(given, str) else given
 
 
 def _done(folder: JobFolder, task: Task) -> Done | None:

@@ -113,19 +113,25 @@ def make_editor(shared: Shared, labels: KeyedLabels | None) -> Editor:
         shared.lexicon, templates=target.templates, generic=target.generic, nouns=target.nouns,
         allow_empty=target.allow_empty,
     )  # fmt: skip
-    tagger, writer = shared.tagger, shared.writer
-    if isinstance(tagger, str):
-        from vergence.curation.models import FolderTagger
-
-        tagger = FolderTagger(tagger)
-    if isinstance(writer, str):
-        from vergence.curation.models import FolderWriter
-
-        writer = FolderWriter(writer)
+    tagger, writer = models(shared.tagger, shared.writer)
     matcher = rewriter.matcher
     placer = Placer(tagger, rewriter.phrases, matcher, rewriter.adjectives) if tagger else None
     rewriting = Rewriting(writer, shared.lexicon, matcher, shared.prompt) if writer else None
     return Editor(rewriter, shared.actions, labels, shared.seed, placer, rewriting)
+
+
+def models(tagger: str | Tagger | None, writer: str | Writer | None) -> tuple[Tagger | None, Writer | None]:
+    """What tags and what writes, loaded where it is a folder.
+
+    Raises:
+        CorpusError: If a folder holds no such model.
+    """
+    if isinstance(tagger, str) or isinstance(writer, str):
+        from vergence.curation.models import FolderTagger, FolderWriter
+
+        tagger = FolderTagger(tagger) if isinstance(tagger, str) else tagger
+        writer = FolderWriter(writer) if isinstance(writer, str) else writer
+    return tagger, writer
 
 
 def places_of(out: Path, name: str, key: str) -> Places:
