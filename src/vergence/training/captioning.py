@@ -153,7 +153,7 @@ def caption_source(
         "job": "caption",
         "source": str(Path(source).resolve()),
         "keys": list(first),
-        "captioner": weights_digest(captioner),  # type: ignore[arg-type]
+        "captioner": weights_digest(captioner),
         "decoder": decoder.settings(),
         "batch_size": batch_size,
     }
