@@ -167,6 +167,7 @@ def test_mistakes_are_one_line(run: str, encoder: str, pairs: str, tmp_path: Pat
         (["caption", picture, "--model", str(moved), "--out", out], "is no longer at"),
         (["caption", picture, "--model", run, "--image-encoder", other, "--out", out], "another image encoder"),
         (["caption", picture, "--model", run, "--decoder", "beam", "--width", "0", "--out", out], "width must be >= 1"),
+        (["caption", picture, "--model", run, "--max-length", "99", "--out", out], "max_length must be <= 23"),
         (["captioner", "--data.source", pairs, "--out", x], "the image encoder is missing"),
         (
             ["captioner", "--encoder.model", encoder, "--encoder.side", "64", "--out", x],

@@ -110,7 +110,7 @@ def beam(
     """
     at_least("width", width, 1)
     non_negative("length_penalty", length_penalty)
-    most = _most_words(model, max_length)
+    most = most_words(model, max_length)
     cache = model.begin(tokens)
     batch = len(cache.layers[0][0])
     beams = _Beams.begin(batch, most, device=cache.layers[0][0].device)
@@ -183,7 +183,7 @@ def _said_one_by_one(
     max_length: int | None,
 ) -> Captions:
     """Choose word after word until every caption has its end."""
-    most = _most_words(model, max_length)
+    most = most_words(model, max_length)
     cache: Cache = model.begin(tokens)
     batch, device = len(cache.layers[0][0]), cache.layers[0][0].device
     last, open_ = torch.full((batch,), BEGIN, device=device), torch.ones(batch, dtype=torch.bool, device=device)
@@ -205,8 +205,12 @@ def _log_probabilities(logits: Float[Tensor, "batch n_words"]) -> Float[Tensor, 
     return logits.log_softmax(1)
 
 
-def _most_words(model: QFormer, max_length: int | None) -> int:
-    """Words that may be said: the model has a place for the begin, and one for each word that another follows."""
+def most_words(model: QFormer, max_length: int | None) -> int:
+    """Words that may be said: the model has a place for the begin, and one for each word that another follows.
+
+    Raises:
+        ConfigError: If more are asked for, or less than one.
+    """
     if max_length is None:
         return model.max_length - 1
     at_least("max_length", max_length, 1)

@@ -73,7 +73,7 @@ class QFormer(nn.Module):
         token_dim: Size of an image token, >= 1.
         n_words: How many words are numbered, those of `CaptionVocabulary` with its special ones.
         dim: Size of a query and of a word; a multiple of the number of heads.
-        layers: Layers, >= 1.
+        layers: Layers, >= 2: words see what queries have read of the image in the layer before.
         heads: Attention heads, >= 1.
         queries: Learned queries, >= 1.
         encoding_size: Size of what images and texts are compared by, >= 1.
@@ -117,6 +117,7 @@ class QFormer(nn.Module):
         sizes |= {"encoding_size": encoding_size, "cross_every": cross_every, "expansion": expansion}
         for name, size in sizes.items():
             at_least(name, size, 1)
+        at_least("layers", layers, 2, why="words see what queries read in the layer before")
         at_least("n_words", n_words, N_SPECIAL + 1, why="captions need a word beside the special ones")
         at_least("max_length", max_length, 3, why="a caption is a begin, words and an end")
         if dropout != 0:

@@ -59,7 +59,7 @@ class ViT(nn.Module):
         encoded: Tensor = self.head(self.tokens(image)[:, 0])
         return encoded
 
-    def tokens(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch places width"]:
+    def tokens(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch places dim"]:
         """States at the end: of the class token, then of the patches, row by row."""
         pixels = self.preprocessing(image, dtype=self.head.weight.dtype)
         patches = self.embedding(pixels).flatten(2).transpose(1, 2)
@@ -113,7 +113,7 @@ class ClassTokenTransformer(nn.Module):
 
     def states(
         self, tokens: Float[Tensor, "batch n width"], *, hidden: Bool[Tensor, "batch n"] | None = None
-    ) -> Float[Tensor, "batch places width"]:
+    ) -> Float[Tensor, "batch places dim"]:
         """All states at the end, that of the class token first."""
         x = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], dim=1) + self.places[:, : tokens.shape[1] + 1]
         if hidden is not None:

@@ -19,7 +19,7 @@ from vergence.losses.pairs import check_batch, check_scale, checked, cross_entro
 
 @guarded
 def best_query(
-    z_image: Float[Tensor, "images queries dim"], z_text: Float[Tensor, "texts dim"]
+    z_queries: Float[Tensor, "images queries dim"], z_text: Float[Tensor, "texts dim"]
 ) -> Float[Tensor, "images texts"]:
     r"""How alike images and texts are: the cosine of a text with the query that is nearest to it.
 
@@ -28,7 +28,7 @@ def best_query(
     [li2023] Section 3.1; differs: nothing.
 
     Args:
-        z_image: Queries of each image.
+        z_queries: Queries of each image.
         z_text: Texts.
 
     Returns:
@@ -42,10 +42,10 @@ def best_query(
         tensor([[1., 1., 0.],
                 [0., 0., 1.]])
     """
-    if z_image.ndim != 3 or z_text.ndim != 2 or z_image.shape[2] != z_text.shape[1] or z_image.shape[1] == 0:
-        shapes = f"{tuple(z_image.shape)} and {tuple(z_text.shape)}"
-        raise ShapeError(f"z_image must be (images, queries, dim) and z_text (texts, dim); got {shapes}")
-    return (unit(widen(z_image)) @ unit(widen(z_text)).T).amax(1)
+    if z_queries.ndim != 3 or z_text.ndim != 2 or z_queries.shape[2] != z_text.shape[1] or z_queries.shape[1] == 0:
+        shapes = f"{tuple(z_queries.shape)} and {tuple(z_text.shape)}"
+        raise ShapeError(f"z_queries must be (images, queries, dim) and z_text (texts, dim); got {shapes}")
+    return (unit(widen(z_queries)) @ unit(widen(z_text)).T).amax(1)
 
 
 @guarded

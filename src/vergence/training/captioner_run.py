@@ -1,11 +1,13 @@
 """A run of `vergence captioner`: tokens, training, held-out metrics and the captioner in one folder, resumable."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
 from vergence.checks import one_of
@@ -175,11 +177,11 @@ class _Captioned:
     captions: list[list[str]]
 
     @classmethod
-    def of(cls, pairs: TrainingPairs, rows: Iterable[int]) -> "_Captioned":
+    def of(cls, pairs: TrainingPairs, rows: Int[np.ndarray, " n"]) -> "_Captioned":
         digests = pairs.split["image"][pairs.split["reason"].isna()].tolist()
         first: dict[str, int] = {}
         captions: dict[str, list[str]] = {}
-        for row in map(int, rows):
+        for row in rows.tolist():
             first.setdefault(digests[row], row)
             captions.setdefault(digests[row], []).append(pairs.pairs.texts[row])
         return cls(list(first.values()), list(captions.values()))

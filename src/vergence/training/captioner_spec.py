@@ -33,7 +33,7 @@ class QueryConfig:
 
     Args:
         dim: Size of a query and of a word; a multiple of the number of heads.
-        layers: Layers, >= 1.
+        layers: Layers, >= 2.
         heads: Attention heads, >= 1.
         queries: Learned queries, >= 1.
         encoding_size: Size of what images and texts are compared by, >= 1.

@@ -13,7 +13,7 @@ from typing import Any
 from vergence.checks import at_least, non_negative, one_of, positive
 from vergence.data.pictures import read_pictures
 from vergence.data.rows import Columns
-from vergence.encoders.generation import beam, greedy, nucleus
+from vergence.encoders.generation import beam, greedy, most_words, nucleus
 from vergence.errors import ConfigError, CorpusError
 from vergence.files import JOURNAL, read_json, whole, write_json
 from vergence.folders import JobFolder, WhenPresent
@@ -146,6 +146,7 @@ def caption_source(
     at_least("batch_size", batch_size, 1)
     at_least("workers", workers, 1)
     captioner = load_captioner(run)
+    most_words(captioner.model, decoder.max_length)
     frozen = remembered_tokens(captioner.image, folder=image_encoder, device=device)
     captioner.to(next(frozen.parameters()).device)
     read, first, lost = read_pictures(source, columns)
@@ -153,7 +154,7 @@ def caption_source(
         "job": "caption",
         "source": str(Path(source).resolve()),
         "keys": list(first),
-        "captioner": weights_digest(captioner),  # type: ignore[arg-type]
+        "captioner": weights_digest(captioner),
         "decoder": decoder.settings(),
         "batch_size": batch_size,
     }
@@ -185,6 +186,7 @@ def caption_source(
     left_out = dict(lost) | {key: why for span in spans for key, why in held[span.start]["left_out"].items()}
     if not captions:
         key, reason = next(iter(left_out.items()))
+        _clear(folder)
         raise CorpusError(f"none of {len(keys)} images can be read; {key}: {reason}")
     _write(out, captions)
     summary = {"images": len(captions), "left_out": left_out, "made": {**job, "keys": len(keys)}, **(about or {})}

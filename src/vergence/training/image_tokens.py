@@ -74,7 +74,7 @@ def open_tokens(config: TokenConfig, *, device: str = "cpu") -> tuple[FrozenToke
                 f"side must be {frozen.side}, which {folder} was trained on, or left out; got {config.side}"
             )
     frozen.to("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
-    said = {"folder": str(folder.resolve()), "side": frozen.side, "digest": weights_digest(frozen)}  # type: ignore[arg-type]
+    said = {"folder": str(folder.resolve()), "side": frozen.side, "digest": weights_digest(frozen)}
     return frozen, said
 
 

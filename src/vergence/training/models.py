@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from vergence.checks import one_of
 from vergence.encoders import CONSE_CONFIG, OPEN_CLIP_CONFIG, ConSEPair, OpenClipPair, TransformersPair
@@ -85,7 +85,7 @@ def load_model(
     return model  # type: ignore[no-any-return]
 
 
-def weights_digest(model: ImageTextModel) -> str:
+def weights_digest(model: ImageTextModel | nn.Module) -> str:
     """What tells one model's weights from another's."""
     found = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
