@@ -102,4 +102,6 @@ def run(options: Namespace) -> None:
         rows.append((row["factor"], row["method"].replace("_", " "), row["queries"], *numbers))
     title = f"image + text(target) - text(source), among {done.found.gallery} images; median rank"
     show(grid(headings, rows, title=title, left=("factor", "by")))
+    over = done.gains[(done.gains["over"] == "image_only") & (done.gains["score"] == "recall@1")]
+    say(*(f"{r.factor}: {r.gain:+.3f} [{r.low:+.3f}, {r.high:+.3f}] above the image alone" for r in over.itertuples()))
     say(f"Page: {out / 'page.html'}")

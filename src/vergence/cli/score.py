@@ -65,10 +65,11 @@ def run(options: Namespace) -> None:
             )
             for row in done.concepts.factors.to_dict("records")
         ]
-        headings = ("factor", "precision", "recall", "wrong", "recall by chance")
+        headings = ("factor", "precision", "recall", "wrong", "by chance")
         show(grid(headings, cells, title="what captions say rightly", left=("factor",)))
     say(f"Written: {Path(options.out) / 'scores.json'}")
 
 
 def _share(row: Mapping[Any, Any], name: str) -> str:
-    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+    known = row[name] == row[name]  # not NaN, which it is of nothing
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]" if known else "–"

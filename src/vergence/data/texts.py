@@ -35,10 +35,7 @@ def read_texts(
     for row in _read(path, columns).rows:
         if row.key is not None:
             found.setdefault(row.key, []).append(row.text)
-    texts = {key: [text for text in some if text.strip()] or [""] for key, some in found.items()}
-    if not any(text for some in texts.values() for text in some):
-        raise CorpusError(f"{path} holds no text; name the column of texts: --caption-column")
-    return texts
+    return {key: [text for text in some if text.strip()] or [""] for key, some in found.items()}
 
 
 def _read(path: str | Path, columns: Columns) -> Source:

@@ -13,9 +13,9 @@ concept with the target value, all other factors as they were. Choices here:
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -113,7 +113,9 @@ class Arithmetic:
 
     def _parts(self, by: Sequence[str]) -> Iterator[tuple[dict[str, str], dict[str, pd.DataFrame]]]:
         """The queries that are told apart, by method, in one order of the queries."""
-        groups = self.queries.groupby(list(by), sort=False) if by else [((), self.queries)]
+        groups: Iterable[tuple[Any, pd.DataFrame]] = [((), self.queries)]
+        if by:
+            groups = self.queries.groupby(list(by), sort=False)
         for keys, part in groups:
             by_method = {name: part[part["method"] == name].sort_values("query") for name in METHODS}
             yield dict(zip(by, keys, strict=True)), by_method

@@ -182,8 +182,8 @@ def unit_images(
     if images.ndim > 3:
         raise ShapeError(f"z_image must have shape (images, dim) or (images, queries, dim); got {tuple(images.shape)}")
     dtype = torch.promote_types(torch.promote_types(images.dtype, texts.dtype), torch.float32)
-    dim = images.shape[-1]
-    return unit(images.to(dtype).reshape(-1, dim)).reshape(len(images), -1, dim), unit(texts.to(dtype))
+    dim, shape = images.shape[-1], (len(images), images.shape[1] if images.ndim == 3 else 1, images.shape[-1])
+    return unit(images.to(dtype).reshape(-1, dim)).reshape(shape), unit(texts.to(dtype))
 
 
 def nearest_of_queries(

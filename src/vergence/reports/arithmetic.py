@@ -36,6 +36,7 @@ def page(
     pairs: pd.DataFrame,
     gallery: Gallery,
     *,
+    gains: pd.DataFrame,
     settings: Mapping[str, Any],
     about: Mapping[str, Any],
     notes: Sequence[str] = (),
@@ -47,6 +48,7 @@ def page(
         table: By factor.
         pairs: By factor, source and target.
         gallery: The images.
+        gains: Over each baseline, by factor.
         settings: phrases, step and move.
         about: command, model and seed.
         notes: What the reader must know.
@@ -64,6 +66,7 @@ def page(
     drawn = np.random.default_rng(about["seed"])
     sections = [
         Section("How often the right image is first", _scores(table)),
+        Section("What the texts add", _gains(gains)),
         Section("What the first image is", _outcomes(table)),
         Section("From value to value", _pairs(pairs)),
         *(
@@ -100,6 +103,16 @@ def _scores(table: pd.DataFrame) -> Markup:
         "itself would have been nearest, had it not been left out."
     )
     return grid(("factor", "by", *numbers), rows, label="Scores by factor", numbers=numbers) + prose(note)
+
+
+def _gains(gains: pd.DataFrame) -> Markup:
+    rows = [
+        (_factor(row), _SAID[row["over"]], _between(row, "gain", sign="+"))
+        for row in gains[gains["score"] == "recall@1"].to_dict("records")
+    ]
+    note = "On the same queries; 95 % intervals with concepts drawn with replacement."
+    headings = ("factor", "over", "recall@1 gained")
+    return grid(headings, rows, label="Gain over baselines", numbers=headings[2:]) + prose(note)
 
 
 def _outcomes(table: pd.DataFrame) -> Markup:
@@ -184,6 +197,7 @@ def _factor(row: Mapping[Any, Any]) -> str:
     return words(row["factor"]).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _between(row: Mapping[Any, Any], name: str) -> str:
-    value, low, high = (f"{row[key]:.3f}" for key in (name, f"{name}_low", f"{name}_high"))
+def _between(row: Mapping[Any, Any], name: str, *, sign: str = "-") -> str:
+    ends = ("low", "high") if name == "gain" else (f"{name}_low", f"{name}_high")
+    value, low, high = (f"{row[key]:{sign}.3f}".replace("-", "−") for key in (name, *ends))
     return value if "nan" in low else f"{value} [{low},\N{NO-BREAK SPACE}{high}]"

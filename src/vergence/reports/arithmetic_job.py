@@ -192,5 +192,7 @@ def _write(
         queries.to_parquet(unfinished)
     folder.write_text(
         "page.html",
-        written.page(done.found, done.table, pairs, gallery, settings=settings, about=about, notes=done.notes),
+        written.page(
+            done.found, done.table, pairs, gallery, gains=done.gains, settings=settings, about=about, notes=done.notes
+        ),
     )
