@@ -56,7 +56,7 @@ def expected_and_measured(table: pd.DataFrame, *, width: int = 800) -> Figure:
             axes.set_xlim(-0.06, 1.06)
             axes.set_xlabel("expected before training")
             axes.set_ylabel("measured")
-            quiet(axes)
+            quiet(axes, "left")
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside upper left")
     return figure

@@ -19,6 +19,9 @@ from vergence.training import TrainConfig
 MAIN = 8
 """Output size at which all captions are compared."""
 
+ROOMY = 32
+"""Output size of ceilings: with fewer, labels compete for outputs and some end unlearned (on seeds from 100)."""
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {"smoke": Recipe(training=TrainConfig(epochs=1, batch_size=64)), "cpu": Recipe()}
 )
@@ -78,11 +81,9 @@ class GuidedStudy(Study[Lesson]):
     def finish(self, table: pd.DataFrame, runs: Sequence[Finished[Lesson]]) -> pd.DataFrame:
         """Put floor and ceiling beside every score, and predictions between them."""
         found = beside(table, teacher="captions", floor=FLOOR, ceiling=CEILING, by=_AT)
-        own = table[table["captions"] == CEILING].sort_values("encoding_size")
         by = [name for name in _AT if name != "encoding_size"]
-        at_main = own.assign(far=(own["encoding_size"] - MAIN).abs()).sort_values("far").drop_duplicates(by)
-        elsewhere = table[by].merge(at_main[[*by, "value"]], on=by, how="left")["value"].set_axis(table.index)
-        found["ceiling"] = found["ceiling"].fillna(elsewhere)
+        own = table.loc[table["captions"] == CEILING, [*by, "value"]]
+        found["ceiling"] = table[by].merge(own, on=by, how="left")["value"].set_axis(table.index)
         floor, width = found["floor"], found["ceiling"] - found["floor"]
         # what is not taught lies between nothing and what an untrained encoder tells
         low = np.where(found["predicted_low"] > 0, floor + found["predicted_low"] * width, np.minimum(0, floor))
@@ -168,9 +169,9 @@ def unless_quick(found: Iterable[Claim], table: pd.DataFrame) -> list[Claim]:
 
 
 def ends(seeds: int, sizes: Iterable[int], recipe: Recipe) -> list[Lesson]:
-    """Ceilings at the main size and floors at every size."""
+    """Ceilings with room for all labels, and floors at every size."""
     found = []
     for seed in range(seeds):
-        found.append(Lesson(name=CEILING, encoding_size=MAIN, seed=seed, recipe=recipe))
+        found.append(Lesson(name=CEILING, encoding_size=ROOMY, seed=seed, recipe=recipe))
         found += [Lesson(name=FLOOR, encoding_size=size, seed=seed, recipe=recipe) for size in sorted({*sizes, MAIN})]
     return found

@@ -1,6 +1,6 @@
 """Whether captions that are curated to a target teach what the plan expects: its scores against measured ones.
 
-Captions of three corpora (rich and right, sparse, often wrong) are curated to thirteen targets. The plan sees captions
+Captions of three corpora (rich and right, sparse, often wrong) are curated to fifteen targets. The plan sees captions
 and labels of the training half; it is written down before anything is trained.
 """
 
@@ -33,29 +33,31 @@ SPARSE = (("skin_tone", 0.3), ("gender", 0.5))
 WRONG = (("skin_tone", 0.7), ("gender", 0.5))
 """How often the third corpus redraws what it says of them."""
 
-RICH_FAITHFUL, RICH_FORGET, RICH_BARE = "rich, kept", "rich, tone forgotten", "rich, tone and gender omitted"
-RICH_HALF, RICH_HALF_WRONG = "rich, tone omitted .5", "rich, tone redrawn .5"
+RICH_FAITHFUL, RICH_FORGET, RICH_HALF_WRONG = "rich, kept", "rich, tone forgotten", "rich, tone redrawn .5"
 
 CURATED: Mapping[str, Captions] = MappingProxyType(
     {
         RICH_FAITHFUL: Captions(target="{faithful: [skin_tone, gender, subgroup]}"),
         RICH_FORGET: Captions(target="{forget: [skin_tone]}"),
-        "rich, gender omitted": Captions(target="{omit: [gender]}"),
-        RICH_BARE: Captions(target="{omit: [skin_tone, gender]}"),
-        RICH_HALF: Captions(target="{omit: {skin_tone: 0.5}}"),
+        "rich, both omitted": Captions(target="{omit: [skin_tone, gender]}"),
+        "rich, tone omitted .5": Captions(target="{omit: {skin_tone: 0.5}}"),
+        "rich, gender omitted .6": Captions(target="{omit: {gender: 0.6}}"),
+        "rich, tone omitted .2, gender .8": Captions(target="{omit: {skin_tone: 0.2, gender: 0.8}}"),
+        "rich, tone omitted .8, gender .3": Captions(target="{omit: {skin_tone: 0.8, gender: 0.3}}"),
         RICH_HALF_WRONG: Captions(target="{perturb: {skin_tone: 0.5}}"),
-        "rich, tone redrawn .9": Captions(target="{perturb: {skin_tone: 0.9}}"),
-        "rich, gender redrawn .5": Captions(target="{perturb: {gender: 0.5}}"),
-        "sparse, made faithful": Captions(mention=SPARSE, target="{faithful: [skin_tone, gender]}"),
+        "rich, tone redrawn .9, gender .3": Captions(target="{perturb: {skin_tone: 0.9, gender: 0.3}}"),
+        "rich, tone redrawn .2, gender .6": Captions(target="{perturb: {skin_tone: 0.2, gender: 0.6}}"),
         "sparse, balanced": Captions(mention=SPARSE, target="{balance: {skin_tone: 0.6, gender: 0.8}}"),
-        "sparse, tone inserted, gender out": Captions(
-            mention=SPARSE, target="{insert: [skin_tone], invariant-to: [gender]}"
+        "sparse, gender inserted": Captions(mention=SPARSE, target="{insert: [gender]}"),
+        "sparse, made faithful": Captions(mention=SPARSE, target="{faithful: [skin_tone, gender]}"),
+        "wrong, tone corrected": Captions(redraw=WRONG, target="{correct: [skin_tone]}"),
+        "wrong, tone omitted, gender corrected": Captions(
+            redraw=WRONG, target="{omit: [skin_tone], correct: [gender]}"
         ),
-        "wrong, corrected": Captions(redraw=WRONG, target="{correct: [skin_tone, gender]}"),
-        "wrong, tone omitted": Captions(redraw=WRONG, target="{omit: [skin_tone]}"),
     }
 )
-"""Targets by name, with the corpus that they start from."""
+"""Targets by name, with the corpus that they start from. They differ in how far they go, since a rank correlation of
+expectations that are equal could not reach its bound however true they were."""
 
 SMALL = ((RICH_FAITHFUL, 3), (RICH_FORGET, 2))
 """At the size of the block that is left: factors that all captions tell."""
@@ -71,10 +73,10 @@ class PlannedStudy(GuidedStudy):
     """Curate captions to targets, train on them, and hold scores against the plan's."""
 
     name = "guidance-plan"
-    description = "captions curated to thirteen targets: what the plan expects of each factor, against what is learned"
+    description = "captions curated to fifteen targets: what the plan expects of each factor, against what is learned"
 
     def runs(self, scale: str, seeds: int) -> list[Lesson]:
-        """Every target at the main size, and some at the size of their block."""
+        """Every target at the main size, and two at the size of their block."""
         recipe, found = RECIPES[scale], ends(seeds, [size for _, size in SMALL], RECIPES[scale])
         at_main = list(CURATED)[: 3 if scale == "smoke" else None]
         small = SMALL[: 1 if scale == "smoke" else None]

@@ -1,7 +1,7 @@
 """Captions of rising richness, then of rising faithfulness: what each step teaches, and what it costs.
 
 The poorest captions name the thing and say nothing else; curation inserts subgroup, gender and skin tone one after
-another. Then the wrong captions of `guidance-plan` are corrected, and right ones redrawn: those runs are shared.
+another. Then the wrong captions of `guidance-plan` are corrected, and right ones redrawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +41,8 @@ RUNGS: dict[str, Captions] = {
 LEFT_WRONG, CORRECTED, REDRAWN = "wrong, left so", "wrong, corrected", "rich, tone redrawn .9"
 STEPS: dict[str, Captions] = {
     LEFT_WRONG: Captions(redraw=WRONG, target="{faithful: [subgroup]}"),  # which is right already
-    CORRECTED: CURATED[CORRECTED],
-    REDRAWN: CURATED[REDRAWN],
+    CORRECTED: Captions(redraw=WRONG, target="{correct: [skin_tone, gender]}"),
+    REDRAWN: Captions(target="{perturb: {skin_tone: 0.9}}"),
     RICH_HALF_WRONG: CURATED[RICH_HALF_WRONG],
     RICH_FAITHFUL: CURATED[RICH_FAITHFUL],
 }
