@@ -94,7 +94,9 @@ def scores_over_sweep(
         for axes in grid[:, 0]:
             axes.set_ylabel(score)
         handles = [_handle(number, _WORDS.get(kind, kind)) for kind, number in looks.items()]
-        handles.append(Line2D([], [], color=MUTED, alpha=0.45, linewidth=5, solid_capstyle="butt", label="predicted"))
+        if table[["predicted_low", "predicted_high"]].notna().any(axis=None):
+            bar = Line2D([], [], color=MUTED, alpha=0.45, linewidth=5, solid_capstyle="butt", label="predicted")
+            handles.append(bar)
         if _expectations(table).any():
             handles.append(Line2D([], [], color=MUTED, marker="_", linestyle="none", markersize=7, label="expected"))
         n_columns = min(len(handles), 3) if layout == "wide" else 1

@@ -158,7 +158,18 @@ def by_setting(table: pd.DataFrame) -> pd.DataFrame:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What omitting and redrawing buy out of domain and cost within, against what leaves captions alone."""
-    rows = by_setting(table)
+    return claims_of(by_setting(table), label=TIE.label, cue=TIE.cue, others=_others())
+
+
+def claims_of(rows: pd.DataFrame, *, label: str, cue: str, others: Sequence[str]) -> list[Claim]:
+    """The same of any tie.
+
+    Args:
+        rows: Columns done, seed, factor, probe, metric and value.
+        label: What is read.
+        cue: What goes with it in training.
+        others: Factors that captions say beside these.
+    """
     accuracy = rows[rows["metric"].str.startswith("accuracy")] if len(rows) else rows
     scores = accuracy.pivot_table(index="seed", columns=["done", "probe", "metric"], values="value")
 
@@ -204,25 +215,25 @@ def claims(table: pd.DataFrame) -> list[Claim]:
                     f"{done} over keeping the cue: accuracy, {domain}", gain((done, "plain"), (KEEP, "plain"), domain)
                 )
             )
-    return [*found, *_left(rows)]
+    return [*found, *_left(rows, label, cue, others)]
 
 
-def _left(rows: pd.DataFrame) -> list[Claim]:
+def _left(rows: pd.DataFrame, label: str, cue: str, others: Sequence[str]) -> list[Claim]:
     """What is left of the cue where nothing is tied, above the untrained encoder, and what the others lose."""
     read = rows[(rows["metric"] == "matthews") & (rows["probe"] == LINEAR)] if len(rows) else rows
     found = []
     for done in (OMIT, PERTURB):
-        cue = read[(read["factor"] == TIE.cue) & (read["done"] == done)] if len(read) else read
+        own = read[(read["factor"] == cue) & (read["done"] == done)] if len(read) else read
         found.append(
             Claim(
                 statement=f"{done}: score of the cue where nothing is tied, mean over seeds",
-                measured=cue["value"].mean() if len(cue) else None,
+                measured=own["value"].mean() if len(own) else None,
                 at_most=0.2,
             )
         )
     for done in (KEEP, OMIT, PERTURB, FEW, BOTTLENECK):
         here = read[read["done"] == done] if len(read) else read
-        for what, chosen in (("the label", [TIE.label]), ("the other factors", _others())):
+        for what, chosen in (("the label", [label]), ("the other factors", others)):
             part = here[here["factor"].isin(chosen)] if len(here) else here
             if len(part):
                 found.append(
@@ -254,7 +265,15 @@ def _described(statement: str, difference: Difference | None) -> Claim:
 
 def figures(table: pd.DataFrame) -> dict[str, Drawing]:
     """Accuracy in every domain, by what is done about the cue and how the label is read."""
-    rows = by_setting(table)
+    caption = (
+        "How often the shape is told where the background goes with it as in training, is independent of it, or never "
+        "goes with it. Points are means over seeds, bars the range of the seeds."
+    )
+    return figures_of(by_setting(table), caption)
+
+
+def figures_of(rows: pd.DataFrame, caption: str) -> dict[str, Drawing]:
+    """The same of any tie: columns done, seed, probe, metric, value and those of predictions."""
     rows = rows[rows["metric"].str.startswith("accuracy")] if len(rows) else rows
     if rows.empty:
         return {}
@@ -273,10 +292,6 @@ def figures(table: pd.DataFrame) -> dict[str, Drawing]:
             layout=layout,
         )
         for layout in ("wide", "narrow")
-    )
-    caption = (
-        "How often the shape is told where the background goes with it as in training, is independent of it, or never "
-        "goes with it. Points are means over seeds, bars the range of the seeds."
     )
     return {"domains": Drawing(caption, wide, narrow)}
 
