@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,7 @@ _WORD = re.compile(r"\w+(?:[-'’]\w+)*")  # "medium-dark" and "don't" are one w
 _SPECIAL = ("<pad>", "<unknown>")
 UNKNOWN = 1
 """The number of every word that a vocabulary does not have."""
+V = TypeVar("V", bound="Vocabulary")
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,27 @@ class Vocabulary:
     """
 
     words: tuple[str, ...]
+    special: ClassVar[tuple[str, ...]] = _SPECIAL
 
     def __post_init__(self) -> None:
-        if self.words[:2] != _SPECIAL or len(set(self.words)) != len(self.words):
-            raise ConfigError(f"a vocabulary is unique words after {', '.join(_SPECIAL)}; got {self.words[:4]}")
+        n = len(self.special)
+        if self.words[:n] != self.special or len(set(self.words)) != len(self.words):
+            raise ConfigError(
+                f"a vocabulary is unique words after {', '.join(self.special)}; got {self.words[: n + 2]}"
+            )
+
+    @staticmethod
+    def split(caption: str) -> list[str]:
+        """The words of a caption, in lower case and without punctuation."""
+        return _WORD.findall(unicodedata.normalize("NFC", caption.casefold()))
 
     @classmethod
-    def of(cls, captions: Iterable[str], *, min_count: int = 1) -> "Vocabulary":
+    def of(cls: type[V], captions: Iterable[str], *, min_count: int = 1) -> V:
         """Collect the words that come at least `min_count` times, most frequent first, then by spelling."""
         at_least("min_count", min_count, 1)
-        counts = Counter(word for caption in _several(captions) for word in _words(caption))
+        counts = Counter(word for caption in _several(captions) for word in cls.split(caption))
         kept = [word for word, count in counts.items() if count >= min_count]
-        return cls((*_SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
+        return cls((*cls.special, *sorted(kept, key=lambda word: (-counts[word], word))))
 
     def encode(self, captions: Iterable[str], *, length: int | None = None) -> Int[Tensor, "n length"]:
         """Number the words of captions, padded with 0.
@@ -66,13 +77,12 @@ class Vocabulary:
         """
         if length is not None:
             at_least("length", length, 1)
-        rows = [[self._numbers.get(word, UNKNOWN) for word in _words(caption)] for caption in _several(captions)]
-        width = max((1, *map(len, rows))) if length is None else length
-        tokens = torch.zeros(len(rows), width, dtype=torch.long)
-        for row, numbers in zip(tokens, rows, strict=True):
-            kept = numbers[: len(row)]
-            row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
-        return tokens
+        rows = [self.numbered(caption) for caption in _several(captions)]
+        return padded(rows, length=length)
+
+    def numbered(self, caption: str) -> list[int]:
+        """The numbers of a caption's words."""
+        return [self._numbers.get(word, UNKNOWN) for word in self.split(caption)]
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -83,14 +93,14 @@ class Vocabulary:
 
     def longest(self, captions: Iterable[str]) -> int:
         """Words of the longest of some captions, at least 1: the length that keeps all of each."""
-        return max(1, max((len(_words(caption)) for caption in _several(captions)), default=1))
+        return max(1, max((len(self.split(caption)) for caption in _several(captions)), default=1))
 
     def to_json(self) -> str:
         """Return the words as a JSON list."""
         return json.dumps(self.words, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> "Vocabulary":
+    def from_json(cls: type[V], text: str) -> V:
         """Read what `to_json` wrote.
 
         Raises:
@@ -268,8 +278,14 @@ class TextTransformer(nn.Module):
         return encoded
 
 
-def _words(caption: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFC", caption.casefold()))
+def padded(rows: Sequence[Sequence[int]], *, length: int | None = None) -> Int[Tensor, "n length"]:
+    """Word numbers of several texts as one tensor, padded with 0 to the longest, or to a length that cuts them."""
+    width = max((1, *map(len, rows))) if length is None else length
+    tokens = torch.zeros(len(rows), width, dtype=torch.long)
+    for row, numbers in zip(tokens, rows, strict=True):
+        kept = numbers[: len(row)]
+        row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
+    return tokens
 
 
 def _several(captions: Iterable[str]) -> Iterable[str]:

@@ -18,6 +18,8 @@ from vergence.losses.pairs import check_vectors, checked, unit, widen
 class DiagonalGaussian:
     """A batch of normal distributions with independent dimensions: what a stochastic encoder says of each item.
 
+    Of a model of queries, one distribution for each query of each item.
+
     Args:
         mean: Means.
         log_variance: Logarithms of the variances.
@@ -28,11 +30,13 @@ class DiagonalGaussian:
         (torch.Size([4, 3]), torch.Size([4, 3]), torch.Size([4, 3]))
     """
 
-    mean: Float[Tensor, "batch dim"]
-    log_variance: Float[Tensor, "batch dim"]
+    mean: Float[Tensor, "batch *queries dim"]
+    log_variance: Float[Tensor, "batch *queries dim"]
 
     @classmethod
-    def from_output(cls, output: Float[Tensor, "batch twice_dim"], *, bound: float = 1.0) -> "DiagonalGaussian":
+    def from_output(
+        cls, output: Float[Tensor, "batch *queries twice_dim"], *, bound: float = 1.0
+    ) -> "DiagonalGaussian":
         r"""Read an encoder's output as means and, squashed to (-bound, bound), log-variances.
 
         [almudevar2025] squash by tanh; differs: $b \tanh(x / b)$ for any bound b.
@@ -46,12 +50,12 @@ class DiagonalGaussian:
             ShapeError: If the columns cannot be halved.
         """
         positive("bound", bound)
-        if output.shape[1] % 2:
-            raise ShapeError(f"output must have an even number of columns, means and variances; got {output.shape[1]}")
-        mean, raw = output.chunk(2, dim=1)
+        if output.shape[-1] % 2:
+            raise ShapeError(f"output must have an even number of columns, means and variances; got {output.shape[-1]}")
+        mean, raw = output.chunk(2, dim=-1)
         return cls(mean, bound * torch.tanh(raw / bound))
 
-    def sample(self, *, generator: torch.Generator | None = None) -> Float[Tensor, "batch dim"]:
+    def sample(self, *, generator: torch.Generator | None = None) -> Float[Tensor, "batch *queries dim"]:
         """Draw one sample per item, differentiable in means and variances; drawn on the CPU, then moved."""
         noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
         return self.mean + noise.to(self.mean.device) * (self.log_variance / 2).exp()

@@ -77,7 +77,7 @@ def without_autocast(*representations: Any) -> AbstractContextManager[Any]:
 def _kind(annotation: Any) -> Any:
     """What a representation has to be an instance of; `None` for any other argument."""
     for one in getattr(annotation, "__args__", (annotation,)):
-        if isinstance(one, type) and issubclass(one, AbstractArray):
+        if isinstance(one, type) and issubclass(one, AbstractArray) and "float32" in one.dtypes:
             return Tensor
         if isinstance(one, type) and is_dataclass(one):
             return one

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vergence.checks import non_negative, probability
+from vergence.checks import non_negative, one_of, probability
 from vergence.errors import ConfigError
 from vergence.losses.bottleneck import DiagonalGaussian
 from vergence.losses.multimodal import Pairing, all_pairs, over_pairs
@@ -135,6 +135,45 @@ class PosteriorTerm(WeightedTerm):
     """
 
 
+class OutputTerm(WeightedTerm):
+    """A term on outputs of a model by name, whatever they are: logits of words, queries of images: see `Objective.on`.
+
+    Args:
+        fn: A function of outputs to a scalar.
+        weight: As of `WeightedTerm`.
+        reads: Which output each argument of `fn` is.
+        settings: Further keyword arguments of `fn`, as of `WeightedTerm`.
+
+    Example:
+        >>> from vergence.losses import captioning_loss
+        >>> term = OutputTerm(captioning_loss, 1.0, reads={"logits": "next_words", "ids": "ids"}, label_smoothing=0.1)
+        >>> round(term.of({"next_words": torch.zeros(1, 3, 8), "ids": torch.tensor([[2, 5, 3]])}).item(), 4)
+        2.0794
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Tensor],
+        weight: float | Schedule = 1.0,
+        *,
+        reads: Mapping[str, str],
+        **settings: Any,
+    ) -> None:
+        super().__init__(fn, weight, **settings)
+        self.reads = dict(reads)
+
+    def of(self, outputs: Mapping[str, Any]) -> Tensor:
+        """Return the term, not weighted.
+
+        Raises:
+            ConfigError: If it reads an output that is not there.
+        """
+        for name in self.reads.values():
+            one_of("output", name, outputs)
+        settings = self.settings | {name: module() for name, module in self.learned.items()}
+        return self.fn(**{argument: outputs[name] for argument, name in self.reads.items()}, **settings)
+
+
 class Objective(nn.Module):
     r"""A weighted sum of named terms, $\sum_k w_k L_k$, that also holds what the terms learn.
 
@@ -206,12 +245,35 @@ class Objective(nn.Module):
         z = dict(z_image) if isinstance(z_image, Mapping) else {"image": z_image, "text": z_text}
         drawn = {name: self._draw(part, generator) for name, part in z.items()}
         terms = cast(Mapping[str, WeightedTerm], self.terms)
-        weights = {name: term.weight_at(progress) for name, term in terms.items()}
+        if reading := [name for name, term in terms.items() if isinstance(term, OutputTerm)]:
+            raise ConfigError(f"the term {reading[0]!r} reads outputs by name; call objective.on(outputs)")
         evaluate = partial(over_pairs, pairs=self.pairs, present=present, rows=rows)
         values = {
             name: evaluate(term, _posteriors(name, z) if isinstance(term, PosteriorTerm) else drawn)
             for name, term in terms.items()
         }
+        return self._weighted(values, progress)
+
+    def on(self, outputs: Mapping[str, Any], *, progress: float | None = None) -> LossParts:
+        """Evaluate terms on outputs of a model by name.
+
+        Args:
+            outputs: What any term reads.
+            progress: Share of the training done, in [0, 1]; needed by scheduled weights only.
+
+        Raises:
+            ConfigError: If a term is none on outputs, reads one that is not there, or is scheduled without progress.
+        """
+        values = {}
+        for name, term in self.terms.items():
+            if not isinstance(term, OutputTerm):
+                raise ConfigError(f"the term {name!r} compares two representations; make it an OutputTerm")
+            values[name] = term.of(outputs)
+        return self._weighted(values, progress)
+
+    def _weighted(self, values: Mapping[str, Tensor], progress: float | None) -> LossParts:
+        terms = cast(Mapping[str, WeightedTerm], self.terms)
+        weights = {name: term.weight_at(progress) for name, term in terms.items()}
         total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
         return LossParts(total=total, terms=values, weights=weights)
 
