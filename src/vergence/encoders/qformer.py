@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from vergence.checks import at_least, inside
@@ -123,6 +123,8 @@ class QFormer(nn.Module):
             inside("dropout", dropout, 0, 1)
         if dim % heads:
             raise ConfigError(f"dim must be a multiple of heads; got dim {dim}, heads {heads}")
+        self.settings = {**sizes, "n_words": n_words, "max_length": max_length}
+        self.settings |= {"dropout": dropout, "stochastic": stochastic}
         self.token_dim, self.max_length, self.encoding_size = token_dim, max_length, encoding_size
         self.queries = nn.Parameter(torch.randn(1, queries, dim) * _SPREAD)
         self.bridge = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, dim), nn.LayerNorm(dim))
@@ -148,15 +150,14 @@ class QFormer(nn.Module):
         if tokens.ndim != 3 or tokens.shape[1] == 0 or tokens.shape[2] != self.token_dim:
             raise ShapeError(f"tokens must be (batch, tokens, {self.token_dim}); got {tuple(tokens.shape)}")
         seen = self.bridge(tokens.to(self.word_bias.dtype))
-        x = self.queries.expand(len(tokens), -1, -1)
+        x: Tensor = self.queries
         memory, kept = [], []
         for layer in self._stack():
             memory.append(layer.remember(seen))
-            query, *own = layer.heads_of(x)
-            x = x + layer.attended(query, own[0], own[1])
-            x = layer.widened(layer.informed(x, memory[-1]), layer.query_mlp)
-            kept.append((own[0], own[1]))
-        return Looked(tuple(memory), tuple(kept), self.query_norm(x))
+            query, own = layer.ask(x), layer.tell(x)
+            x = layer.widened(layer.informed(x + layer.attended(query, own), memory[-1]), layer.query_mlp)
+            kept.append(_of_batch(own, len(tokens)))
+        return Looked(tuple(memory), tuple(kept), self.query_norm(x.expand(len(tokens), -1, -1)))
 
     def encode_image(
         self, tokens: Float[Tensor, "batch tokens token_dim"] | Looked
@@ -171,9 +172,17 @@ class QFormer(nn.Module):
         Raises:
             ShapeError: If a text has a word beyond `max_length`.
         """
-        ids = self._fitting(ids)
-        states = self._read(ids, None, mask=_shown(ids))
-        encoded: Tensor = self.text_head(states[:, 0])
+        words = _Words(self._fitting(ids))
+        x, mask = self._embedded(words), words.shown[:, None, None]
+        *stack, last = self._stack()
+        for layer in stack:
+            x = layer.widened(
+                x + words.packed(layer.attended(layer.ask(x, words), layer.tell(x, words), mask)), layer.text_mlp
+            )
+        begun = x[words.first]  # of the last layer, no other word's state is of use
+        query, told = last.ask(begun[:, None]), last.tell(x, words)
+        states = last.widened(begun + last.attended(query, told, mask)[:, 0], last.text_mlp)
+        encoded: Tensor = self.text_head(self.text_norm(states))
         return encoded
 
     def image(self, tokens: Float[Tensor, "batch tokens token_dim"] | Looked) -> Float[Tensor, "batch queries size"]:
@@ -188,16 +197,19 @@ class QFormer(nn.Module):
         self, tokens: Float[Tensor, "batch tokens token_dim"] | Looked, ids: Int[Tensor, "batch length"]
     ) -> Float[Tensor, " batch"]:
         """Logit that each image and text belong together: a mean over queries, which see words and are seen."""
-        ids, memory = self._fitting(ids), self._looked(tokens).memory
-        n = self.queries.shape[1]
-        x = torch.cat([self.queries.expand(len(ids), -1, -1), self._embedded(ids, 0)], dim=1)
-        mask = F.pad(_shown(ids), (n, 0), value=True)
-        for layer, kept in zip(self._stack(), memory, strict=True):
-            query, keys, values = layer.heads_of(x)
-            x = x + layer.attended(query, keys, values, mask)
-            queries = layer.widened(layer.informed(x[:, :n], kept), layer.query_mlp)
-            x = torch.cat([queries, layer.widened(x[:, n:], layer.text_mlp)], dim=1)
-        logits: Tensor = self.match_head(self.query_norm(x[:, :n]))
+        words, looked = _Words(self._fitting(ids)), self._looked(tokens)
+        mask = F.pad(words.shown, (self.queries.shape[1], 0), value=True)[:, None, None]
+        queries: Tensor = self.queries
+        x, stack = self._embedded(words), self._stack()
+        for layer, memory in zip(stack, looked.memory, strict=True):
+            every = _joined(_of_batch(layer.tell(queries), len(ids)), layer.tell(x, words))
+            if layer is not stack[-1]:  # of which no word's state is of use
+                added = words.packed(layer.attended(layer.ask(x, words), every, mask))
+                x = layer.widened(x + added, layer.text_mlp)
+            asked = layer.ask(queries).expand(len(ids), -1, -1, -1)
+            queries = queries + layer.attended(asked, every, mask)
+            queries = layer.widened(layer.informed(queries, memory), layer.query_mlp)
+        logits: Tensor = self.match_head(self.query_norm(queries))
         return logits.mean((1, 2))
 
     def predict(
@@ -208,11 +220,14 @@ class QFormer(nn.Module):
         Raises:
             ShapeError: If a text has a word beyond `max_length`.
         """
-        ids, looked = self._fitting(ids), self._looked(tokens)
-        n, length = self.queries.shape[1], ids.shape[1]
-        earlier = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        states = self._read(ids, looked.layers, mask=F.pad(earlier, (n, 0), value=True))
-        return self._next_words(states)
+        words, looked = _Words(self._fitting(ids)), self._looked(tokens)
+        earlier = words.shown.new_ones(words.length, words.length).tril()
+        mask = F.pad(earlier, (self.queries.shape[1], 0), value=True)
+        x = self._embedded(words)
+        for layer, kept in zip(self._stack(), looked.layers, strict=True):
+            before = _joined(kept, layer.tell(x, words))
+            x = layer.widened(x + words.packed(layer.attended(layer.ask(x, words), before, mask)), layer.text_mlp)
+        return words.spread(self._next_words(x))
 
     def begin(self, tokens: Float[Tensor, "batch tokens token_dim"] | Looked) -> Cache:
         """Keep what the words to come may attend to of images."""
@@ -226,33 +241,19 @@ class QFormer(nn.Module):
         """
         if cache.length >= self.max_length:
             raise ShapeError(f"texts may have {self.max_length} words; got one more. Stop at max_length")
-        x = self._embedded(ids_of_last[:, None], cache.length)
+        x = (self.words(ids_of_last) + self.places[cache.length])[:, None]
         for number, layer in enumerate(self._stack()):
-            query, keys, values = layer.heads_of(x)
-            before = cache.layers[number]
-            kept = (torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2))
-            cache.layers[number] = kept
-            x = layer.widened(x + layer.attended(query, *kept), layer.text_mlp)
+            cache.layers[number] = kept = _joined(cache.layers[number], layer.tell(x))
+            x = layer.widened(x + layer.attended(layer.ask(x), kept), layer.text_mlp)
         cache.length += 1
-        return self._next_words(self.text_norm(x))[:, 0]
+        return self._next_words(x)[:, 0]
 
-    def _read(self, ids: Tensor, before: tuple[Heads, ...] | None, *, mask: Tensor) -> Tensor:
-        """States of words, which attend to what the mask shows of each other and of what is before them."""
-        x = self._embedded(ids, 0)
-        for number, layer in enumerate(self._stack()):
-            query, keys, values = layer.heads_of(x)
-            if before is not None:
-                keys, values = (torch.cat(pair, dim=2) for pair in zip(before[number], (keys, values), strict=True))
-            x = layer.widened(x + layer.attended(query, keys, values, mask), layer.text_mlp)
-        states: Tensor = self.text_norm(x)
-        return states
-
-    def _embedded(self, ids: Tensor, start: int) -> Tensor:
-        embedded: Tensor = self.words(ids) + self.places[start : start + ids.shape[1]]
+    def _embedded(self, words: "_Words") -> Tensor:
+        embedded: Tensor = self.words(words.packed(words.ids)) + self.places[words.place]
         return embedded
 
     def _next_words(self, states: Tensor) -> Tensor:
-        return F.linear(states, self.words.weight, self.word_bias)
+        return F.linear(self.text_norm(states), self.words.weight, self.word_bias)
 
     def _looked(self, tokens: Tensor | Looked) -> Looked:
         return tokens if isinstance(tokens, Looked) else self.look(tokens)
@@ -269,16 +270,37 @@ class QFormer(nn.Module):
         return list(self.layers)  # type: ignore[arg-type]
 
 
+class _Words:
+    """A batch of texts without its padding: what a layer does to each word by itself it does to the packed rows."""
+
+    def __init__(self, ids: Int[Tensor, "batch length"]) -> None:
+        self.ids, self.length = ids, ids.shape[1]
+        self.shown = ids != 0
+        self.shown[:, 0] = True  # of a text of padding alone, its first place
+        self.rows = self.shown.flatten().nonzero()[:, 0]
+        self.place = self.rows % self.length
+        self.first = (self.place == 0).nonzero()[:, 0]
+
+    def packed(self, x: Shaped[Tensor, "batch length *size"]) -> Shaped[Tensor, "words *size"]:
+        """Rows of the words that are there."""
+        return x.flatten(0, 1).index_select(0, self.rows)
+
+    def spread(self, x: Float[Tensor, "words size"]) -> Float[Tensor, "batch length size"]:
+        """Rows back in their places, zeros in the others."""
+        spread = x.new_zeros(self.ids.numel(), x.shape[1]).index_copy(0, self.rows, x)
+        return spread.view(*self.ids.shape, -1)
+
+
 class _Layer(nn.Module):
     """Self-attention of queries and words, cross-attention of queries, a feed-forward network for each of the two."""
 
     def __init__(self, dim: int, heads: int, *, cross: bool, expansion: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.norm, self.mixed, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.cross_norm = nn.LayerNorm(dim) if cross else None
+        self.norm, self.asks, self.tells, self.out = _attention_layers(dim)
+        self.cross = cross
         if cross:
-            self.asked, self.answers, self.answered = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+            self.cross_norm, self.cross_asks, self.cross_tells, self.cross_out = _attention_layers(dim)
         self.query_mlp, self.text_mlp = (
             nn.Sequential(
                 nn.LayerNorm(dim), nn.Linear(dim, expansion * dim), nn.GELU(), nn.Linear(expansion * dim, dim)
@@ -287,28 +309,34 @@ class _Layer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def heads_of(self, x: Tensor) -> list[Tensor]:
-        """Queries, keys and values of self-attention, each (batch, heads, places, dim / heads)."""
-        return self._split(self.mixed(self.norm(x)), 3)
+    def ask(self, x: Tensor, words: _Words | None = None) -> Tensor:
+        """What asks in self-attention, (batch, heads, places, dim / heads); of words, where they stand."""
+        (asked,) = self._split(_spread(self.asks(self.norm(x)), words), 1)
+        return asked
 
-    def attended(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    def tell(self, x: Tensor, words: _Words | None = None) -> Heads:
+        """Keys and values of self-attention, likewise."""
+        keys, values = self._split(_spread(self.tells(self.norm(x)), words), 2)
+        return keys, values
+
+    def attended(self, query: Tensor, told: Heads, mask: Tensor | None = None) -> Tensor:
         """What self-attention adds."""
-        added: Tensor = self.dropout(self.out(_attention(query, keys, values, mask)))
+        added: Tensor = self.dropout(self.out(_attention(query, told, mask)))
         return added
 
     def remember(self, seen: Tensor) -> Heads | None:
         """Keys and values of image tokens, if this layer looks at them."""
-        if self.cross_norm is None:
+        if not self.cross:
             return None
-        keys, values = self._split(self.answers(seen), 2)
+        keys, values = self._split(self.cross_tells(seen), 2)
         return keys, values
 
     def informed(self, x: Tensor, memory: Heads | None) -> Tensor:
         """Queries, with what they read of image tokens."""
-        if self.cross_norm is None or memory is None:
+        if memory is None:
             return x
-        (query,) = self._split(self.asked(self.cross_norm(x)), 1)
-        read: Tensor = self.dropout(self.answered(_attention(query, *memory, None)))
+        (asked,) = self._split(self.cross_asks(self.cross_norm(x)), 1)
+        read: Tensor = self.dropout(self.cross_out(_attention(asked.expand(len(memory[0]), -1, -1, -1), memory)))
         return x + read
 
     def widened(self, x: Tensor, mlp: nn.Module) -> Tensor:
@@ -322,17 +350,28 @@ class _Layer(nn.Module):
         return list(x.view(batch, places, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
 
 
-def _attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def _attention_layers(dim: int) -> tuple[nn.Module, ...]:
+    """Norm before, what asks, keys and values, what comes out."""
+    return nn.LayerNorm(dim), nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+
+
+def _attention(asked: Tensor, told: Heads, mask: Tensor | None = None) -> Tensor:
     """Scaled dot products over heads, which are put side by side again."""
-    found = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    found = F.scaled_dot_product_attention(asked, *told, attn_mask=mask)
     return found.transpose(1, 2).flatten(2)
 
 
-def _shown(ids: Int[Tensor, "batch length"]) -> Bool[Tensor, "batch 1 1 length"]:
-    """Which words can be attended to: all but padding; of a text of padding alone, its first place."""
-    shown = ids != 0
-    shown[:, 0] = True
-    return shown[:, None, None]
+def _spread(x: Tensor, words: _Words | None) -> Tensor:
+    return x if words is None else words.spread(x)
+
+
+def _of_batch(told: Heads, batch: int) -> Heads:
+    """The same for every item, where it is the same: queries that have seen no image yet."""
+    return told[0].expand(batch, -1, -1, -1), told[1].expand(batch, -1, -1, -1)
+
+
+def _joined(first: Heads, then: Heads) -> Heads:
+    return torch.cat([first[0], then[0]], dim=2), torch.cat([first[1], then[1]], dim=2)
 
 
 def _rows(kept: Heads, rows: Tensor) -> Heads:

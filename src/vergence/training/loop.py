@@ -143,13 +143,11 @@ def train(
         checkpoints = Checkpoints(out / "checkpoints") if out else None
         streams = spawn(generator, config.epochs)
         about = _about(config, objective, pairs=batches.total, seed=streams[0].initial_seed())
-        done, history = (
-            _started(checkpoints, modules, step.optimizers, about, resume=resume) if checkpoints else (0, [])
-        )
+        done, history = started(checkpoints, modules, step.optimizers, about, resume=resume) if checkpoints else (0, [])
         _refuse_other_epochs(of_each_process(done, device=accelerator.device))
-        display = progress or stack.enter_context(_display(shown=accelerator.is_main_process))
+        shown = progress or stack.enter_context(display(shown=accelerator.is_main_process))
         steps = len(batches.sizes) // config.accumulation
-        bar = display.add_task(label, total=config.epochs * steps, completed=done * steps)
+        bar = shown.add_task(label, total=config.epochs * steps, completed=done * steps)
         if progress:
             stack.callback(progress.remove_task, bar)
         for epoch, epoch_generator in enumerate(streams):
@@ -165,10 +163,10 @@ def train(
                     epoch=epoch,
                     generator=epoch_generator,
                     augment=augment,
-                    advance=partial(display.advance, bar),
+                    advance=partial(shown.advance, bar),
                 )
             encoder.eval()
-            _refuse_broken_weights(modules)
+            refuse_broken_weights(modules)
             end = EpochEnd(epoch=epoch + 1, epochs=config.epochs, encoder=encoder, losses=losses)
             metrics = dict(evaluate(end)) if evaluate else {}
             row = {"epoch": epoch + 1, "rate": config.rate_at((epoch + 1) / config.epochs), **losses}
@@ -176,7 +174,7 @@ def train(
             accelerator.log({**losses, **metrics}, step=epoch + 1)
             if checkpoints and out:
                 if accelerator.is_main_process:
-                    _write_history(out, history, about_data)
+                    write_history(out, history, about_data)
                 about_now = {**about, "history": history}
                 checkpoints.save(epoch + 1, modules, step.optimizers, about_now, best=_best(config, history))
             for callback in callbacks if accelerator.is_main_process else ():
@@ -332,7 +330,7 @@ def _about(config: TrainConfig, objective: Objective, *, pairs: int, seed: int) 
     return {**asdict(config), **weights, "number of pairs": pairs, "generator's first split": seed}
 
 
-def _started(
+def started(
     checkpoints: Checkpoints,
     modules: dict[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
@@ -365,14 +363,14 @@ def _best(config: TrainConfig, history: Sequence[Mapping[str, float]]) -> int | 
     return stop.best(history) or None if stop and stop.restore_best else None
 
 
-def _write_history(out: Path, history: Sequence[Mapping[str, object]], about_data: Mapping[str, object] | None) -> None:
+def write_history(out: Path, history: Sequence[Mapping[str, object]], about_data: Mapping[str, object] | None) -> None:
     """Write a line for each epoch; the first also says what else is known of the pairs."""
     first, *rest = history
     lines = [{**first, **(about_data or {})}, *rest]
     write_text(out / "history.jsonl", "".join(json.dumps(line) + "\n" for line in lines), of_job=True)
 
 
-def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
+def refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
     """A finite loss can have an infinite gradient: without this, a checkpoint of such weights would be saved."""
     for module in modules.values():
         for name, weight in module.named_parameters():
@@ -381,6 +379,6 @@ def _refuse_broken_weights(modules: Mapping[str, nn.Module]) -> None:
                 raise diverged(f"weights of {name} are NaN or infinite")
 
 
-def _display(*, shown: bool) -> Progress:
+def display(*, shown: bool) -> Progress:
     """A bar on the terminal, with the time left; nothing where errors go to a file."""
     return bars(MofNCompleteColumn(), TimeRemainingColumn(compact=True), shown=shown)
