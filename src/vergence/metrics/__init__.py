@@ -1,6 +1,7 @@
 """What a representation captures and how well two of them align: tensors or NumPy arrays in, numbers out."""
 
 from vergence.metrics.alignment import CKA, cka, procrustes, svcca
+from vergence.metrics.arithmetic import Arithmetic, arithmetic
 from vergence.metrics.canonical import CanonicalSpectrum, Strength, canonical_spectrum
 from vergence.metrics.captions import CaptionScore, bleu, cider, rouge_l, tokenize
 from vergence.metrics.concepts import concepts_of
@@ -43,6 +44,7 @@ from vergence.metrics.size import EncodingSize, suggest_encoding_size
 __all__ = [
     "CKA",
     "MLP",
+    "Arithmetic",
     "BlockIdentifiability",
     "CanonicalSpectrum",
     "CaptionScore",
@@ -67,6 +69,7 @@ __all__ = [
     "Ridge",
     "Strength",
     "alignment_table",
+    "arithmetic",
     "bleu",
     "block_identifiability",
     "canonical_spectrum",

@@ -124,7 +124,7 @@ class _Expected:
 
     name: str
     kind: str  # Float, Integer or Shaped
-    sizes: tuple[str, ...]  # names of its dimensions, the last with a star if it stands for any number of them
+    sizes: tuple[str, ...]  # names of its dimensions, one with a star if it stands for any number of them
     optional: bool
 
     @classmethod
@@ -142,9 +142,8 @@ class _Expected:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
             found = tensor.layout if tensor.layout != torch.strided else tensor.dtype
             raise ShapeError(f"{self.name} must be a dense array of real numbers; got {found}")
-        if len(self.sizes) != tensor.ndim and not (
-            self.sizes[-1].startswith("*") and tensor.ndim >= len(self.sizes) - 1
-        ):
+        starred = any(size.startswith("*") for size in self.sizes)
+        if len(self.sizes) != tensor.ndim and not (starred and tensor.ndim >= len(self.sizes) - 1):
             raise ShapeError(f"{self.name} must have shape ({', '.join(self.sizes)}); got {tuple(tensor.shape)}")
         if 0 in tensor.shape[1:]:
             raise ShapeError(f"{self.name} must have at least one column; got shape {tuple(tensor.shape)}")
@@ -163,13 +162,21 @@ def _agree(arrays: Mapping[str, tuple[tuple[str, ...], Tensor]]) -> None:
     """Require dimensions of one name to be of one size."""
     found: dict[str, Any] = {}
     for sizes, tensor in arrays.values():
-        for place, size in enumerate(sizes):
-            seen = tuple(tensor.shape[place:]) if size.startswith("*") else tensor.shape[place]
+        for size, seen in zip(sizes, _sizes_seen(sizes, tuple(tensor.shape)), strict=True):
             if found.setdefault(size, seen) != seen:
                 shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, (_, tensor) in arrays.items())
                 if size == next(iter(arrays.values()))[0][0]:
                     raise ShapeError(f"rows must pair one to one, and there must be some; got {shapes}")
                 raise ShapeError(f"shapes differ: {shapes}; {size.strip('*')!r} must be one and the same")
+
+
+def _sizes_seen(sizes: tuple[str, ...], shape: tuple[int, ...]) -> list[int | tuple[int, ...]]:
+    """How large each named dimension is; that with a star has all that the others leave."""
+    star = next((place for place, size in enumerate(sizes) if size.startswith("*")), None)
+    if star is None:
+        return list(shape)
+    end = len(shape) - (len(sizes) - star - 1)
+    return [*shape[:star], shape[star:end], *shape[end:]]
 
 
 def _from_numpy(name: str, value: Any) -> Tensor:

@@ -1,4 +1,7 @@
-"""Cross-modal retrieval: where the right item ranks among all, ties at their expected value, in blocks of rows."""
+"""Cross-modal retrieval: where the right item ranks among all, ties at their expected value, in blocks of rows.
+
+An image is one vector, or several (of a query transformer's queries) of which the one that is nearest to a text counts.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,6 +63,22 @@ class Ranks:
         """Expected rank of the first relevant item, from 1, if tied items come in random order."""
         return self.better + (self.tied + 1) / (self.tied_relevant + 1).double()
 
+    def reciprocal_ranks(self) -> Float[Tensor, "queries"]:
+        r"""Expected reciprocal of the rank of the first relevant item, if tied items come in random order; in (0, 1].
+
+        With $b$ better items, and $r$ relevant of $e$ tied: $\sum_j \binom{e-j}{r-1} / \binom{e}{r} / (b + j)$ over its
+        places $j$ among the tied.
+        """
+        found = 1 / (self.better + 1).double()
+        open_ones = (self.tied > self.tied_relevant).nonzero()[:, 0]
+        counts = torch.stack([self.better, self.tied, self.tied_relevant], dim=1)[open_ones]
+        alike, which = torch.unique(counts, dim=0, return_inverse=True)
+        for number, (better, tied, relevant) in enumerate(alike.double().unbind()):
+            place = torch.arange(1.0, float(tied - relevant) + 2, dtype=torch.float64, device=found.device)
+            log_first = _log_choose(tied - place, relevant - 1) - _log_choose(tied, relevant)
+            found[open_ones[which == number]] = (log_first.exp() / (better + place)).sum()
+        return found
+
     def median_rank(self) -> float:
         """Median over queries of the expected rank; in [1, gallery]."""
         return float(self.expected_ranks().quantile(0.5))
@@ -87,21 +106,22 @@ class Retrieval:
 
 @guarded
 def retrieve(
-    z_image: Float[Array, "images dim"],
+    z_image: Float[Array, "images *queries dim"],
     z_text: Float[Array, "texts dim"],
     *,
     image_of_text: Integer[Array, "texts"] | None = None,
 ) -> Retrieval:
     """Rank all images for every text and all texts for every image by cosine, in one pass over blocks of texts.
 
-    Scores that differ by no more than eight units of rounding count as tied. An image query is answered by any of its
-    texts. Cost O(images × texts × dim), memory one block of texts. Computed in the width of the inputs, at least
-    float32.
+    An image that has several vectors is as similar to a text as the nearest of them. Scores that differ by no more than
+    eight units of rounding count as tied. An image query is answered by any of its texts. Cost O(images × queries ×
+    texts × dim), memory one block of texts. Computed in the width of the inputs, at least float32.
 
-    Source: [radford2021] for the protocol; with several captions per image as usual on COCO and Flickr30k.
+    Source: [radford2021] for the protocol; with several captions per image as usual on COCO and Flickr30k;
+    [almudevar2025] for several vectors of an image.
 
     Args:
-        z_image: Image representations; rows are scaled to unit norm, rows of zeros stay zero.
+        z_image: Image representations; vectors are scaled to unit norm, those of zeros stay zero.
         z_text: Text representations, of the same width.
         image_of_text: Row of `z_image` that each text describes; `None` if texts and images pair one to one.
 
@@ -116,24 +136,24 @@ def retrieve(
         >>> found = retrieve(z[:3], z[[0, 1, 1, 3]], image_of_text=torch.tensor([0, 1, 2, 2]))
         >>> found.image_retrieval.recall(1), found.text_retrieval.recall(1)
         (0.58..., 0.66...)
+        >>> retrieve(z.reshape(2, 2, 4), z[[1, 2]]).image_retrieval.recall(1)  # two vectors for each image
+        1.0
     """
-    images, texts = sound(z_image=z_image, z_text=z_text)
-    dtype = torch.promote_types(torch.promote_types(images.dtype, texts.dtype), torch.float32)
-    images, texts = unit(images.to(dtype)), unit(texts.to(dtype))
+    images, texts = unit_images(z_image, z_text)
     target = _targets(images, texts, image_of_text)
-    slack = 8 * torch.finfo(images.dtype).eps
-    own = (texts * images[target]).sum(1)
+    slack = slack_of(images)
+    step = max(1, _BLOCK // (len(images) * images.shape[1]))
+    blocks = [slice(start, start + step) for start in range(0, len(texts), step)]
+    own = torch.cat([torch.einsum("td,tqd->tq", texts[some], images[target[some]]).amax(1) for some in blocks])
     best = torch.full((len(images),), -torch.inf, dtype=own.dtype, device=own.device)
     best.scatter_reduce_(0, target, own, "amax")
 
     image_counts: list[tuple[Tensor, Tensor]] = []
     text_better, text_tied = torch.zeros_like(best, dtype=torch.long), torch.zeros_like(best, dtype=torch.long)
-    step = max(1, _BLOCK // len(images))
-    for start in range(0, len(texts), step):
-        block = slice(start, start + step)
-        scores = texts[block] @ images.T
-        image_counts.append(_count(scores, own[block, None], slack, dim=1))
-        better, tied = _count(scores, best, slack, dim=0)
+    for block in blocks:
+        scores = nearest_of_queries(texts[block], images)
+        image_counts.append(count_above(scores, own[block, None], slack, dim=1))
+        better, tied = count_above(scores, best, slack, dim=0)
         text_better += better
         text_tied += tied
     described = torch.bincount(target, minlength=len(images)) > 0
@@ -150,7 +170,37 @@ def retrieve(
     )
 
 
-def _count(
+def unit_images(
+    z_image: Float[Array, "images *queries dim"], z_text: Float[Array, "texts dim"]
+) -> tuple[Float[Tensor, "images vectors dim"], Float[Tensor, "texts dim"]]:
+    """Both sides with vectors of unit length and one type, at least float32; an image that has one has one query.
+
+    Raises:
+        ShapeError: If images have several dimensions of queries, or an entry is NaN.
+    """
+    images, texts = sound(z_image=z_image, z_text=z_text)
+    if images.ndim > 3:
+        raise ShapeError(f"z_image must have shape (images, dim) or (images, queries, dim); got {tuple(images.shape)}")
+    dtype = torch.promote_types(torch.promote_types(images.dtype, texts.dtype), torch.float32)
+    dim = images.shape[-1]
+    return unit(images.to(dtype).reshape(-1, dim)).reshape(len(images), -1, dim), unit(texts.to(dtype))
+
+
+def nearest_of_queries(
+    z: Float[Tensor, "texts dim"], images: Float[Tensor, "images vectors dim"]
+) -> Float[Tensor, "texts images"]:
+    """Similarity of each vector to the vector of each image that is nearest to it."""
+    n, queries, dim = images.shape
+    scores: Tensor = z @ images.reshape(-1, dim).T
+    return scores if queries == 1 else scores.reshape(len(z), n, queries).amax(2)
+
+
+def slack_of(z: Float[Tensor, "*shape"]) -> float:
+    """By how much two similarities may differ and still count as tied."""
+    return 8 * torch.finfo(z.dtype).eps
+
+
+def count_above(
     scores: Float[Tensor, "texts images"], relevant: Float[Tensor, "..."], slack: float, *, dim: int
 ) -> tuple[Tensor, Tensor]:
     """How many scores are above the relevant one, and how many are the same."""
@@ -172,5 +222,9 @@ def _targets(images: Tensor, texts: Tensor, image_of_text: Array | None) -> Inte
     return target
 
 
-def _log_factorial(n: Float[Tensor, "queries"]) -> Float[Tensor, "queries"]:
+def _log_factorial(n: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.lgamma(n + 1)
+
+
+def _log_choose(n: Float[Tensor, "*n"], k: Float[Tensor, "*k"]) -> Float[Tensor, "*n"]:
+    return _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k)
