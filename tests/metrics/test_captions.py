@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vergence.errors import ConfigError, ShapeError
-from vergence.metrics import bleu, cider, rouge_l, tokenize
+from vergence.metrics import bleu, caption_scores, cider, rouge_l, tokenize
 
 PUBLISHED = json.loads(Path(__file__).with_name("captions.json").read_text())
 CANDIDATES, REFERENCES = PUBLISHED["candidates"], PUBLISHED["references"]
@@ -122,3 +122,27 @@ def test_bad_input_is_named():
         rouge_l(["a"], ["a"])
     assert bleu(["", "..."], [["a cup"], ["a cup"]]).corpus < 1e-6
     assert rouge_l([""], [["a cup"]]).corpus == 0
+
+
+def test_all_scores_at_once_are_those_of_each_and_clusters_widen_their_intervals():
+    candidates, references = CANDIDATES[:12] * 6, REFERENCES[:12] * 6
+    clusters = list(range(12)) * 6
+    scores, items = caption_scores(candidates, references, clusters=clusters, generator=np.random.default_rng(0))
+    alone, _ = caption_scores(candidates, references, generator=np.random.default_rng(0))
+    assert scores["value"].tolist() == alone["value"].tolist()
+    expected = [
+        *(bleu(candidates, references, order=order).corpus for order in (1, 2, 3, 4)),
+        cider(candidates, references, clipped=False).corpus,
+        cider(candidates, references).corpus,
+        rouge_l(candidates, references).corpus,
+    ]
+    assert scores["value"].tolist() == expected
+    assert items["rouge_l"].mean() == pytest.approx(expected[-1])
+    ratio = (scores["high"] - scores["low"]) / (alone["high"] - alone["low"])
+    assert ((ratio > 1.9) & (ratio < 3.1)).all()  # six copies of each: the root of 6
+    assert ((scores["low"] < scores["value"]) & (scores["value"] < scores["high"])).all()
+
+
+def test_clusters_must_be_as_many_as_items():
+    with pytest.raises(ShapeError, match="got 1 clusters and 2 items"):
+        rouge_l(["a", "b"], [["a"], ["b"]]).interval(generator=np.random.default_rng(0), clusters=["x"])

@@ -1,5 +1,6 @@
 """Captions at scale: what they mention, what they leave out or get wrong, and what they therefore cannot teach."""
 
+from vergence.corpus.concept_scores import ConceptScores, concept_scores
 from vergence.corpus.coverage import Coverage
 from vergence.corpus.engines import Progress, audit, merge_audits
 from vergence.corpus.errata import DetectorError, LexiconError
@@ -16,6 +17,7 @@ from vergence.engines import Engine
 __all__ = [
     "BiasEstimate",
     "Concept",
+    "ConceptScores",
     "Coverage",
     "DetectorError",
     "Engine",
@@ -27,6 +29,7 @@ __all__ = [
     "Progress",
     "ReadOptions",
     "audit",
+    "concept_scores",
     "concepts_146",
     "estimate_misalignment",
     "forecast",

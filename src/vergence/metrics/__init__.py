@@ -3,7 +3,7 @@
 from vergence.metrics.alignment import CKA, cka, procrustes, svcca
 from vergence.metrics.arithmetic import Arithmetic, arithmetic
 from vergence.metrics.canonical import CanonicalSpectrum, Strength, canonical_spectrum
-from vergence.metrics.captions import CaptionScore, bleu, cider, rouge_l, tokenize
+from vergence.metrics.captions import CaptionScore, bleu, caption_scores, cider, rouge_l, tokenize
 from vergence.metrics.concepts import concepts_of
 from vergence.metrics.gap import (
     ModalityGap,
@@ -73,6 +73,7 @@ __all__ = [
     "bleu",
     "block_identifiability",
     "canonical_spectrum",
+    "caption_scores",
     "centroid_distance",
     "cider",
     "cka",

@@ -6,16 +6,18 @@ follows the published tokenizer without Java, and of 4,088 titles, descriptions 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from math import exp, log, sqrt
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
-from vergence.checks import at_least
+from vergence.checks import at_least, inside
 from vergence.errors import ConfigError, ShapeError
 from vergence.metrics.intervals import Interval
 
@@ -23,6 +25,8 @@ _ORDER = 4
 _SIGMA = 6.0  # of lengths, in CIDEr-D
 _BETA = 1.2  # how much recall counts in ROUGE-L
 _SMALL, _TINY = 1e-9, 1e-15  # what the published BLEU adds, so that nothing is divided by 0
+
+_HELD = 2**23  # counts of resamples at once
 
 Grams = Counter[tuple[str, ...]]
 
@@ -43,18 +47,37 @@ class CaptionScore:
     def __float__(self) -> float:
         return self.corpus
 
-    def interval(self, *, generator: np.random.Generator, n_resamples: int = 2000, level: float = 0.95) -> Interval:
+    def interval(
+        self,
+        *,
+        generator: np.random.Generator,
+        clusters: Sequence[Hashable] | None = None,
+        n_resamples: int = 2000,
+        level: float = 0.95,
+    ) -> Interval:
         """Percentiles of the score over items drawn with replacement; what CIDEr weighs words by is kept.
 
         Args:
             generator: Draws the items.
+            clusters: Which items belong together and are drawn together, such as drawings of one concept; each is its
+                own if `None`.
             n_resamples: How often, at least 1.
             level: Between 0 and 1.
+
+        Raises:
+            ShapeError: If there is not one cluster for each item.
         """
         at_least("n_resamples", n_resamples, 1)
-        n = len(self.items)
-        counts = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
-        low, high = np.quantile(self._resampled(counts), [(1 - level) / 2, (1 + level) / 2])
+        inside("level", level, 0, 1)
+        member = np.arange(len(self.items)) if clusters is None else pd.factorize(np.array(clusters, dtype=object))[0]
+        if len(member) != len(self.items):
+            raise ShapeError(f"each item needs its cluster; got {len(member)} clusters and {len(self.items)} items")
+        n, scores = int(member.max()) + 1, []
+        step = max(1, _HELD // len(member))
+        for start in range(0, n_resamples, step):
+            drawn = generator.multinomial(n, np.full(n, 1 / n), size=min(step, n_resamples - start))
+            scores.append(self._resampled(drawn[:, member].astype(np.float64)))
+        low, high = np.quantile(np.concatenate(scores), [(1 - level) / 2, (1 + level) / 2])
         return Interval(float(low), float(high))
 
 
@@ -195,7 +218,57 @@ def rouge_l(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> C
     return _mean(items)
 
 
-SCORES: Mapping[str, Callable[..., CaptionScore]] = MappingProxyType({"bleu": bleu, "cider": cider, "rouge_l": rouge_l})
+SCORES: Mapping[str, Callable[..., CaptionScore]] = MappingProxyType(
+    {
+        **{f"bleu_{order}": partial(bleu, order=order) for order in range(1, _ORDER + 1)},
+        "cider": partial(cider, clipped=False),
+        "cider_d": cider,
+        "rouge_l": rouge_l,
+    }
+)
+"""By name, what `caption_scores` reports; `cider_d` is what COCO reports as CIDEr."""
+
+
+def caption_scores(
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    generator: np.random.Generator,
+    clusters: Sequence[Hashable] | None = None,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every score of captions at once.
+
+    Args:
+        candidates: A caption for each item.
+        references: One caption or more for each item; at least two items.
+        generator: Draws items for the intervals.
+        clusters: As for `CaptionScore.interval`.
+        n_resamples: As there.
+        level: As there.
+
+    Returns:
+        The scores of the corpus: score, value, low, high; and those of the items, a column for each.
+
+    Raises:
+        ShapeError: If they do not pair, or there are none.
+        ConfigError: If an item has no reference.
+
+    Example:
+        >>> references = [["a red cup", "the cup"], ["a blue ball"]]
+        >>> scores, items = caption_scores(["a red cup", "a ball"], references, generator=np.random.default_rng(0))
+        >>> scores["score"].tolist()
+        ['bleu_1', 'bleu_2', 'bleu_3', 'bleu_4', 'cider', 'cider_d', 'rouge_l']
+        >>> items["rouge_l"].round(2).tolist()
+        [1.0, 0.77]
+    """
+    found = {name: score(candidates, references) for name, score in SCORES.items()}
+    rows = []
+    for name, one in found.items():
+        low, high = one.interval(generator=generator, clusters=clusters, n_resamples=n_resamples, level=level)
+        rows.append({"score": name, "value": one.corpus, "low": low, "high": high})
+    return pd.DataFrame(rows), pd.DataFrame({name: one.items for name, one in found.items()})
 
 
 def tokenize(caption: str) -> list[str]:
@@ -296,5 +369,5 @@ def _common(a: Sequence[str], b: Sequence[str]) -> int:
 def _mean(items: Iterable[float]) -> CaptionScore:
     values = np.array(list(items))
     return CaptionScore(
-        corpus=float(values.mean()), items=values, _resampled=lambda counts: counts @ values / len(values)
+        corpus=float(values.mean()), items=values, _resampled=lambda counts: counts @ values / counts.sum(axis=1)
     )
