@@ -71,9 +71,7 @@ class FiveCaptions:
     said: pd.DataFrame
 
 
-def caption_five(
-    emoji: Pairs, tags: Sequence[Sequence[str]], misalignment: Misalignment, *, seed: int
-) -> FiveCaptions:
+def caption_five(emoji: Pairs, tags: Sequence[Sequence[str]], misalignment: Misalignment, *, seed: int) -> FiveCaptions:
     """Caption drawings five times each, every caption with draws of its own.
 
     Args:
@@ -100,7 +98,9 @@ def caption_five(
     labels = emoji.labels.loc[emoji.labels.index.repeat(EACH)].reset_index(drop=True)
     said = text_record(labels, emoji.space, misalignment, generator=named(seed, "five records"))
     which = torch.rand(len(labels), generator=named(seed, "five tags")).tolist()
-    shared = _shared_tags(emoji.clusters, tags, {value for factor in emoji.space.factors for value in factor.values or ()})
+    shared = _shared_tags(
+        emoji.clusters, tags, {value for factor in emoji.space.factors for value in factor.values or ()}
+    )
     spoken = said.to_dict("records")
     texts = []
     for row, place in enumerate(range(0, len(labels), EACH)):
@@ -133,6 +133,17 @@ def phrases_of_drawings(space: FactorSpace) -> dict[str, dict[str, tuple[str, ..
         }
         for factor, of_value in words.items()
     }
+
+
+def sentences_stating(factor: str, value: str) -> tuple[str, ...]:
+    """The five captions that name no thing and state one value of one factor.
+
+    Example:
+        >>> sentences_stating("skin_tone", "dark")[:2]
+        ('a drawing of something with dark skin', 'an emoji for something skin dark')
+    """
+    made = (_sentence(family, frozenset({factor})) for family in range(EACH))
+    return tuple(template % _word(value) for template, _ in made)
 
 
 def longer_phrases(phrases: Mapping[str, Mapping[str, Sequence[str]]], own: Sequence[str]) -> tuple[str, ...]:
