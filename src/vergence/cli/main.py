@@ -21,6 +21,8 @@ from vergence.cli import (
     align,
     audit,
     awareness,
+    caption,
+    captioner,
     compare,
     concepts,
     corpus,
@@ -47,6 +49,8 @@ _COMMANDS = MappingProxyType(
         "model": model,
         "train": train,
         "adapt": adapt,
+        "captioner": captioner,
+        "caption": caption,
         "embed": embed,
         "label": label,
         "audit": audit,
@@ -147,7 +151,9 @@ def _parser(given: Sequence[str]) -> ArgumentParser:
     for name, command in _COMMANDS.items():
         options = _Parser(description=command.DESCRIPTION, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
         command.add_options(options)
-        if name in given[:1] and command is train:  # its settings are known to what takes time to import
-            train.add_settings(options)
+        if name in given[:1] and hasattr(
+            command, "add_settings"
+        ):  # its settings are known to what takes time to import
+            command.add_settings(options)
         commands.add_subcommand(name, options, help=command.DESCRIPTION)
     return parser

@@ -1,25 +1,14 @@
-"""`vergence train`: fit a dual encoder to the pairs that a configuration names.
+"""`vergence train`: fit a dual encoder to the pairs that a configuration names."""
 
-The configuration is read here and not by the command line's parser, which would take the text '3' for a number.
-"""
-
-import argparse
-import inspect
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
 
 from jsonargparse import ArgumentParser, Namespace
 
-from vergence.errors import ConfigError, CorpusError
+from vergence.cli.settings import declare_settings, given_settings
+from vergence.errors import ConfigError
 
 DESCRIPTION = "Fit an image and a text encoder to pairs and export them. On many processes, start it by torchrun."
-
-_MOST = 1 << 20  # bytes of a configuration
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -34,12 +23,7 @@ def add_settings(parser: ArgumentParser) -> None:
     """Declare every setting of a configuration, and the file that holds them; this imports what knows them."""
     from vergence.training import RunConfig
 
-    parser.add_argument("config", metavar="CONFIG.yaml", nargs="?", help="settings; options override it")
-    for path, entry, said in _settings(RunConfig):
-        default = "" if callable(entry.default) or not _is_plain(entry.default) else f" (default: {entry.default})"
-        parser.add_argument(
-            f"--{path}", dest="overrides", action=_Setting, metavar="VALUE", help=(said + default).replace("%", "%%")
-        )
+    declare_settings(parser, RunConfig)
 
 
 def run(options: Namespace) -> None:
@@ -49,10 +33,7 @@ def run(options: Namespace) -> None:
     from vergence.training import RunConfig, run_training
     from vergence.training.mapping import from_mapping
 
-    settings = _read(options.config) if options.config is not None else {}
-    for path, text in options.get("overrides") or ():
-        _override(settings, path, text)
-    config = from_mapping(RunConfig, settings)
+    config = from_mapping(RunConfig, given_settings(options, RunConfig))
     if options.print_config:
         say(*config.to_yaml().splitlines())
         return
@@ -66,70 +47,3 @@ def run(options: Namespace) -> None:
     last = result.history.iloc[result.epoch - 1]
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in ("epoch", "rate"))
     say(f"Epoch {int(last['epoch'])}: {numbers}", f"Encoder: {(out / 'encoder').resolve()}")
-
-
-class _Setting(argparse.Action):
-    """Gather settings as they were typed."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        namespace.overrides = [*(namespace.get("overrides") or ()), (str(option_string)[2:], values)]
-
-
-def _settings(cls: type, path: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Path, field and description of every setting that an option can give."""
-    said = _described(cls)
-    for entry in fields(cls):
-        here = f"{path}{entry.name}"
-        if not is_dataclass(entry.type):
-            yield here, entry, said.get(entry.name, "")
-        for inner in (part for part in _options(entry.type) if is_dataclass(part)):
-            yield from _settings(inner, f"{here}.")  # type: ignore[arg-type]
-
-
-def _described(cls: type) -> dict[str, str]:
-    """What the docstring of a configuration class says about each setting."""
-    arguments = (inspect.getdoc(cls) or "").partition("Args:\n")[2].partition("\n\n")[0]
-    entries = re.findall(r"^    (\w+): (.+?)(?=^    \w|\Z)", arguments, re.MULTILINE | re.DOTALL)
-    return {name: " ".join(text.split()) for name, text in entries}
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (int, float, str))
-
-
-def _read(path: str) -> dict[str, Any]:
-    from vergence.files import parse_yaml, read_text
-    from vergence.training import RunConfig
-    from vergence.training.mapping import check_keys
-
-    try:
-        content = parse_yaml(read_text(path, limit=_MOST), where=path)
-    except CorpusError as error:
-        raise ConfigError(f"cannot read the configuration: {error}") from error
-    try:
-        check_keys(RunConfig, {} if content is None else content)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return content or {}
-
-
-def _override(settings: dict[str, Any], path: str, text: str) -> None:
-    """Put what an option says in its place, in a configuration that is otherwise as its file says."""
-    from vergence.files import parse_yaml
-    from vergence.training import RunConfig
-    from vergence.training.mapping import check_value
-
-    annotation = next(entry.type for name, entry, _ in _settings(RunConfig) if name == path)
-    is_text = str in _options(annotation) and not (text == "null" and type(None) in _options(annotation))
-    value = text if is_text else parse_yaml(text, where=f"--{path}")
-    check_value(annotation, value, f"--{path}")
-    *above, last = path.split(".")
-    for name in above:
-        if not isinstance(settings.get(name), dict):
-            settings[name] = {}
-        settings = settings[name]
-    settings[last] = value

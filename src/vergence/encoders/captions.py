@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vergence.checks import at_least
-from vergence.encoders.text import Vocabulary, padded
+from vergence.encoders.text import Vocabulary
 
 _TOKEN = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")  # "medium-dark", "don't" and "3.5" are one word each; so is a comma
 _BEFORE = frozenset(".,;:!?)]}%…")  # what follows a word without a space
@@ -75,16 +75,6 @@ class CaptionVocabulary(Vocabulary):
         """
         rows = ids.tolist() if isinstance(ids, Tensor) else ids
         return [_joined([self.words[number] for number in _said(row)]) for row in rows]
-
-
-def encoded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "n length"]:
-    """Captions that a decoder gave, as one tensor with begin and end, as `CaptionVocabulary.encode` numbers them.
-
-    Example:
-        >>> encoded([[5, 4], [7]]).tolist()
-        [[2, 5, 4, 3], [2, 7, 3, 0]]
-    """
-    return padded([[BEGIN, *row, END] for row in rows])
 
 
 def _said(row: Sequence[int]) -> list[int]:

@@ -78,7 +78,12 @@ class Vocabulary:
         if length is not None:
             at_least("length", length, 1)
         rows = [self.numbered(caption) for caption in _several(captions)]
-        return padded(rows, length=length)
+        width = max((1, *map(len, rows))) if length is None else length
+        tokens = torch.zeros(len(rows), width, dtype=torch.long)
+        for row, numbers in zip(tokens, rows, strict=True):
+            kept = numbers[: len(row)]
+            row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
+        return tokens
 
     def numbered(self, caption: str) -> list[int]:
         """The numbers of a caption's words."""
@@ -276,16 +281,6 @@ class TextTransformer(nn.Module):
         text = text[:, : self.max_length]
         encoded: Tensor = self.head(self.trunk(self.embedding(text), hidden=text == 0))
         return encoded
-
-
-def padded(rows: Sequence[Sequence[int]], *, length: int | None = None) -> Int[Tensor, "n length"]:
-    """Word numbers of several texts as one tensor, padded with 0 to the longest, or to a length that cuts them."""
-    width = max((1, *map(len, rows))) if length is None else length
-    tokens = torch.zeros(len(rows), width, dtype=torch.long)
-    for row, numbers in zip(tokens, rows, strict=True):
-        kept = numbers[: len(row)]
-        row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
-    return tokens
 
 
 def _several(captions: Iterable[str]) -> Iterable[str]:

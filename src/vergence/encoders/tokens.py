@@ -166,7 +166,7 @@ def _vision(model: Any) -> Any:
 
 
 def _open_clip(model: Any, image: Tensor) -> Tensor:
-    """Of a tower of open_clip's own the tokens beside its pooled output; of one of timm what its trunk gives."""
+    """Of open_clip's own tower, the tokens that it can give beside its pooled output; of one of timm, its trunk."""
     visual = model.visual
     if hasattr(visual, "trunk"):
         features: Tensor = visual.trunk.forward_features(image)

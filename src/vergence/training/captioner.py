@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -35,6 +35,7 @@ _SHOWN = 60  # characters of a caption in a message
 Decoder = Callable[[QFormer, Any], Captions]
 
 
+@runtime_checkable
 class Tokens(Protocol):
     """Tokens of images, held or read as they are asked for: a tensor, or `vergence.training.features.CachedTokens`."""
 

@@ -1,6 +1,5 @@
 """What a captioner is trained by: query transformer, objective, settings; checked before any of it is made."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -180,7 +179,7 @@ class CaptionerConfig:
 
     model: QueryConfig = field(default_factory=QueryConfig)
     objective: CaptionObjective = field(default_factory=CaptionObjective)
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=64, learning_rate=1e-3))
+    train: TrainConfig = field(default_factory=TrainConfig)
     min_count: int = 1
 
     def __post_init__(self) -> None:
@@ -190,16 +189,3 @@ class CaptionerConfig:
             if entry.name not in _OF_THE_LOOP and getattr(self.train, entry.name) != getattr(default, entry.name):
                 known = ", ".join(_OF_THE_LOOP)
                 raise ConfigError(f"train.{entry.name} must be left out for a captioner; it takes {known}")
-
-
-def describe_weights(objective: CaptionObjective) -> Mapping[str, str]:
-    """The terms of an objective with their weights, as a card says them."""
-    said = {}
-    for name in _TERMS:
-        weight = getattr(objective, name)
-        if isinstance(weight, Ramp):
-            ends = f"{weight.first:g} to {weight.last:g}"
-            said[name] = f"{ends}, from {weight.start:.0%} to {weight.stop:.0%} of the training"
-        elif weight:
-            said[name] = f"{weight:g}"
-    return said

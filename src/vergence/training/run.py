@@ -66,7 +66,7 @@ def run_training(
         if config.start
         else from_scratch(config, cast(nn.Module, image), pairs)
     )
-    versions = _versions(fitting.packages)
+    versions = versions_of(fitting.packages)
     job = {"job": "train", "settings": config.identity(), "data": pairs.digest(), **fitting.identity}
     fit, held_out = (
         LazyViews(pairs.pairs.take(rows), fitting.number, side=config.data.side, workers=config.data.threads)
@@ -148,6 +148,7 @@ def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
     return random_shift(images, pixels=pixels, generator=generator)
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of what every training uses, and of further packages."""
     installed = {name: version(name) for name in ("torch", "accelerate", "safetensors", "numpy", *packages)}
     return {"vergence": vergence.__version__, "python": platform.python_version(), **installed}

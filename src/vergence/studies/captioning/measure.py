@@ -22,7 +22,7 @@ from vergence.metrics.retrieval import nearest_of_queries, unit_images
 from vergence.metrics.scale import unit
 from vergence.random import named
 from vergence.studies.captioning.expected import BEAM, GREEDY, NUCLEUS, NUCLEUS_SHARE, SAMPLE
-from vergence.studies.captioning.sets import CaptionSet, lexicon_of_drawings, load_captions, pooled
+from vergence.studies.captioning.sets import CaptionSet, encoder_of, lexicon_of_drawings, load_captions, pooled
 from vergence.studies.captioning.spec import CaptionRun
 from vergence.studies.study import Result, Row, Tell
 from vergence.training.captioner import Captioner, Decoder, train_captioner
@@ -61,6 +61,7 @@ def measure_run(run: CaptionRun, *, folder: Path, tell: Tell) -> Result:
         [data.captions[row] for row in data.train],
         run.config,
         seed=run.seed,
+        image=encoder_of(run.images)[1],
         out=folder,
         resume=True,
         evaluate=told,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from torch import Tensor
 from vergence.corpus import Concept, Group, Lexicon
 from vergence.data import load_emoji, load_emoji_tags, read_source
 from vergence.data.captioned import caption_five, longer_phrases, phrases_of_drawings
-from vergence.encoders import CONSE_CONFIG, ConvEncoder, Framing, PretrainedPair
-from vergence.encoders.tokens import FrozenTokens, load_efficientnet, tokens_of_pair
+from vergence.encoders import ConvEncoder, Framing
+from vergence.encoders.tokens import FrozenTokens
 from vergence.errors import ConfigError, CorpusError
 from vergence.factors import FactorSpace
 from vergence.images import Images as Stored
@@ -27,7 +28,7 @@ from vergence.studies.demo.corpus import load_split
 from vergence.studies.demo.spec import Recipe
 from vergence.training.captioner import Tokens
 from vergence.training.features import CachedTokens, cached_tokens, tokens_digest
-from vergence.training.models import load_model
+from vergence.training.image_tokens import TokenConfig, open_tokens
 
 _CONV_WIDTHS = (16, 32, 64)
 _HOW = (
@@ -65,27 +66,20 @@ class CaptionSet:
     test: Int[np.ndarray, " _"]
 
 
-def encoder_of(images: Images) -> FrozenTokens:
-    """The frozen encoder of some images.
+def encoder_of(images: Images) -> tuple[FrozenTokens, dict[str, Any] | None]:
+    """The frozen encoder of some images, and what a captioner is to remember of it.
 
     Raises:
-        ConfigError: If no pretrained one is named where one is needed, or it gives no tokens.
-        CorpusError: If its folder is missing or damaged.
+        ConfigError: If its folder is none, or it gives no tokens.
+        CorpusError: If the folder holds no model, or a file in it is missing or damaged.
     """
     if images.encoder == CONV:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(named(0, "captioning", "conv").initial_seed())
-            return FrozenTokens(ConvEncoder(1, widths=_CONV_WIDTHS), framing=Framing(side=32))
-    folder = Path(images.encoder)
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder of a pretrained image encoder; {_HOW}")
-    if (folder / CONSE_CONFIG).is_file():
-        return load_efficientnet(folder)
-    model = load_model(folder)
-    if not isinstance(model, PretrainedPair):
-        side = model.side
-        return FrozenTokens(model.image, framing=Framing(side=side))  # type: ignore[attr-defined]
-    return tokens_of_pair(model)
+            return FrozenTokens(ConvEncoder(1, widths=_CONV_WIDTHS), framing=Framing(side=32)), None
+    if not Path(images.encoder).is_dir():
+        raise ConfigError(f"{images.encoder} is no folder of a pretrained image encoder; {_HOW}")
+    return open_tokens(TokenConfig(model=images.encoder))
 
 
 def require_encoder() -> None:
@@ -99,7 +93,7 @@ def require_encoder() -> None:
 
 def with_tokens(images: Images, tell: object = None) -> Images:
     """The same images with the digest of their tokens, which are computed and kept if they are not there."""
-    stored, encoder = _stored(images), encoder_of(images)
+    stored, (encoder, _) = _stored(images), encoder_of(images)
     if images.cache is None:
         return replace(images, digest=tokens_digest(stored, encoder))
     told = tell if callable(tell) else None
@@ -114,7 +108,7 @@ def _tokens(images: Images) -> Tokens:
         cached = CachedTokens(Path(images.cache) / images.digest, len(stored), images.digest)
         small = cached.n * cached.places * cached.dim < 1 << 28
         return cached[range(cached.n)] if small else cached
-    encoder = encoder_of(images)
+    encoder, _ = encoder_of(images)
     pixels = (stored.decoded(row) for row in range(len(stored)))
     batches = [torch.from_numpy(encoder.prepared(image).copy())[None] for image in pixels]
     return torch.cat([encoder.tokens(torch.cat(batches[at : at + 64])) for at in range(0, len(batches), 64)])
