@@ -5,9 +5,11 @@ $m$ at which they have it, and in it a value $v$ of an image that shows $s$ with
 as $q(s)$ says $\sum_s q(s) K(v|s)$ instead. What a decoder makes of that:
 
 - greedy says the clause if $m > 1/2$, and then the most probable value: the mode of both;
-- a beam as wide as there are captions says the most probable caption: the clause if $m \max_v K(v|s) > 1 - m$;
 - nucleus sampling first drops what is beyond the share $p$, and draws from the rest;
 - sampling draws: it copies the channel.
+
+A beam that weighs lengths, as is usual, compares captions by what they say of everything else, too: of it nothing is
+said here.
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ from vergence.channels import Redraw
 from vergence.factors import Factor
 
 GREEDY, BEAM, NUCLEUS, SAMPLE = "greedy", "beam", "nucleus", "sample"
-DECODERS = (GREEDY, BEAM, NUCLEUS, SAMPLE)
+DECODERS = (GREEDY, NUCLEUS, SAMPLE)
+"""Those of which something is predicted."""
 NUCLEUS_SHARE = 0.9
 _EXACT = 1e-9
 
@@ -58,7 +61,7 @@ def expected(factor: Factor, mention: float, redraw: float, decoder: str) -> Sai
         0.667
     """
     column = value_column(len(factor.values or ()), redraw)
-    return Said(_mentioned(mention, column, decoder), _precision(column, decoder) if mention else np.nan)
+    return Said(_mentioned(mention, decoder), _precision(column, decoder) if mention else np.nan)
 
 
 def through_reader(factor: Factor, redraw: float, decoder: str, *, faithful: float) -> float:
@@ -78,7 +81,7 @@ def through_reader(factor: Factor, redraw: float, decoder: str, *, faithful: flo
         0.65
     """
     k = len(factor.values or ())
-    if redraw == 0 or decoder in (GREEDY, BEAM):
+    if redraw == 0 or decoder == GREEDY:
         return 1 / k if redraw == 1 else faithful
     column = value_column(k, redraw)
     if decoder == NUCLEUS:  # of a sure reader; one that is not sure loses more values, and so less than this
@@ -112,19 +115,16 @@ def truncated(probabilities: Float[np.ndarray, " k"], share: float) -> Float[np.
     return found
 
 
-def _mentioned(mention: float, column: Float[np.ndarray, " k"], decoder: str) -> float:
+def _mentioned(mention: float, decoder: str) -> float:
     if mention in (0.0, 1.0) or decoder == SAMPLE:
         return mention
     if decoder == NUCLEUS:
         return float(truncated(np.array([mention, 1 - mention]), NUCLEUS_SHARE)[0])
-    clause = mention * (column.max() if decoder == BEAM else 1.0)
-    if abs(clause - (1 - mention)) < _EXACT:
-        return np.nan
-    return float(clause > 1 - mention)
+    return np.nan if abs(mention - 0.5) < _EXACT else float(mention > 0.5)
 
 
 def _precision(column: Float[np.ndarray, " k"], decoder: str) -> float:
-    if decoder in (GREEDY, BEAM):
+    if decoder == GREEDY:
         return 1.0 if column[0] > column[1] + _EXACT else np.nan
     return float(column[0] if decoder == SAMPLE else truncated(column, NUCLEUS_SHARE)[0])
 

@@ -96,10 +96,10 @@ def measured(run: CaptionRun, data: CaptionSet, captioner: Captioner) -> tuple[l
 
 
 def decoders(seed: int) -> dict[str, Decoder]:
-    """By name; draws follow from the seed. The beam compares probabilities of captions as they are."""
+    """By name; draws follow from the seed."""
     return {
         GREEDY: greedy,
-        BEAM: partial(beam, width=BEAM_WIDTH, length_penalty=0.0),
+        BEAM: partial(beam, width=BEAM_WIDTH),
         NUCLEUS: partial(nucleus, p=NUCLEUS_SHARE, generator=named(seed, "captioning", NUCLEUS)),
         SAMPLE: partial(nucleus, p=1.0, generator=named(seed, "captioning", SAMPLE)),
     }

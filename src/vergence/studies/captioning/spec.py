@@ -175,7 +175,7 @@ CPU = Scale(
     name="cpu",
     budget=Budget(
         model=QueryConfig(dim=64, layers=2, heads=2, queries=4, expansion=2, max_length=26),
-        train=TrainConfig(epochs=6, batch_size=64, learning_rate=6e-3),
+        train=TrainConfig(epochs=12, batch_size=32, learning_rate=4e-3),
     ),
 )
 PAPER = Scale(
