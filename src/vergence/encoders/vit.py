@@ -59,7 +59,7 @@ class ViT(nn.Module):
         encoded: Tensor = self.head(self.tokens(image)[:, 0])
         return encoded
 
-    def tokens(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch places width"]:
+    def tokens(self, image: Shaped[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch places dim"]:
         """States at the end: of the class token, then of the patches, row by row."""
         pixels = self.preprocessing(image, dtype=self.head.weight.dtype)
         patches = self.embedding(pixels).flatten(2).transpose(1, 2)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from vergence.metrics.arithmetic import METHODS
 from vergence.metrics.trends import Trend, trend
-from vergence.plots.runs import Axis, runs_as_points
+from vergence.plots.directions import Axis
+from vergence.plots.runs import runs_as_points
 from vergence.studies.captioning import pages
 from vergence.studies.captioning.channel import SETTINGS
 from vergence.studies.captioning.measure import ARITHMETIC
@@ -58,7 +59,7 @@ def runs_in(table: pd.DataFrame) -> pd.DataFrame:
                 "run": run, "factor": factor,
                 **{name: first[name] for name in ("seed", "captions", "bottleneck", "encoding_size")},
                 "mention": first[f"mention_{factor}"], "redraw": first[f"redraw_{factor}"],
-                ALIGNMENT: float(aligned[run]), "recall": by_method.get(OWN, np.nan),
+                ALIGNMENT: float(aligned[str(run)]), "recall": by_method.get(OWN, np.nan),
                 **{name: by_method.get(name, np.nan) for name in BASELINES},
             }
         )  # fmt: skip

@@ -4,7 +4,7 @@ Source: [almudevar2025], image captioning on COCO. Runs that are compared share 
 order and the caption that each image shows in each epoch; only the weight of a term differs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -76,12 +76,13 @@ def runs_of(sized: Scale, seeds: int, images: Images) -> list[CaptionRun]:
     """β = 0 and .1 for every seed; β = 1, matching and no contrast for the first ones; seed by seed."""
     found = []
     for seed in range(seeds):
-        settings = [{}, {"bottleneck": SMALL}]
+        base = CaptionRun(images=images, seed=seed, encoding_size=sized.encoding_size, budget=sized.budget)
+        settings: list[dict[str, float]] = [{}, {"bottleneck": SMALL}]
         if seed < sized.seeds:
             settings += [{"bottleneck": LARGE}, {"contrast": 0.0}]
             settings += [{"matching": MATCHING}, {"matching": MATCHING, "bottleneck": SMALL}]
         found += [
-            CaptionRun(images=images, seed=seed, encoding_size=sized.encoding_size, budget=sized.budget, **setting)
+            replace(base, **setting)  # type: ignore[arg-type]
             for setting in settings
         ]
     return found

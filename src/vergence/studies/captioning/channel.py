@@ -5,6 +5,7 @@ Factors are said independently of each other, so that a training can treat three
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def _captions(**rates: float) -> tuple[tuple[str, float], ...]:
     return tuple((name, rates.get(name, 1.0)) for name in FACTORS if rates.get(name, 1.0))
 
 
-SETTINGS: tuple[dict[str, tuple[tuple[str, float], ...]], ...] = (
+SETTINGS: tuple[dict[str, Any], ...] = (
     {"mention": ALWAYS},
     {"mention": _captions(gender=0.3, group=0.6), "redraw": (("skin_tone", 0.5), ("group", 0.5))},
     {"mention": _captions(skin_tone=0.3, group=0.8), "redraw": (("gender", 0.5),)},

@@ -227,7 +227,8 @@ def told(table: pd.DataFrame) -> pd.DataFrame:
         what: np.array([row[f"{what}_{row['factor']}"] for row in rows.to_dict("records")], dtype=float)
         for what in ("mention", "redraw")
     }
-    return rows.assign(**own)[lambda some: (some["mention"] < 1) | (some["redraw"] > 0)]
+    rows = rows.assign(**own)
+    return rows.loc[(rows["mention"] < 1) | (rows["redraw"] > 0)]
 
 
 def _said(value: float) -> Row:
