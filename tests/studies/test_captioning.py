@@ -21,6 +21,8 @@ from vergence.studies.captioning.sets import lexicon_of_drawings, load_captions
 from vergence.studies.captioning.spec import SMOKE, CaptionRun, Images
 from vergence.studies.captioning.study import through_eyes
 from vergence.studies.registry import STUDIES as EVERY
+from vergence.studies.run import strict, verdict_of
+from vergence.studies.table import judged
 
 TONE = Factor("skin_tone", ("light", "medium-light", "medium", "medium-dark", "dark"))
 
@@ -220,3 +222,30 @@ def test_arithmetic_that_finds_nothing_fails_its_bounds() -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+COMMITTED = [study for study in STUDIES if (RESULTS / study.name / "verdict.json").is_file()]
+
+
+@pytest.mark.parametrize("study", COMMITTED, ids=lambda study: study.name)
+def test_the_committed_verdict_is_that_of_the_committed_table(study) -> None:  # type: ignore[no-untyped-def]
+    table = pd.read_parquet(RESULTS / study.name / "table.parquet")
+    said = json.loads((RESULTS / study.name / "verdict.json").read_text())
+    again = strict(verdict_of(study, table))
+    assert {key: said[key] for key in again} == again
+    assert f"vergence study run {study.name}" in said["command"]
+    assert list(judged(table, margin=study.margin)["outcome"]) == list(table["outcome"])
+
+
+@pytest.mark.parametrize("study", COMMITTED, ids=lambda study: study.name)
+def test_no_bounded_claim_survives_a_table_that_refutes_it(study) -> None:  # type: ignore[no-untyped-def]
+    """Shares turned around: what was said is not, what was right is wrong, what came first comes last."""
+    table = pd.read_parquet(RESULTS / study.name / "table.parquet")
+    held = {claim.statement for claim in study.claims(table) if claim.outcome == "holds"}
+    turned = table.assign(value=1 - table["value"])
+    if study is beta.STUDY:
+        score = turned["metric"].isin(["cider_d", "bleu_4"])
+        turned.loc[score & turned["contrast"].gt(0) & turned["decoder"].eq(GREEDY), "value"] = -1.0
+    kept = {claim.statement for claim in study.claims(turned) if claim.outcome == "holds"}
+    assert not held & kept
