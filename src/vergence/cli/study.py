@@ -20,7 +20,14 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         metavar="FILE",
-        help="image studies: take images from this official file or folder instead of making like ones",
+        help="image studies: take images from this official file or folder instead of making like ones; captioning "
+        "studies at scale paper: COCO's folder, with annotations and images",
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="DIR",
+        help="captioning studies: the frozen image encoder, a folder that `vergence model conse` built or a model of "
+        "transformers or open_clip; what it makes of the images is kept in features beside the folder of --out",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes, each with one thread")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a claim fails")
@@ -36,6 +43,7 @@ def run(options: Namespace) -> int:
 
     from vergence.errors import ConfigError
     from vergence.folders import when_present
+    from vergence.studies.captioning.study import CaptioningStudy
     from vergence.studies.images.study import ImageStudy
     from vergence.studies.pool import trials
     from vergence.studies.progress import StudyProgress
@@ -49,17 +57,26 @@ def run(options: Namespace) -> int:
             say(f"{name:28}{entry.description}")
         return 0
     chosen = study(options.name)
-    if options.images is not None:
+    out = Path(options.out or f"build/{options.name}")
+    if isinstance(chosen, CaptioningStudy):
+        coco = Path(options.images) if options.images is not None else None
+        encoder = Path(options.encoder) if options.encoder is not None else None
+        chosen = chosen.on(encoder=encoder, coco=coco, cache=out.parent / "features")
+    elif options.encoder is not None:
+        raise ConfigError(
+            f"{chosen.name} reads no images through a frozen encoder; --encoder is for captioning studies"
+        )
+    elif options.images is not None:
         if not isinstance(chosen, ImageStudy):
             raise ConfigError(f"{chosen.name} has no images to replace; --images is for the image studies")
         chosen = chosen.on(Path(options.images))
     if options.seeds is not None:
         trials(options.seeds, 1)
     present = when_present(resume=options.resume, overwrite=options.overwrite)
-    out = Path(options.out or f"build/{options.name}")
     seeds = f" --seeds {options.seeds}" if options.seeds is not None else ""
     images = f" --images {Path(options.images).name}" if options.images is not None else ""
-    command = f"vergence study run {options.name} --scale {options.scale}{seeds}{images} --out DIR"
+    reader = f" --encoder {Path(options.encoder).name}" if options.encoder is not None else ""
+    command = f"vergence study run {options.name} --scale {options.scale}{seeds}{images}{reader} --out DIR"
     with StudyProgress(options.name) as progress:
         verdict = run_study(
             chosen,

@@ -135,6 +135,17 @@ def phrases_of_drawings(space: FactorSpace) -> dict[str, dict[str, tuple[str, ..
     }
 
 
+def sentences_stating(factor: str, value: str) -> tuple[str, ...]:
+    """The five captions that name no thing and state one value of one factor.
+
+    Example:
+        >>> sentences_stating("skin_tone", "dark")[:2]
+        ('a drawing of something with dark skin', 'an emoji for something skin dark')
+    """
+    made = (_sentence(family, frozenset({factor})) for family in range(EACH))
+    return tuple(template % _word(value) for template, _ in made)
+
+
 def longer_phrases(phrases: Mapping[str, Mapping[str, Sequence[str]]], own: Sequence[str]) -> tuple[str, ...]:
     """Phrases of other values within which one of these stands: "kind person" is none of "kind person role".
 

@@ -85,7 +85,8 @@ class ResNet(nn.Module):
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
         for stage in range(1, self.n_stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
-        return x
+        features: Tensor = x
+        return features
 
 
 def resnet18(

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vergence.errors import ConfigError, unknown
+from vergence.studies.captioning import STUDIES as CAPTIONING
 from vergence.studies.causal import CausalStudy
 from vergence.studies.demo.study import DemoStudy
 from vergence.studies.forecast.study import ForecastStudy
@@ -32,7 +33,7 @@ STUDIES: Mapping[str, Study[Any]] = MappingProxyType(
     {
         **NUMERIC,
         "spectrum-numeric": SpectrumStudy(),
-        **{study.name: study for study in (*IMAGES, *GUIDANCE)},
+        **{study.name: study for study in (*IMAGES, *GUIDANCE, *CAPTIONING)},
         "demo": DemoStudy(),
         "forecast": ForecastStudy(),
         "awareness-causal": CausalStudy(),

@@ -76,7 +76,7 @@ class CachedTokens:
 
     @cached_property
     def _parts(self) -> list[Float16[np.ndarray, "images places dim"]]:
-        found = []
+        found: list[np.ndarray] = []
         for number, size in enumerate(_sizes(self.n)):
             file = self.folder / _name(number)
             held, _ = map_npy(file)
