@@ -1,7 +1,6 @@
 """The drawings that come with the package as a corpus: a table as anyone's, with captions of a kind, and a lexicon."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from vergence import __version__
 from vergence.checks import one_of
 from vergence.corpus.lexicon import Concept, Group, Lexicon
 from vergence.data import POLICIES, STYLE, load_emoji, load_emoji_tags, write_captions
+from vergence.data.captioned import longer_phrases
 from vergence.factors import FactorSpace
 from vergence.files import whole
 from vergence.folders import JobFolder, WhenPresent
@@ -72,16 +72,21 @@ def build_drawings(
 
 
 def drawings_lexicon(space: FactorSpace) -> Lexicon:
-    """The phrases by which captions of the drawings mention their factors.
+    """The phrases by which captions of a policy mention the factors of the drawings."""
+    words = {
+        factor.name: {value: (STYLE.word(factor.name, value),) for value in factor.values or ()}
+        for factor in space.factors
+    }
+    return lexicon_of_phrases("drawings", words)
+
+
+def lexicon_of_phrases(name: str, phrases: Mapping[str, Mapping[str, Sequence[str]]]) -> Lexicon:
+    """A lexicon of the phrases by which values of factors are mentioned.
 
     A phrase within a longer one, as "person" in "person role", does not count there.
     """
-    phrases = {factor: [STYLE.word(factor.name, value) for value in factor.values or ()] for factor in space.factors}
-    known = [phrase for own in phrases.values() for phrase in own]
-
-    def concept(value: str, phrase: str) -> Concept:
-        within = re.compile(rf"\b{re.escape(phrase)}\b")
-        return Concept(value, (phrase,), tuple(other for other in known if other != phrase and within.search(other)))
-
-    groups = (Group(factor.name, tuple(map(concept, factor.values or (), own))) for factor, own in phrases.items())
-    return Lexicon("drawings", tuple(groups))
+    groups = (
+        Group(factor, tuple(Concept(value, tuple(own), longer_phrases(phrases, own)) for value, own in values.items()))
+        for factor, values in phrases.items()
+    )
+    return Lexicon(name, tuple(groups))

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vergence.corpus import Concept, Group, Lexicon
+from vergence.corpus import Lexicon
+from vergence.corpus.drawings import lexicon_of_phrases
 from vergence.data import load_emoji, load_emoji_tags, read_source
-from vergence.data.captioned import caption_five, longer_phrases, phrases_of_drawings
+from vergence.data.captioned import caption_five, phrases_of_drawings
 from vergence.encoders import ConvEncoder, Framing
 from vergence.encoders.tokens import FrozenTokens
 from vergence.errors import ConfigError, CorpusError
@@ -218,13 +219,8 @@ def _of_coco(run: CaptionRun) -> CaptionSet:
 
 @lru_cache(maxsize=1)
 def lexicon_of_drawings(space: FactorSpace) -> Lexicon:
-    """The phrases of the five captions; one within a longer one does not count there."""
-    phrases = phrases_of_drawings(space)
-    groups = (
-        Group(factor, tuple(Concept(value, forms, longer_phrases(phrases, forms)) for value, forms in values.items()))
-        for factor, values in phrases.items()
-    )
-    return Lexicon("captions of drawings", tuple(groups))
+    """The phrases of the five captions."""
+    return lexicon_of_phrases("captions of drawings", phrases_of_drawings(space))
 
 
 def pooled(tokens: Tokens) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vergence.checks import known_factors
 from vergence.corpus import BiasEstimate, Lexicon, estimate_misalignment
+from vergence.corpus.drawings import drawings_lexicon
 from vergence.curation import CurationPolicy, Rewriter, plan_curation, target_of
 from vergence.curation.diff import Editor
 from vergence.curation.labels import KeyedLabels, key_digests
@@ -29,7 +30,6 @@ from vergence.misalignment import Misalignment
 from vergence.pairs import Pairs
 from vergence.probes import Labelled
 from vergence.random import named
-from vergence.studies.forecast.audit import lexicon_of
 from vergence.studies.guidance.tied import IN, REVERSED, UNTIED, UNTIED_FIT
 from vergence.views import render_captions, text_record
 
@@ -211,7 +211,7 @@ def captioned(captions: Captions, who: People, seed: int, encoding_size: int) ->
         seed: Of everything that is drawn.
         encoding_size: For expected scores, the model's output size.
     """
-    pairs, lexicon = who.pairs, lexicon_of(who.space)
+    pairs, lexicon = who.pairs, drawings_lexicon(who.space)
     record = text_record(pairs.labels, pairs.space, captions.bias, generator=named(seed, "record"))
     before = render_captions(record, STYLE, generator=named(seed, "wording"))
     seen = pairs.take(who.train)
