@@ -124,7 +124,7 @@ class QFormer(nn.Module):
             inside("dropout", dropout, 0, 1)
         if dim % heads:
             raise ConfigError(f"dim must be a multiple of heads; got dim {dim}, heads {heads}")
-        self.settings: dict[str, int | float] = {**sizes, "n_words": n_words, "max_length": max_length}
+        self.settings: dict[str, float] = {**sizes, "n_words": n_words, "max_length": max_length}
         self.settings |= {"dropout": dropout, "stochastic": stochastic}
         self.token_dim, self.max_length, self.encoding_size = token_dim, max_length, encoding_size
         self.queries = nn.Parameter(torch.randn(1, queries, dim) * _SPREAD)
