@@ -160,7 +160,7 @@ class Scale:
 SMOKE = Scale(
     name="smoke",
     budget=Budget(
-        model=QueryConfig(dim=16, layers=1, heads=2, queries=2, expansion=2, max_length=26),
+        model=QueryConfig(dim=16, layers=2, heads=2, queries=2, expansion=2, max_length=26),
         train=TrainConfig(epochs=1, batch_size=32, learning_rate=5e-3),
         min_count=4,
         decoded=24,
