@@ -53,11 +53,11 @@ def channel(table: pd.DataFrame, runs: Runs) -> list[Section]:
     sections = [Section("Predicted and measured, mean over seeds", _side_by_side(table))] if len(table) else []
     if not shown:
         return sections
-    written = {"true": [_captioned(one, one["reference"]) for one in shown[0].result.extras["captions"]]}
+    written = {"true": [_captioned(one, one["reference"]) for one in shown[0].result.extras["captions"][::2]]}
     for run in shown:
         for decoder in (GREEDY, SAMPLE):
             name = f"{run.spec.captions}; {decoder}"
-            written[name] = [_captioned(one, one[decoder]) for one in run.result.extras["captions"]]
+            written[name] = [_captioned(one, one[decoder]) for one in run.result.extras["captions"][::2]]
     cards = drawings.written(written, _images(_keys(shown)))
     return [*sections, Section("What captioners say, by their training captions and decoder", cards)]
 
@@ -90,20 +90,21 @@ def arithmetic(table: pd.DataFrame, runs: Runs) -> list[Section]:
 
 
 def _side_by_side(table: pd.DataFrame) -> Markup:
-    """By captions and factor, what each decoder was predicted to say and what it said."""
+    """By what captions do with a factor, what each decoder was predicted to say and what it said."""
     rows = told(table)
     if rows.empty:
         return prose("No captions of these runs omit or redraw anything.")
-    keys = ["captions", "factor", "metric", "decoder"]
-    means = rows.groupby(keys, sort=False)[["expected", "value"]].mean()
+    keys = ["factor", "mention", "redraw", "metric", "decoder"]
+    means = rows.groupby(keys)[["expected", "value"]].mean()
     lines = []
-    for captions, factor, metric in dict.fromkeys(row[:3] for row in means.index):
+    for factor, mention, redraw, metric in dict.fromkeys(row[:4] for row in means.index):
         cells: list[str] = []
         for decoder in DECODERS:
-            found = means.reindex([(captions, factor, metric, decoder)]).iloc[0]
+            found = means.reindex([(factor, mention, redraw, metric, decoder)]).iloc[0]
             cells += [show(found["expected"]), show(found["value"])]
+        said = [f"in {mention:.0%}" if mention else "never", *([f"redrawn {redraw:.0%}"] if redraw else [])]
         what = "stated" if metric == "mentioned" else "right, of what is stated"
-        lines.append((f"{captions}: {words(factor)} {what}", *cells))
+        lines.append((f"{words(factor)} {', '.join(said)}: {what}", *cells))
     headings = ["", *(f"{decoder}, {what}" for decoder in DECODERS for what in ("predicted", "measured"))]
     return grid(headings, lines, label="Predicted and measured shares of captions", numbers=headings[1:])
 
