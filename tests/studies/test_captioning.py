@@ -247,5 +247,7 @@ def test_no_bounded_claim_survives_a_table_that_refutes_it(study) -> None:  # ty
     if study is beta.STUDY:
         score = turned["metric"].isin(["cider_d", "bleu_4"])
         turned.loc[score & turned["contrast"].gt(0) & turned["decoder"].eq(GREEDY), "value"] = -1.0
+    if study is channel.STUDY:  # turned around, a tone read at chance would be read well
+        turned.loc[turned["metric"].eq("precision") & turned["decoder"].eq(GREEDY), "value"] = 0.0
     kept = {claim.statement for claim in study.claims(turned) if claim.outcome == "holds"}
     assert not held & kept
