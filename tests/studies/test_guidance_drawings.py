@@ -100,13 +100,29 @@ def test_the_committed_verdict_is_that_of_the_committed_table(name: str) -> None
     assert list(outcomes) == list(committed(name)["outcome"])
 
 
-def turned(table: pd.DataFrame, *, kept: str) -> pd.DataFrame:
+def changed(table: pd.DataFrame) -> pd.Series:
+    """Rows of captions that do not keep everything."""
+    column = "done" if "done" in table else "captions" if "captions" in table else None
+    if column is None:  # of the rendered pictures
+        return ~(table["selected"].eq(5) & table["perturbed"].eq(0))
+    return ~table[column].isin((FLOOR, CEILING, "keep", "rich, kept", "+ gender", "+ subgroup"))
+
+
+def turned(table: pd.DataFrame) -> pd.DataFrame:
     """What is low is high and the other way round, but for the captions that keep everything."""
-    column = "done" if "done" in table else "captions" if "captions" in table else "selected"
-    same = table[column].isin((FLOOR, CEILING, kept))
-    if column == "selected":  # of the rendered pictures
-        same = table["selected"].eq(5) & table["perturbed"].eq(0)
-    return table.assign(value=table["value"].where(same, 1 - table["value"]))
+    return table.assign(value=table["value"].where(~changed(table), 1 - table["value"]))
+
+
+def spoiled(table: pd.DataFrame) -> pd.DataFrame:
+    """Captions that change anything leave the tone alone, and nothing else."""
+    cue = table["factor"].isin(("skin_tone", "tone", "background"))
+    return table.assign(value=table["value"].where(~changed(table), np.where(cue, 0.9, 0.0)))
+
+
+def uneven(table: pd.DataFrame) -> pd.DataFrame:
+    """Captions that change anything do so at the cost of one tone."""
+    paying = changed(table) & table["metric"].eq("accuracy, dark")
+    return table.assign(value=table["value"].where(~paying, 0.0))
 
 
 def shuffled(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +135,9 @@ REFUTING: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "all nothing": lambda table: table.assign(value=0.0),
     "unmeasured": lambda table: table.assign(value=np.nan),
     "turned round": lambda table: table.assign(value=1 - table["value"]),
-    "turned but for what is kept": lambda table: turned(table, kept="keep" if "done" in table else "rich, kept"),
+    "turned but for what is kept": turned,
+    "spoiled": spoiled,
+    "uneven": uneven,
     "shuffled": shuffled,
 }
 

@@ -92,11 +92,8 @@ class PlannedStudy(GuidedStudy):
         points = points_of(table)
         main = chosen(points, encoding_size=MAIN)
         found = []
-        for what, part in (
-            (f"{MAIN} outputs", main),
-            ("sizes of the blocks", points[points["encoding_size"] < MAIN] if len(points) else points),
-        ):
-            bounded = part is main
+        small = points[points["encoding_size"] < MAIN] if len(points) else points
+        for what, part, bounded in ((f"{MAIN} outputs", main, True), ("sizes of the blocks", small, False)):
             ranks = float(spearmanr(part["way"], part["up"])[0]) if len(part) > 2 and part["up"].nunique() > 1 else None
             distance = float(part["distance"].mean()) if len(part) else None
             found += [
