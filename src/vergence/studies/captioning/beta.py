@@ -22,8 +22,9 @@ from vergence.studies.study import Claim, Drawing
 SMALL, LARGE, MATCHING = 0.1, 1.0, 1.0
 
 # Bounds of what must hold, set when one development training of another seed had been looked at while it ran. One of
-# six epochs was scored afterwards; it led to a longer training and left these numbers as they were. A caption must state group, gender and tone rightly clearly more often than captions
-# dealt at random do, and must not be worse than that of the most alike training image.
+# six epochs was scored afterwards; it led to a longer training and left these numbers as they were. A caption must
+# state group, gender and tone rightly clearly more often than captions dealt at random do, and must not be worse than
+# that of the most alike training image.
 GROUP_ABOVE, GENDER_ABOVE, TONE_ABOVE = 0.3, 0.1, 0.1
 CIDER_ABOVE = 0.0
 
