@@ -77,7 +77,7 @@ def through_reader(factor: Factor, redraw: float, decoder: str, *, faithful: flo
         faithful: The share that the same decoder states rightly after faithful captions.
 
     Example:
-        >>> through_reader(Factor("tone", ("light", "dark")), 0.5, "sample", faithful=0.8)
+        >>> round(through_reader(Factor("tone", ("light", "dark")), 0.5, "sample", faithful=0.8), 9)
         0.65
     """
     k = len(factor.values or ())
