@@ -27,6 +27,7 @@ from vergence.terminal import bars
 from vergence.training.captioner_files import holds_captioner
 from vergence.training.captioner_pair import CaptionerPair
 from vergence.training.models import Dtype, ImageTextModel, load_model, weights_digest
+from vergence.training.run import versions_of
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def run_arithmetic(
     z_text = torch.stack([unit(unit(opened.embed_texts(list(said))).mean(0)[None])[0] for said in phrases.values()])
     found = arithmetic(z_image, z_text, list(phrases), asked.labels, asked.concepts, step=step, move=move)
     done = ArithmeticRun(found, found.table(), found.gains(generator=named(seed, "intervals")), left_out, asked.notes)
-    _write(folder, done, asked, settings=settings, about={"command": command, "model": str(model), "seed": seed})
+    about = {"command": command, "model": str(model), "seed": seed, "versions": versions_of(())}
+    _write(folder, done, asked, settings=settings, about=about)
     return done
 
 

@@ -16,6 +16,7 @@ from vergence.metrics import caption_scores
 from vergence.metrics.files import Embeddings
 from vergence.probes.labels import read_labels
 from vergence.reports.awareness import records
+from vergence.training.run import versions_of
 
 _FEWEST = 2
 
@@ -102,6 +103,7 @@ def score_captions(
         content["values"] = records(concepts.values)
         content["channel"] = {"factors": records(estimate.factors), "said_by_shown": records(estimate.tables)}
     content |= {"left_out": {why: count for why, count in left_out.items() if count}, "command": command, "seed": seed}
+    content["versions"] = versions_of(())
     folder.write_json("scores.json", content)
     with whole(folder.path / "items.parquet", of_job=True) as unfinished:
         items.assign(key=keys, caption=said)[["key", "caption", *items]].to_parquet(unfinished)
