@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from vergence.cli.main import main
 from vergence.corpus.matching import Matcher
 from vergence.data import load_emoji, load_emoji_tags
 from vergence.data.captioned import EACH, caption_five
@@ -222,6 +223,19 @@ def test_arithmetic_that_finds_nothing_fails_its_bounds() -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def test_the_smallest_scale_refuses_what_it_would_not_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out --images and --encoder"):
+        beta.STUDY.on(encoder=None, coco=tmp_path, cache=tmp_path).runs("smoke", 1)
+
+
+@pytest.mark.slow
+def test_the_smallest_scale_runs(tmp_path: Path) -> None:
+    command = ["study", "run", "captioning-beta", "--scale", "smoke", "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    rows = pd.read_parquet(tmp_path / "out" / "table.parquet")
+    assert {"cider_d", "arithmetic recall@1", "temperature"} <= set(rows["metric"])
 
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"

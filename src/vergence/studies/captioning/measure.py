@@ -219,7 +219,7 @@ def _arithmetic(
             answers += [
                 {
                     "factor": row["factor"], "source": row["source"], "target": row["target"],
-                    "key": data.keys[data.test[row["item"]]], "found": data.keys[data.test[row["first"]]],
+                    "key": data.keys[data.test[row["item"]]], "found": data.keys[data.test[row["nearest"][0]]],
                     "right": bool(hit),
                 }
                 for row in part[part["recall@1"] == hit].iloc[:: max(1, len(part) // 16)].head(4).to_dict("records")

@@ -101,6 +101,11 @@ class CaptioningStudy(Study[CaptionRun]):
     def _images(self, scale: str) -> Images:
         sized = self.at(scale)
         if not sized.pretrained:
+            if self.coco is not None or self.encoder is not None:
+                raise ConfigError(
+                    f"scale {scale} reads the drawings by random weights; leave out --images and --encoder, or choose "
+                    "another scale"
+                )
             return Images(concepts=sized.concepts)
         if self.encoder is None:
             require_encoder()
