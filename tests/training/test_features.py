@@ -92,7 +92,7 @@ def test_a_cache_is_computed_once_and_goes_on_where_it_stopped(few, tmp_path: Pa
     assert torch.equal(found[[9, 0, 5]], found[range(10)][[9, 0, 5]])
     assert (len(found), found.places, found.dim) == (10, 64, 16)
     assert found.pooled().shape == (10, 16)
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="10"):
         found[[10]]
 
 

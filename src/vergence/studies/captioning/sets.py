@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int
+from PIL import Image
 from torch import Tensor
 
 from vergence.corpus import Lexicon
@@ -178,32 +179,34 @@ def _coco(folder: str) -> tuple[Stored, list[str], list[tuple[str, ...]], np.nda
         found.append((images.chosen(numbers), list(texts), [tuple(several) for several in texts.values()]))
     (train, keys, texts_train), (val, keys_val, texts_val) = found
     is_val = np.repeat([False, True], [len(keys), len(keys_val)])
-    return _Both(train, val), keys + keys_val, texts_train + texts_val, is_val
+    return _Both(train, val, np.arange(len(is_val))), keys + keys_val, texts_train + texts_val, is_val
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class _Both(Stored):
-    """Images of two sources, one after the other."""
+    """Images of two sources, one after the other, or some of them."""
 
-    def __init__(self, first: Stored, second: Stored) -> None:
-        self.first, self.second = first, second
+    first: Stored
+    second: Stored
+    rows: Int[np.ndarray, " n"]
 
     def __len__(self) -> int:
-        return len(self.first) + len(self.second)
+        return len(self.rows)
 
-    def decoded(self, row: int):  # type: ignore[no-untyped-def]
-        return self._of(row, "decoded")
+    def decoded(self, row: int) -> Image.Image:
+        source, place = self._place(row)
+        return source.decoded(place)
 
     def file(self, row: int) -> bytes:
-        found: bytes = self._of(row, "file")
-        return found
+        source, place = self._place(row)
+        return source.file(place)
 
-    def chosen(self, rows: Int[np.ndarray, " n"]) -> Stored:
-        """Refused: nothing here asks for it."""
-        raise NotImplementedError
+    def chosen(self, rows: Int[np.ndarray, " k"]) -> "_Both":
+        return _Both(self.first, self.second, self.rows[rows])
 
-    def _of(self, row: int, what: str):  # type: ignore[no-untyped-def]
-        n = len(self.first)
-        return getattr(self.first, what)(row) if row < n else getattr(self.second, what)(row - n)
+    def _place(self, row: int) -> tuple[Stored, int]:
+        place = int(self.rows[row])
+        return (self.first, place) if place < len(self.first) else (self.second, place - len(self.first))
 
 
 def _of_coco(run: CaptionRun) -> CaptionSet:

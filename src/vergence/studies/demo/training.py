@@ -23,9 +23,9 @@ from vergence.metrics.scale import unit
 from vergence.probes import Labelled, encode, probe
 from vergence.random import named
 from vergence.studies.demo.corpus import Split, caption, load_split, queries, text_digest, vocabulary_of
-from vergence.studies.demo.spec import FLOOR, Recipe, Teaching
+from vergence.studies.demo.spec import FLOOR, Teaching
 from vergence.studies.study import Tell
-from vergence.training import train
+from vergence.training import TrainConfig, TrainResult, train
 from vergence.training.checkpoint import write_tensors
 from vergence.training.supervised import Labels, label_codes, supervised
 from vergence.views import ViewPair, random_shift
@@ -84,24 +84,18 @@ def teach(teaching: Teaching, *, folder: Path, tell: Tell) -> Taught:
         torch.manual_seed(named(seed, size, "weights").initial_seed())
         image = ConvEncoder(size)  # first, so that no captions change its weights
         text = BagOfWordsEncoder(len(words), size) if words else Labels()
-        objective = _contrastive(recipe) if words else supervised(size, pairs.space)
+        objective = (
+            contrastive(recipe.temperature, recipe.bottleneck_weight) if words else supervised(size, pairs.space)
+        )
     said = words.encode(pairs.texts) if words else label_codes(pairs.labels, pairs.space)
     views = ViewPair(image=split.pixels, text=said)
     encoder = DualEncoder(image, text)
     losses: dict[str, float] = {}
     if teaching.name != FLOOR:
-        result = train(
-            encoder,
-            views.take(split.train),
-            objective,
-            recipe.training,
-            generator=named(seed, size, "training"),
-            out=folder,
-            resume=True,
-            augment=partial(_shifted, recipe.shift),
-            callbacks=[lambda end: tell(end.epoch, end.epochs)],
-            progress=Progress(disable=True),
-        )
+        result = fit(
+            encoder, views.take(split.train), objective, recipe.training,
+            shift=recipe.shift, generator=named(seed, size, "training"), folder=folder, tell=tell,
+        )  # fmt: skip
         losses = {str(key): float(value) for key, value in result.history.iloc[-1].drop("epoch").items()}
     z_image = unit(encode(encoder, views).z_image)
     vocabulary = {"vocabulary": words.to_json()} if words else {}
@@ -140,12 +134,39 @@ def halves(split: Split, z: Tensor) -> tuple[Labelled, Labelled]:
     return fit, test
 
 
-def _contrastive(recipe: Recipe) -> Objective:
+def contrastive(temperature: float, bottleneck: float) -> Objective:
+    """InfoNCE, and the squared distance of pairs by a weight."""
     return Objective(
         {
-            "contrast": WeightedTerm(info_nce, temperature=recipe.temperature),
-            "bottleneck": WeightedTerm(alignment_penalty, recipe.bottleneck_weight),
+            "contrast": WeightedTerm(info_nce, temperature=temperature),
+            "bottleneck": WeightedTerm(alignment_penalty, bottleneck),
         }
+    )
+
+
+def fit(
+    encoder: DualEncoder,
+    views: ViewPair,
+    objective: Objective,
+    training: TrainConfig,
+    *,
+    shift: int,
+    generator: torch.Generator,
+    folder: Path,
+    tell: Tell,
+) -> TrainResult:
+    """Train on drawings that are moved by up to some pixels; a training that was stopped in the folder goes on."""
+    return train(
+        encoder,
+        views,
+        objective,
+        training,
+        generator=generator,
+        out=folder,
+        resume=True,
+        augment=partial(_shifted, shift),
+        callbacks=[lambda end: tell(end.epoch, end.epochs)],
+        progress=Progress(disable=True),
     )
 
 

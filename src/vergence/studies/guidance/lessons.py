@@ -7,21 +7,18 @@ ceiling the same one taught by the labels themselves.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from rich.progress import Progress
 from torch import Tensor
 
 from vergence.checks import at_least, non_negative, positive
 from vergence.data import STYLE
 from vergence.encoders import BagOfWordsEncoder, ConvEncoder, DualEncoder, Vocabulary
 from vergence.errors import ConfigError
-from vergence.losses import Objective, WeightedTerm, alignment_penalty, info_nce
 from vergence.metrics import matthews_corrcoef
 from vergence.metrics.scale import unit
 from vergence.probes import encode, probe
@@ -29,11 +26,12 @@ from vergence.probes.protocol import answer
 from vergence.probes.robustness import leakage
 from vergence.random import named
 from vergence.studies.demo.spec import CEILING, FLOOR
+from vergence.studies.demo.training import contrastive, fit
 from vergence.studies.guidance.people import FACTORS, Captioned, Captions, People, captioned, people_of
 from vergence.studies.study import Tell
-from vergence.training import TrainConfig, train
+from vergence.training import TrainConfig
 from vergence.training.supervised import Labels, label_codes, supervised
-from vergence.views import ViewPair, random_shift
+from vergence.views import ViewPair
 
 PROBE, ZERO_SHOT, PRECISION = "matthews", "zero-shot matthews", "precision at 10"
 _NEAREST = 10
@@ -152,22 +150,14 @@ def teach(lesson: Lesson, *, folder: Path, tell: Tell) -> Taught:
         torch.manual_seed(named(seed, size, "weights").initial_seed())
         image = ConvEncoder(size, widths=recipe.widths)  # first, so that no captions change its weights
         text = BagOfWordsEncoder(len(words), size) if words else Labels()
-        objective = _contrastive(lesson) if words else supervised(size, who.space)
+        objective = contrastive(recipe.temperature, lesson.bottleneck) if words else supervised(size, who.space)
     texts = words.encode(said.texts) if words and said else label_codes(who.pairs.labels, who.space)
     views, encoder = ViewPair(image=who.pixels, text=texts), DualEncoder(image, text)
     if lesson.name != FLOOR:
-        train(
-            encoder,
-            views.take(who.train),
-            objective,
-            recipe.training,
-            generator=named(seed, size, "training"),
-            out=folder,
-            resume=True,
-            augment=partial(_shifted, recipe.shift),
-            callbacks=[lambda end: tell(end.epoch, end.epochs)],
-            progress=Progress(disable=True),
-        )
+        fit(
+            encoder, views.take(who.train), objective, recipe.training,
+            shift=recipe.shift, generator=named(seed, size, "training"), folder=folder, tell=tell,
+        )  # fmt: skip
     return Taught(who, encoder, words, unit(encode(encoder, views).z_image), lesson)
 
 
@@ -242,16 +232,3 @@ def _asked(
         found.append(wanted[best].mean() / min(1.0, wanted.sum() / _NEAREST))
     rows.append({"side": "both", "factor": "gender, subgroup", "metric": PRECISION, "value": float(np.mean(found))})
     return rows
-
-
-def _contrastive(lesson: Lesson) -> Objective:
-    return Objective(
-        {
-            "contrast": WeightedTerm(info_nce, temperature=lesson.recipe.temperature),
-            "bottleneck": WeightedTerm(alignment_penalty, lesson.bottleneck),
-        }
-    )
-
-
-def _shifted(pixels: int, images: Tensor, generator: torch.Generator) -> Tensor:
-    return random_shift(images, pixels=pixels, generator=generator)
