@@ -280,6 +280,7 @@ def figures_of(rows: pd.DataFrame, caption: str) -> dict[str, Drawing]:
     drawn = rows.assign(kind=rows["probe"], domain=rows["metric"].str.removeprefix("accuracy, "))
     order = [done for done in (KEEP, OMIT, PERTURB, FEW, BOTTLENECK) if (drawn["done"] == done).any()]
     drawn = drawn.sort_values("done", key=lambda column: column.map(order.index), kind="stable")
+    drawn["done"] = drawn["done"].replace({BOTTLENECK: f"β = {BETA:g}"})  # as narrow as its place
     wide, narrow = (
         scores_over_sweep(
             drawn,
